@@ -1,0 +1,50 @@
+# Everything runs in .venv, which the pinned files make; nothing else is needed but Python 3.11, pip and make.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := enhancer plugins dags demo tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint types contracts unit format clean
+
+help: ## what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
+
+setup: $(STAMP) ## install into .venv what the pinned files say
+
+# pip compiles nothing to bytecode at install: Python does it on first import, and the set-up is a minute shorter.
+$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## the nightly run on real pictures: PostgreSQL, S3 and Airflow on this machine, results in demo-output/
+	$(BIN)/python -m demo
+
+up: $(STAMP) ## the same, and the services stay up until Ctrl-C; prints the UI's address and login
+	$(BIN)/python -m demo --stay
+
+test: lint types contracts unit ## lint, types, import contracts and all tests, with coverage
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(STAMP) ## mypy, strict for enhancer/ and the UI page
+	$(BIN)/mypy
+
+contracts: $(STAMP) ## import-linter: rooms import downwards only
+	$(BIN)/lint-imports
+
+unit: $(STAMP) ## all tests; servers start on free loopback ports
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean: ## remove everything that make made, except fetched weights
+	rm -rf $(VENV) .demo demo-output build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
