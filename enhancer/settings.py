@@ -1,0 +1,137 @@
+"""Settings from the environment (``ENHANCER_*``) and from the file that ``ENHANCER_CONFIG_FILE`` names.
+
+Credentials may also come from Airflow Connections (see :mod:`enhancer.batch.connections`); either way they travel to
+the worker process in its environment, never on a command line, and :class:`Settings` hides them when printed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+def _default_home() -> Path:
+    return Path.home() / ".cache" / "enhancer"
+
+
+class Settings(BaseSettings):
+    """Every setting has a default that works on one machine; airflow.cfg.example and docs/reference.md explain them."""
+
+    model_config = SettingsConfigDict(env_prefix="ENHANCER_", extra="ignore", frozen=True)
+
+    config_file: Path | None = Field(None, description="TOML file with these settings; the environment wins")
+
+    # What the scheduled run works on; params of a manual run override.
+    input_url: str | None = Field(None, description="s3://bucket/prefix or a folder")
+    output_url: str | None = Field(None, description="where enhanced twins go")
+    work_url: str | None = Field(None, description="manifests and staged results; None: output_url + _enhancer/work")
+    reference_url: str | None = Field(None, description="truths with the same keys, where there are any")
+    rules: str | None = Field(None, description="JSON list of rules for the scheduled run")
+    recipe: str | None = Field(None, description="preset or JSON for the scheduled run")
+
+    # The page in the Airflow UI.
+    ui_roots: str | None = Field(
+        None,
+        description="addresses whose pictures it may show, comma-separated; None: the input, output, work and reference URLs",
+    )
+
+    # Ledger and store.
+    ledger_dsn: SecretStr | None = Field(None, description="SQLAlchemy URL; None: SQLite in home")
+    ledger_conn_id: str = Field(
+        "enhancer_ledger", description="Airflow Connection that wins over ledger_dsn when it exists"
+    )
+    s3_conn_id: str = Field("enhancer_s3", description="Airflow Connection with the store's keys, when it exists")
+    s3_endpoint_url: str | None = None
+    s3_access_key_id: SecretStr | None = None
+    s3_secret_access_key: SecretStr | None = None
+    s3_session_token: SecretStr | None = None
+    s3_region: str = "us-east-1"
+
+    # Airflow: how the DAG is laid out. Read when the DAG file is parsed.
+    schedule: str | None = Field("@daily", description="empty: manual runs only")
+    pool: str = "default_pool"
+    enhance_queue: str = "default"
+    evaluate_queue: str = "default"
+    executor: str | None = Field(None, description="executor of the shard tasks; None: the deployment's default")
+    task_retries: int = Field(3, ge=0)
+    task_retry_delay_s: float = Field(300, ge=0)
+
+    # Sharding.
+    shard_minutes: float = Field(10, gt=0, description="estimated work in a shard; 5 to 15 is sensible")
+    shard_max_items: int = Field(5000, ge=1)
+    max_shards: int = Field(500, ge=1, description="a run that needs more is refused, with the way out")
+    min_shards: int = Field(1, ge=1, description="cut at least so many where there are enough pictures")
+
+    # The worker process and its supervisor.
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(0, ge=0, description="CPU threads of a worker's nets; 0: what torch takes")
+    item_deadline_s: float = Field(600, gt=0, description="longest silence while one picture is worked on")
+    worker_memory_mb: int = Field(0, ge=0, description="limit of a worker's resident memory; 0: none")
+    lease_ttl_s: float = Field(120, gt=0)
+    item_attempts: int = Field(3, ge=1, description="tries of one picture within a run")
+    item_retry_delay_s: float = Field(2.0, ge=0)
+    failure_threshold: float = Field(
+        0.5, gt=0, le=1, description="share of failed items beyond which the report fails the run"
+    )
+
+    # Limits on input.
+    max_pixels: int = Field(400_000_000, ge=1, description="of one decoded page")
+    max_bytes: int = Field(1 << 30, ge=1, description="of one input object")
+    max_pages: int = Field(500, ge=1)
+    max_output_pixels: int = Field(2_000_000_000, ge=1)
+
+    # Models.
+    home: Path = Field(default_factory=_default_home, description="caches and the default ledger")
+    model_dir: Path | None = Field(None, description="model cache; None: home/models")
+    model_mirror: str | None = Field(None, description="folder or address with the weights, tried first")
+    offline: bool = Field(False, description="never download")
+
+    # Evaluation.
+    lpips_net: Literal["alex", "vgg"] = "alex"
+    lpips_crops: int = Field(4, ge=0, description="256-pixel crops scored by LPIPS; 0: the whole picture")
+
+    @property
+    def models_path(self) -> Path:
+        return self.model_dir or self.home / "models"
+
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL, in clear: for create_engine only."""
+        if self.ledger_dsn is not None:
+            return self.ledger_dsn.get_secret_value()
+        return f"sqlite:///{self.home / 'ledger.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Explicit arguments, then the environment, then the file."""
+        import os
+
+        path = os.environ.get("ENHANCER_CONFIG_FILE")
+        toml = (TomlConfigSettingsSource(settings_cls, toml_file=Path(path)),) if path else ()
+        return (init_settings, env_settings, *toml)
+
+    def worker_environment(self) -> dict[str, str]:
+        """These settings as the environment of a child process, secrets in clear."""
+        environment: dict[str, str] = {}
+        for name, value in self:
+            if value is None or name == "config_file":
+                continue
+            plain: Any = value.get_secret_value() if isinstance(value, SecretStr) else value
+            environment[f"ENHANCER_{name.upper()}"] = str(plain)
+        return environment
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once; ``get_settings.cache_clear()`` reads them again."""
+    return Settings()
