@@ -1,0 +1,44 @@
+"""Files into :class:`~enhancer.image.Document` and back, with nothing lost that the format can hold.
+
+Importing this package loads no imaging library; :func:`decode` and :func:`encode` do when first used.
+
+Reasons of the :class:`~enhancer.errors.PictureError` that :func:`decode` raises: ``empty``, ``not-a-picture``,
+``truncated``, ``corrupt``, ``too-many-bytes``, ``too-many-pixels``, ``too-many-pages``, ``unsupported``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enhancer.codecs.formats import CONTENT_TYPES, choose_format, sniff, target_key
+from enhancer.codecs.limits import Limits
+
+if TYPE_CHECKING:
+    from enhancer.codecs.encoding import Encoded
+    from enhancer.image import Document
+    from enhancer.recipe import OutputOptions
+
+__all__ = ["CONTENT_TYPES", "Encoded", "Limits", "choose_format", "decode", "encode", "sniff", "target_key"]
+
+
+def decode(data: bytes, *, name: str, limits: Limits) -> Document:
+    """The pictures in a file: see :func:`enhancer.codecs.decoding.decode`."""
+    from enhancer.codecs import decoding
+
+    return decoding.decode(data, name=name, limits=limits)
+
+
+def encode(document: Document, *, options: OutputOptions, processing: str | None = None) -> Encoded:
+    """A file of the document: see :func:`enhancer.codecs.encoding.encode`."""
+    from enhancer.codecs import encoding
+
+    return encoding.encode(document, options=options, processing=processing)
+
+
+def __getattr__(name: str) -> object:
+    """:class:`Encoded`, loaded on first use (PEP 562)."""
+    if name == "Encoded":
+        from enhancer.codecs.encoding import Encoded
+
+        return Encoded
+    raise AttributeError(f"module 'enhancer.codecs' has no attribute {name!r}")

@@ -1,0 +1,217 @@
+"""TIFF by tifffile and imagecodecs: every page, 1 to 16 bits and floats, with its profile, XMP and EXIF."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import numpy as np
+import tifffile
+
+from enhancer.codecs import ifd
+from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply, widen
+from enhancer.codecs.exif import EXIF_IFD
+from enhancer.codecs.jpeg import frame_size
+from enhancer.codecs.limits import Limits
+from enhancer.codecs.raster import Found
+from enhancer.errors import PictureError
+
+MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
+_COLOURS: Final = {MIN_IS_WHITE: 1, MIN_IS_BLACK: 1, RGB: 3, PALETTE: 1, SEPARATED: 4, YCBCR: 3}
+_MODES: Final = {MIN_IS_WHITE: "L", MIN_IS_BLACK: "L", RGB: "RGB", PALETTE: "P", SEPARATED: "CMYK", YCBCR: "YCbCr"}
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_REDUCED, _MASK = 1, 4
+_JPEG: Final = 7
+_COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 34925, 50000})
+"""None, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard: those whose output is bounded by what the page says.
+Streams with a size of their own (JPEG 2000, WebP, PNG) could unpack to anything; JPEG's size is checked."""
+_TAG_ORIENTATION, _TAG_XMP, _TAG_ICC = 274, 700, 34675
+_CENTIMETRES_PER_INCH: Final = 2.54
+
+
+def read_tiff(data: bytes, name: str, limits: Limits) -> list[Found]:
+    """The pages of a TIFF in order, without thumbnails and masks.
+
+    Raises:
+        PictureError: limits, ``truncated``, ``corrupt`` or ``unsupported``.
+        Exception: whatever tifffile or a codec raises on damaged data.
+    """
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        pages: list[Any] = []
+        pixels = 0
+        seen: set[int] = set()
+        for index, page in enumerate(file.pages):
+            limits.check_document(index + 1, pixels, name)
+            if page.offset in seen:
+                raise PictureError(f"{name}: the TIFF's chain of pages runs in a circle", reason="corrupt")
+            seen.add(page.offset)
+            if not isinstance(page, tifffile.TiffPage):
+                raise PictureError(f"{name}: page {index + 1} of the TIFF is not a whole page", reason="corrupt")
+            if int(page.subfiletype) & (_REDUCED | _MASK):
+                continue
+            _check_page(page, len(data), name, limits)
+            _check_jpeg(page, data, name)
+            pixels += page.imagewidth * page.imagelength
+            pages.append(page)
+        limits.check_document(len(pages), pixels, name)
+        if not pages:
+            raise PictureError(f"{name}: the TIFF holds no picture", reason="corrupt")
+        return [_read_page(page, data, name) for page in pages]
+
+
+def _check_page(page: Any, size: int, name: str, limits: Limits) -> None:
+    """Limits and soundness of what the page's tags say, before any of its data is touched."""
+    limits.check_size(page.imagewidth, page.imagelength, name)
+    if page.is_tiled:
+        limits.check_size(page.tilewidth, page.tilelength, name)
+    photometric = int(page.photometric) if page.photometric is not None else -1
+    if photometric not in _COLOURS or page.imagedepth != 1 or page.samplesperpixel > _COLOURS[photometric] + 4:
+        raise _unsupported(
+            f"photometric interpretation {photometric}, {page.samplesperpixel} samples, depth {page.imagedepth}", name
+        )
+    if int(page.compression) not in _COMPRESSIONS:
+        raise _unsupported(f"compression {int(page.compression)}", name)
+    if page.dtype is None or page.dtype.kind not in "buf" or (page.dtype.kind == "u" and page.dtype.itemsize > 2):
+        raise _unsupported(f"{page.bitspersample}-bit samples of format {page.sampleformat}", name)
+    if not page.dataoffsets:
+        raise PictureError(f"{name}: the TIFF says nowhere where its pixels are", reason="corrupt")
+    ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
+    if max(ends, default=0) > size:
+        raise PictureError(
+            f"{name}: the TIFF ends before its last strip or tile; fetch or export it again", reason="truncated"
+        )
+
+
+def _check_jpeg(page: Any, data: bytes, name: str) -> None:
+    """Refuse JPEG strips and tiles that are larger than the page's tags say (beyond padding to whole blocks)."""
+    if int(page.compression) != _JPEG:
+        return
+    width = page.tilewidth if page.is_tiled else page.imagewidth
+    height = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        size = frame_size(data[offset : offset + count])
+        if size is not None and (size[0] > width + 32 or size[1] > height + 32):
+            raise PictureError(
+                f"{name}: a JPEG strip or tile of {size[0]} x {size[1]} pixels where the TIFF says {width} x {height}",
+                reason="corrupt",
+            )
+
+
+def _unsupported(what: str, name: str) -> PictureError:
+    return PictureError(
+        f"{name}: a TIFF with {what} is not supported; convert it to 8-bit, 16-bit or float RGB or grey first",
+        reason="unsupported",
+    )
+
+
+def _read_page(page: Any, data: bytes, name: str) -> Found:
+    warnings: list[str] = []
+    samples = page.asarray(maxworkers=1)
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    elif page.axes == "SYX":
+        samples = np.moveaxis(samples, 0, -1)
+    if samples.shape[:2] != (page.imagelength, page.imagewidth):
+        raise PictureError(f"{name}: the TIFF's pixels do not fill its size", reason="corrupt")
+    photometric = int(page.photometric)
+    bits = 1 if samples.dtype == np.bool_ else int(page.bitspersample)
+    colour, extra = np.split(samples, [_COLOURS[photometric]], axis=2)
+    colour, alpha = _straight(_storable(colour, bits, photometric), extra, bits, page, warnings)
+    icc = _tag_bytes(page, _TAG_ICC)
+    if photometric == SEPARATED:
+        if colour.dtype == np.float32 or colour.shape[2] != 4:
+            raise _unsupported(f"{page.bitspersample}-bit inks", name)
+        colour, icc, warning = cmyk_to_rgb(np.ascontiguousarray(colour), icc)
+        warnings += [warning] if warning else []
+    else:
+        colour = _to_rgb_or_grey(colour, photometric, page, name)
+    if bits > 32:
+        warnings.append("64-bit floating-point samples were rounded to 32 bits")
+    return Found(
+        pixels=colour,
+        alpha=alpha,
+        mode={1: "1"}.get(bits, _MODES[photometric]) if bits <= 8 else f"{_MODES[photometric]};{bits}",
+        bit_depth=8 if photometric == PALETTE else bits,
+        icc=icc,
+        exif=_exif(page, data, warnings),
+        xmp=_tag_bytes(page, _TAG_XMP),
+        dpi=_dpi(page),
+        orientation=_tag_integer(page, _TAG_ORIENTATION),
+        warnings=warnings,
+    )
+
+
+def _storable(samples: Raster, bits: int, photometric: int) -> Raster:
+    """Samples as uint8, uint16 or float32 over their full range; palette indices as they are."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32)
+    return samples.astype(np.uint16) if photometric == PALETTE else widen(samples, bits)
+
+
+def _straight(colour: Raster, extra: Raster, bits: int, page: Any, warnings: list[str]) -> tuple[Raster, Raster | None]:
+    """Colour and alpha: the first extra sample declared to be alpha; others are dropped, which is said."""
+    kinds = [int(kind) for kind in page.extrasamples]
+    position = next((i for i, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)), None)
+    if extra.shape[2] > (0 if position is None else 1):
+        warnings.append("extra samples that are not declared as alpha were dropped")
+    if position is None or position >= extra.shape[2]:
+        return colour, None
+    alpha = np.ascontiguousarray(_storable(extra[..., position], bits, MIN_IS_BLACK))
+    if kinds[position] == _ASSOCIATED and int(page.photometric) in (RGB, MIN_IS_BLACK):
+        colour = unpremultiply(colour, alpha)
+    return colour, alpha
+
+
+def _to_rgb_or_grey(colour: Raster, photometric: int, page: Any, name: str) -> Raster:
+    """RGB or grey whose 0 is black, by the page's photometric interpretation (all but CMYK)."""
+    if photometric == MIN_IS_WHITE:
+        if colour.dtype == np.float32:
+            raise _unsupported("floating-point samples whose 0 is white", name)
+        inverted: Raster = np.iinfo(colour.dtype).max - colour
+        return inverted
+    if photometric == PALETTE:
+        return _through_palette(colour[..., 0], page)
+    return colour
+
+
+def _through_palette(indices: Raster, page: Any) -> Raster:
+    """RGB by the ColorMap: 16-bit entries, of which 8 are kept; some old writers put 8-bit values there."""
+    colours = np.asarray(page.colormap)
+    if colours.max(initial=0) > 255:
+        colours = colours >> 8
+    return colours.T.astype(np.uint8)[indices]
+
+
+def _tag_bytes(page: Any, code: int) -> bytes | None:
+    value = page.tags.valueof(code)
+    return bytes(value) if isinstance(value, bytes | bytearray) and value else None
+
+
+def _tag_integer(page: Any, code: int) -> int | None:
+    value = page.tags.valueof(code)
+    return int(value) if isinstance(value, int) else None
+
+
+def _dpi(page: Any) -> tuple[float, float] | None:
+    """Dots per inch from XResolution, YResolution and ResolutionUnit (2 inch, the default, or 3 centimetre)."""
+    unit = int(page.tags.valueof(296, 2) or 2)
+    x, y = page.tags.valueof(282), page.tags.valueof(283)
+    if unit not in (2, 3) or not all(isinstance(value, tuple) and len(value) == 2 and value[1] for value in (x, y)):
+        return None
+    factor = 1.0 if unit == 2 else _CENTIMETRES_PER_INCH
+    return (x[0] / x[1] * factor, y[0] / y[1] * factor)
+
+
+def _exif(page: Any, data: bytes, warnings: list[str]) -> bytes | None:
+    """Descriptive tags, EXIF and GPS of a page as one EXIF block, or None where there are none."""
+    if page.parent.is_bigtiff:
+        if page.tags.valueof(EXIF_IFD) is not None:
+            warnings.append("EXIF of a BigTIFF is not read")
+        return None
+    order = page.parent.byteorder
+    try:
+        kept = ifd.read_directory(data, order, page.offset).described()
+    except ValueError as error:
+        warnings.append(f"the TIFF's descriptive tags are not readable and were dropped: {error}")
+        return None
+    return ifd.exif_block(kept, order) if kept.entries or kept.children else None

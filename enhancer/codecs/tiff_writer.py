@@ -1,0 +1,87 @@
+"""Documents as TIFF: all pages and depths, deflated with a predictor, with profile, resolution, XMP and EXIF.
+
+tifffile writes no EXIF: its descriptive tags and its EXIF and GPS directories are grafted onto the finished file
+(:func:`enhancer.codecs.ifd.graft`), where any reader finds them.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import numpy as np
+import tifffile
+
+from enhancer.codecs import exif as exif_patch
+from enhancer.codecs import ifd
+from enhancer.codecs.colour import Raster
+from enhancer.image import Document, Image
+
+DEFLATE_LEVEL: Final = 6
+_CLASSIC_LIMIT: Final = 3_900_000_000
+"""Uncompressed bytes beyond which BigTIFF is written: the offsets of classic TIFF end at 4 GiB."""
+_TAG_XMP: Final = 700
+_BYTE: Final = 1
+
+
+def write_tiff(document: Document, warnings: list[str]) -> bytes:
+    """The document as a TIFF; `warnings` gets what could not go along."""
+    found = [_described(page, warnings) for page in document.pages]
+    order: exif_patch.ByteOrder = next((entry[1] for entry in found if entry is not None), "<")
+    big = sum(_samples(page).nbytes for page in document.pages) > _CLASSIC_LIMIT
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, bigtiff=big, byteorder=order) as writer:
+        for page in document.pages:
+            _write_page(writer, page)
+    additions = [entry[0] if entry is not None and entry[1] == order else ifd.Directory() for entry in found]
+    if any(entry is not None and entry[1] != order for entry in found):
+        warnings.append("EXIF in another byte order than the first page's was left out")
+    if not any(additions):
+        return buffer.getvalue()
+    if big:
+        warnings.append("EXIF is not written into a BigTIFF")
+        return buffer.getvalue()
+    return ifd.graft(buffer.getvalue(), order, additions)
+
+
+def _described(page: Image, warnings: list[str]) -> tuple[ifd.Directory, exif_patch.ByteOrder] | None:
+    """What of the page's EXIF goes into a TIFF, and its byte order."""
+    block = page.metadata.exif
+    order = exif_patch.byte_order(block) if block is not None else None
+    if block is None or order is None:
+        return None
+    try:
+        first = int.from_bytes(block[4:8], "little" if order == "<" else "big")
+        return ifd.read_directory(block, order, first).described(), order
+    except ValueError as error:
+        warnings.append(f"EXIF is not readable and was left out of the TIFF: {error}")
+        return None
+
+
+def _samples(page: Image) -> Raster:
+    """H x W (grey) or H x W x 2..4, alpha last."""
+    if page.alpha is not None:
+        return np.concatenate([page.pixels, page.alpha[..., None]], axis=2)
+    return page.pixels[..., 0] if page.is_grey else page.pixels
+
+
+def _write_page(writer: Any, page: Image) -> None:
+    samples = _samples(page)
+    metadata = page.metadata
+    packet = metadata.xmp
+    writer.write(
+        samples,
+        photometric="minisblack" if page.is_grey else "rgb",
+        planarconfig="contig" if samples.ndim == 3 else None,
+        extrasamples=["unassalpha"] if page.alpha is not None else None,
+        compression="zlib",
+        compressionargs={"level": DEFLATE_LEVEL},
+        predictor=True,
+        iccprofile=metadata.icc,
+        resolution=metadata.dpi,
+        resolutionunit="INCH" if metadata.dpi is not None else None,
+        metadata=None,
+        software=False,
+        extratags=[(_TAG_XMP, _BYTE, len(packet), packet, True)] if packet is not None else [],
+        contiguous=False,
+    )
