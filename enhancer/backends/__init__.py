@@ -1,0 +1,1 @@
+"""How a net runs: the backend protocol, torch behind it, and the tiler that bounds memory. Loads no torch."""

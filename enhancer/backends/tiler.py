@@ -1,0 +1,152 @@
+"""Run a net over a picture of any size in tiles, so that memory is bounded by the tile.
+
+Each tile is given with a halo of its surroundings, of which the result is cut away. Where the halo is at least the
+net's reach, the tiles' seams are exact: a tile's own edge is then always either beyond the reach or the picture's edge.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enhancer.backends.base import Net, NetSpec, OutOfMemory
+from enhancer.errors import ErrorKind, ModelError
+from enhancer.image import FloatPixels
+
+
+def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> FloatPixels:
+    """Run `net` over a whole picture.
+
+    Tiles are balanced (no sliver at the right and bottom) and lie on multiples of ``spec.multiple_of``. Only at the
+    picture's right and bottom edge, and only where its sides are no such multiple or below ``spec.minimum``, the
+    picture is continued by reflection, as far as needed. When the device runs out of memory, what is left is done in
+    tiles of half the side; finished tiles are never done again.
+
+    Args:
+        net: a net on its device.
+        planes: in_channels x H x W float32, H and W at least 1.
+        max_tile: longest side of what the net is given at once, halo included, in input pixels; None: the spec's own.
+
+    Returns:
+        out_channels x (scale * H) x (scale * W) float32, not clipped.
+
+    Raises:
+        ValueError: `planes` has another number of channels than the net takes, or is empty.
+        ModelError: not even the smallest tile fits into memory (reason ``out-of-memory``, transient).
+    """
+    spec = net.spec
+    if planes.ndim != 3 or planes.shape[0] != spec.in_channels or 0 in planes.shape:
+        raise ValueError(f"{spec.name} takes {spec.in_channels} x H x W, got shape {planes.shape}")
+    height, width = planes.shape[1:]
+    down = _Axis(height, spec)
+    across = _Axis(width, spec)
+    result = np.empty((spec.out_channels, height * spec.scale, width * spec.scale), np.float32)
+    limit = max_tile or spec.max_tile
+    pending = deque([_Rect(0, down.extent, 0, across.extent)])
+    while pending:
+        rect = pending.popleft()
+        given = _Rect(*down.with_halo(rect.top, rect.bottom), *across.with_halo(rect.left, rect.right))
+        smaller = list(_split(rect, limit, down, across)) if given.longest > limit else [rect]
+        if len(smaller) > 1:
+            pending.extendleft(reversed(smaller))
+            continue
+        try:
+            tile = net.run(_cut(planes, given)[None])[0]
+        except OutOfMemory as error:
+            limit = given.longest // 2
+            if len(list(_split(rect, limit, down, across))) == 1:
+                raise ModelError(
+                    f"{spec.name} does not fit into memory, not even with a tile of {given.longest}: {error}",
+                    reason="out-of-memory",
+                    kind=ErrorKind.TRANSIENT,
+                ) from error
+            pending.appendleft(rect)
+            continue
+        _place(result, tile, rect, given, spec.scale)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Rect:
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def longest(self) -> int:
+        return max(self.bottom - self.top, self.right - self.left)
+
+
+class _Axis:
+    """One side of the picture, continued to a length that the net accepts, and how tiles lie along it."""
+
+    def __init__(self, side: int, spec: NetSpec) -> None:
+        self.step = spec.multiple_of
+        self.extent = _up(max(side, spec.minimum), self.step)
+        self.halo = _up(spec.halo, self.step)
+        self.minimum = _up(spec.minimum, self.step)
+
+    def with_halo(self, start: int, stop: int) -> tuple[int, int]:
+        """The tile with its halo, clipped at the picture's edges, and no shorter than the net accepts."""
+        low, high = max(0, start - self.halo), min(self.extent, stop + self.halo)
+        missing = max(0, self.minimum - (high - low))
+        low = max(0, low - missing)
+        return low, max(high, min(self.extent, low + self.minimum))
+
+    def pieces(self, start: int, stop: int, limit: int) -> list[tuple[int, int]]:
+        """[start, stop) in equal pieces, as few as keep each within `limit` with its halo, but none below one step."""
+        if stop - start <= self.step or self._length(start, stop) <= limit:
+            return [(start, stop)]
+        core = max(self.step, (limit - 2 * self.halo) // self.step * self.step)
+        count = -(-(stop - start) // core)
+        size = _up(-(-(stop - start) // count), self.step)
+        return [(low, min(stop, low + size)) for low in range(start, stop, size)]
+
+    def _length(self, start: int, stop: int) -> int:
+        low, high = self.with_halo(start, stop)
+        return high - low
+
+
+def _up(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def _split(rect: _Rect, limit: int, down: _Axis, across: _Axis) -> Iterator[_Rect]:
+    for top, bottom in down.pieces(rect.top, rect.bottom, limit):
+        for left, right in across.pieces(rect.left, rect.right, limit):
+            yield _Rect(top, bottom, left, right)
+
+
+def _cut(planes: FloatPixels, rect: _Rect) -> FloatPixels:
+    """The pixels of `rect`, which may reach beyond the right and bottom edge: there the picture is reflected."""
+    height, width = planes.shape[1:]
+    inside = planes[:, rect.top : rect.bottom, rect.left : rect.right]
+    if rect.bottom <= height and rect.right <= width:
+        return inside
+    rows = _reflected(rect.top, rect.bottom, height)
+    columns = _reflected(rect.left, rect.right, width)
+    return planes[:, rows[:, None], columns]
+
+
+def _reflected(start: int, stop: int, side: int) -> NDArray[np.intp]:
+    """Indices [start, stop) folded back into [0, side) without repeating the edge pixel."""
+    index = np.arange(start, stop)
+    if side == 1:
+        return np.zeros_like(index)
+    period = 2 * (side - 1)
+    folded = index % period
+    return np.minimum(folded, period - folded)
+
+
+def _place(result: FloatPixels, tile: FloatPixels, rect: _Rect, given: _Rect, scale: int) -> None:
+    """Write the part of `tile` that `rect` covers to `result`; what lies beyond the picture is dropped."""
+    height, width = result.shape[1:]
+    top, left = rect.top * scale, rect.left * scale
+    bottom, right = min(rect.bottom * scale, height), min(rect.right * scale, width)
+    y, x = top - given.top * scale, left - given.left * scale
+    result[:, top:bottom, left:right] = tile[:, y : y + bottom - top, x : x + right - left]

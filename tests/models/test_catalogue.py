@@ -1,0 +1,74 @@
+"""The catalogue: what ships is consistent, names are suggested, and a scale finds its net."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from enhancer.errors import ModelError
+from enhancer.models.catalogue import Catalogue, load_catalogue, super_resolution_entry
+
+# facts that were measured outside this package: published members and their hashes
+PUBLISHED = {
+    "dat-light-x2": "3888bf067c1a3790adb64210e108690859f4900ffd158fe39a2cfe057ae8300c",
+    "dat-light-x3": "dfb99deab865db05771080c73c50a06b67c9499c3a27ca64ab3729fa573d5cfe",
+    "dat-light-x4": "e18223fc41500e72e6bd576f2a576eae0818f58fa8cc8646a2233f5faf7d0f74",
+    "ffdnet-color": "286f04f7e3a20254c067ba95efb5d3339f4fc8a09a365a93cd469184d4cdb279",
+    "lpips-alex": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    "lpips-vgg": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+}
+
+
+def test_what_ships() -> None:
+    assert {entry.name: entry.sha256 for entry in load_catalogue().entries} == PUBLISHED
+    assert load_catalogue().get("dat-light-x4").psnr == {"Set5": 32.57}
+
+
+def test_defaults() -> None:
+    catalogue = load_catalogue()
+    assert catalogue.default("denoise").name == "ffdnet-color"
+    assert catalogue.default("metric").name == "lpips-alex"
+    assert [catalogue.default("fidelity", scale).name for scale in (2, 3, 4)] == [
+        "dat-light-x2",
+        "dat-light-x3",
+        "dat-light-x4",
+    ]
+    with pytest.raises(ModelError, match="fidelity at scale 8"):
+        catalogue.default("fidelity", 8)
+
+
+@pytest.mark.parametrize(("scale", "net"), [(1.2, 2), (2, 2), (2.01, 3), (3, 3), (3.5, 4), (4, 4), (6, 4), (8, 4)])
+def test_a_scale_takes_the_smallest_net_that_reaches_it(scale: float, net: int) -> None:
+    assert super_resolution_entry(scale).name == f"dat-light-x{net}"
+
+
+def test_a_name_decides_alone() -> None:
+    assert super_resolution_entry(2, "dat-light-x4").scale == 4
+    with pytest.raises(ModelError, match="cannot enlarge") as caught:
+        super_resolution_entry(2, "ffdnet-color")
+    assert caught.value.reason == "wrong-purpose"
+
+
+def test_an_unknown_name_gets_a_suggestion() -> None:
+    with pytest.raises(ModelError, match="did you mean 'dat-light-x4'") as caught:
+        load_catalogue().get("datlight-x4")
+    assert caught.value.reason == "unknown-model"
+
+
+@pytest.mark.parametrize("change", [{"name": "dat-light-x2"}, {"name": "another"}])
+def test_ambiguity_is_refused(change: dict[str, str]) -> None:
+    entry = load_catalogue().get("dat-light-x2").model_dump()
+    with pytest.raises(ValidationError, match="twice"):
+        Catalogue.model_validate({"model": [entry, {**entry, **change}]})
+
+
+def test_catalogue_and_store_load_nothing_heavy() -> None:
+    code = (
+        "import sys, enhancer.models.store, enhancer.backends.tiler\n"
+        "print(*[m for m in ('torch', 'cv2', 'skimage', 'spandrel', 'safetensors') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
