@@ -1,0 +1,57 @@
+"""When two enhancements are the same: one hash over everything that may change the result, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from blake3 import blake3
+
+from enhancer.models.catalogue import super_resolution_entry
+from enhancer.recipe import Recipe
+from enhancer.stages.nets import denoiser_entry
+from enhancer.version import PIPELINE_VERSION
+
+
+def digest(data: bytes) -> str:
+    """blake3 of `data`, 64 hexadecimal digits."""
+    return blake3(data).hexdigest()
+
+
+def weights_for(recipe: Recipe) -> dict[str, str]:
+    """The nets that `recipe` may use, whatever the picture turns out to need.
+
+    Returns:
+        Catalogue names to the sha256 of their weights: the super-resolution net where the recipe enlarges, the denoiser
+        where its strength is above 0.
+
+    Raises:
+        ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
+    """
+    entries = []
+    if recipe.scale > 1:
+        entries.append(super_resolution_entry(recipe.scale, recipe.model))
+    if recipe.denoise_strength > 0:
+        entries.append(denoiser_entry(recipe.denoise_model))
+    return {entry.name: entry.sha256 for entry in entries}
+
+
+def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | None = None) -> str:
+    """The identity of the result of enhancing an input as `recipe` says.
+
+    Args:
+        data_digest: :func:`digest` of the input's bytes.
+        recipe: as requested, after all rules and params; its precision is the requested one.
+        weights: net names to hashes; None: :func:`weights_for` the recipe.
+
+    Returns:
+        64 hexadecimal digits: blake3 of a JSON object with sorted keys, in which no two ingredients can run together.
+    """
+    ingredients = {
+        "input": data_digest,
+        "recipe": recipe.canonical_json(),
+        "weights": dict(weights_for(recipe) if weights is None else weights),
+        "precision": recipe.precision,
+        "pipeline": PIPELINE_VERSION,
+    }
+    return blake3(json.dumps(ingredients, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

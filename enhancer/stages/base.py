@@ -1,0 +1,78 @@
+"""The contract of a stage: measure, decide, then apply a pure function block by block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enhancer.image import FloatPixels
+
+if TYPE_CHECKING:
+    from enhancer.image import Metadata
+    from enhancer.recipe import Recipe
+    from enhancer.stages.nets import Nets
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a stage decided and why; recorded with the result.
+
+    Attributes:
+        applied: whether :meth:`Stage.apply` is to be called.
+        reason: one short sentence for people.
+        numbers: what was measured or chosen; JSON-able, finite.
+    """
+
+    applied: bool
+    reason: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Context:
+    """What stages of one picture share.
+
+    Attributes:
+        recipe: what was asked for.
+        metadata: what the file said.
+        nets: gives loaded nets by purpose; loading happens on first use and outlives the picture.
+        visible: H x W, False where the picture as it came is wholly transparent and its values mean nothing; None: all
+            of it is visible. Holds up to super-resolution, behind which no stage measures the source.
+        decisions: earlier stages' decisions by name, in order.
+    """
+
+    recipe: Recipe
+    metadata: Metadata
+    nets: Nets
+    visible: NDArray[np.bool_] | None = None
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+
+class Stage(Protocol):
+    """One step of enhancement.
+
+    `measure` sees the whole picture (or a bounded preview) as float32 H x W x C in [0, 1], C = 1 or 3. `apply` maps a
+    block of the same layout; it is pure, depends on at most `halo(context)` input pixels around each output pixel, and
+    multiplies both sides by `scale(context)` (1 for all but super-resolution).
+    """
+
+    name: ClassVar[str]
+
+    def measure(self, pixels: FloatPixels, context: Context) -> Decision:
+        """Look, decide, and say why."""
+        ...
+
+    def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+        """The stage's function; called only where the decision says so."""
+        ...
+
+    def halo(self, context: Context) -> int:
+        """Input pixels around a block that its result depends on."""
+        ...
+
+    def scale(self, context: Context) -> float:
+        """Output side over input side."""
+        ...

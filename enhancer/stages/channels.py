@@ -1,0 +1,21 @@
+"""Between pictures (H x W x C, grey or RGB) and what nets take (planes x H x W, RGB)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from enhancer.image import FloatPixels
+
+
+def to_planes(pixels: FloatPixels) -> FloatPixels:
+    """H x W x C as contiguous 3 x H x W; grey is repeated."""
+    planes = np.moveaxis(pixels, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(planes, (3, *planes.shape[1:])), dtype=np.float32)
+
+
+def from_planes(planes: FloatPixels, *, like: FloatPixels) -> FloatPixels:
+    """3 x H x W as H x W x C with the channels of `like`; grey is the mean of the three, so that no tint comes in."""
+    if like.shape[2] == 1:
+        grey: FloatPixels = planes.mean(axis=0, dtype=np.float32)[..., None]
+        return grey
+    return np.ascontiguousarray(np.moveaxis(planes, 0, 2))

@@ -1,0 +1,193 @@
+"""The nets of a process: loaded when first used, kept for its life, accounted for by hash. Imports no torch itself."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from enhancer.backends.base import Net, NetSpec
+from enhancer.errors import ModelError
+from enhancer.models.catalogue import ModelEntry, load_catalogue, super_resolution_entry
+from enhancer.models.store import ensure
+from enhancer.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+UNKNOWN_HALO: Final = 32
+"""Of a net from a file: wide enough for the effective field of the architectures that spandrel knows."""
+
+
+def denoiser_entry(name: str | None = None) -> ModelEntry:
+    """The catalogue's denoiser: the one called `name`, or the default.
+
+    Raises:
+        ModelError: `name` is unknown (``unknown-model``) or is no denoiser (``wrong-purpose``).
+    """
+    catalogue = load_catalogue()
+    if name is None:
+        return catalogue.default("denoise")
+    entry = catalogue.get(name)
+    if entry.purpose != "denoise":
+        raise ModelError(f"{name!r} is a {entry.purpose} model and cannot denoise a picture", reason="wrong-purpose")
+    return entry
+
+
+class Nets:
+    """Gives nets that are ready to run. Safe to share between threads.
+
+    Args:
+        settings: model cache, mirror and device.
+        device: ``auto``, ``cpu`` or ``cuda``; None: the settings' own.
+        sr_path: weights (.pth or .safetensors, any architecture that spandrel recognises) that are used for every
+            super-resolution in place of the catalogue's.
+        dn_path: likewise for denoising; the net takes RGB, or RGB and a noise map.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        device: str | None = None,
+        sr_path: str | Path | None = None,
+        dn_path: str | Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._device = device or settings.device
+        self._sr_path = Path(sr_path) if sr_path else None
+        self._dn_path = Path(dn_path) if dn_path else None
+        self._lock = threading.RLock()
+        self._nets: dict[str, Net] = {}
+        self._hashes: dict[str, str] = {}
+        self._names: dict[Path, str] = {}
+
+    def super_resolution(self, scale: float, name: str | None = None) -> Net:
+        """The net to enlarge by `scale` (its own scale may differ): `name`, or the catalogue's choice.
+
+        Raises:
+            ModelError: it is unknown, cannot be fetched, or its file cannot be used.
+        """
+        if self._sr_path:
+            return self._from_file(self._sr_path, "sr_path", inputs=(3,))
+        return self._from_catalogue(super_resolution_entry(scale, name))
+
+    def denoiser(self, name: str | None = None) -> Net:
+        """The denoiser `name`, or the default one.
+
+        Raises:
+            ModelError: as :meth:`super_resolution`.
+        """
+        if self._dn_path:
+            return self._from_file(self._dn_path, "dn_path", inputs=(3, 4))
+        return self._from_catalogue(denoiser_entry(name))
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the nets loaded so far, in order."""
+        return tuple(self._nets)
+
+    def sha256(self, name: str) -> str:
+        """Hash of the weights of a loaded net: the catalogue's, or that of the explicit file."""
+        return self._hashes[name]
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Which purposes explicit files serve, ``super-resolution`` and ``denoising``, with the sha256 of the file.
+
+        Raises:
+            ModelError: a file cannot be read.
+        """
+        files = {"super-resolution": self._sr_path, "denoising": self._dn_path}
+        return {purpose: _sha256_of(path) for purpose, path in files.items() if path}
+
+    def _from_catalogue(self, entry: ModelEntry) -> Net:
+        def load() -> Net:
+            from enhancer.backends.torch_backend import TorchNet
+            from enhancer.models.loading import load_module, spec_of
+
+            module = load_module(entry, ensure(entry, self._settings))
+            return TorchNet(module, spec_of(entry, module), self._device)
+
+        return self._once(entry.name, entry.sha256, load)
+
+    def _from_file(self, path: Path, option: str, *, inputs: tuple[int, ...]) -> Net:
+        with self._lock:
+            if path not in self._names:
+                sha256 = _sha256_of(path)
+                name = f"{path.stem}-{sha256[:12]}"
+                self._once(name, sha256, lambda: _load_file(path, name, option, inputs, self._device))
+                self._names[path] = name
+            return self._nets[self._names[path]]
+
+    def _once(self, name: str, sha256: str, load: Callable[[], Net]) -> Net:
+        with self._lock:
+            if name not in self._nets:
+                self._nets[name] = load()
+                self._hashes[name] = sha256
+            return self._nets[name]
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path}: {error.strerror}", reason="bad-weights") from error
+
+
+def _load_file(path: Path, name: str, option: str, inputs: tuple[int, ...], device: str) -> Net:
+    """A net from a file, its architecture recognised from its weights. No pickle in it is executed."""
+    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+
+    from enhancer.backends.torch_backend import TorchNet
+
+    loader = ModelLoader("cpu")
+    try:
+        state = loader.load_state_dict_from_file(path)
+    except Exception as error:  # a damaged file raises whatever the reader of its format feels like
+        raise ModelError(f"{option}: {path.name} cannot be loaded: {error}", reason="bad-weights") from error
+    if option == "dn_path" and (ffdnet := _ffdnet(state, name, device)):
+        return ffdnet
+    try:
+        model = loader.load_from_state_dict(state)
+    except UnsupportedModelError as error:
+        raise ModelError(f"{option}: {path.name} is of no architecture that is known", reason="bad-weights") from error
+    fits = model.input_channels in inputs and model.output_channels == 3
+    if not (fits and isinstance(model, ImageModelDescriptor)):
+        raise ModelError(
+            f"{option}: {path.name} ({model.architecture.name}) takes {model.input_channels} channels and gives "
+            f"{model.output_channels}; needed is RGB to RGB",
+            reason="wrong-purpose",
+        )
+    if option == "dn_path" and model.scale != 1:
+        raise ModelError(
+            f"{option}: {path.name} enlarges by {model.scale}; a denoiser must not", reason="wrong-purpose"
+        )
+    size = model.size_requirements
+    spec = NetSpec(
+        name=name,
+        scale=model.scale,
+        in_channels=model.input_channels,
+        out_channels=3,
+        halo=UNKNOWN_HALO,
+        multiple_of=size.multiple_of,
+        minimum=max(1, size.minimum),
+    )
+    return TorchNet(model.model.eval().requires_grad_(False), spec, device)
+
+
+def _ffdnet(state: dict[str, Tensor], name: str, device: str) -> Net | None:
+    """FFDNet for colour from its weights, which spandrel takes for DnCNN; None where they are something else's."""
+    from enhancer.backends.torch_backend import TorchNet
+    from enhancer.models.ffdnet import HALO, FFDNet
+
+    module = FFDNet()
+    expected = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    if {key: tensor.shape for key, tensor in state.items()} != expected:
+        return None
+    module.load_state_dict(state)
+    spec = NetSpec(name, 1, in_channels=4, out_channels=3, halo=HALO, multiple_of=2, minimum=2)
+    return TorchNet(module.eval().requires_grad_(False), spec, device)

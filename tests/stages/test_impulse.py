@@ -1,0 +1,128 @@
+"""Impulse repair against the truth, a plain median filter, and clean pictures that must be left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import median_filter
+from skimage.metrics import peak_signal_noise_ratio as psnr
+from skimage.util import random_noise
+
+from enhancer.stages.impulse import ImpulseRepair, impulse_rate, repair_channel
+
+CLEAN = ["astronaut", "coffee", "chelsea", "rocket", "motorcycle", "retina", "immunohistochemistry", "camera", "coins",
+         "moon", "page", "text", "brick", "gravel", "cell"]  # fmt: skip
+STAGE = ImpulseRepair()
+
+
+def salt_and_pepper(pixels, amount, **options):
+    return random_noise(pixels, "s&p", amount=amount, rng=3, **options).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "rocket", "coins"])
+@pytest.mark.parametrize("amount", [0.01, 0.05, 0.2])
+def test_beats_a_median_filter_by_3_db(photo, context, name, amount):
+    truth = photo(name)[100:300, 100:300]
+    struck = salt_and_pepper(truth, amount)
+    decision = STAGE.measure(struck, context())
+    repaired = STAGE.apply(struck, decision, context())
+    filtered = median_filter(struck, size=(3, 3, 1))
+    assert decision.applied
+    assert repaired.dtype == np.float32
+    assert psnr(truth, repaired, data_range=1) > psnr(truth, filtered, data_range=1) + 3
+    assert psnr(truth, repaired, data_range=1) > psnr(truth, struck, data_range=1) + 15
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "camera", "page"])
+def test_the_measured_rates_are_those_added(photo, context, name):
+    decision = STAGE.measure(salt_and_pepper(photo(name), 0.06, salt_vs_pepper=1 / 3), context())
+    assert decision.numbers["salt"] == pytest.approx([0.02] * len(decision.numbers["salt"]), rel=0.2)
+    assert decision.numbers["pepper"] == pytest.approx([0.04] * len(decision.numbers["pepper"]), rel=0.2)
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_clean_pictures_are_left_alone(photo, context, name):
+    assert not STAGE.measure(photo(name), context()).applied
+
+
+@pytest.mark.parametrize("sigma", [10, 25, 50])
+def test_gaussian_noise_is_not_taken_for_impulses(photo, context, with_noise, sigma):
+    for name in ("astronaut", "moon"):
+        assert not STAGE.measure(with_noise(photo(name), sigma), context()).applied
+
+
+def test_a_night_sky_keeps_its_stars(context):
+    rng = np.random.default_rng(5)
+    sky = np.clip(rng.normal(0.04, 0.01, (256, 256, 1)), 0, 1).astype(np.float32)
+    for y, x in rng.integers(0, 256, (40, 2)):
+        sky[y, x] = 1
+    assert not STAGE.measure(sky, context()).applied
+
+
+def test_only_struck_pixels_change(photo, context):
+    truth = photo("astronaut")[100:300, 100:300]
+    struck = salt_and_pepper(truth, 0.05)
+    repaired = STAGE.apply(struck, STAGE.measure(struck, context()), context())
+    changed = repaired != struck
+    extreme = (struck <= 1.5 / 255) | (struck >= 253.5 / 255)
+    assert not (changed & ~extreme).any()
+    assert changed.sum() <= 1.1 * (struck != truth).sum()
+
+
+def test_black_letters_survive_the_repair():
+    page = np.full((128, 128), 0.9, np.float32)
+    page[20:110:9, 10:118] = 0
+    page[21:110:9, 10:118] = 0
+    struck = salt_and_pepper(page, 0.02)
+    repaired = repair_channel(struck, pepper=0.01, salt=0.01)
+    assert (repaired[page == 0] < 0.1).mean() > 0.99
+    assert (np.abs(repaired - page) < 0.1).mean() > 0.995
+
+
+def test_pepper_in_a_burnt_out_sky_is_repaired():
+    sky = np.ones((64, 64), np.float32)
+    struck = sky.copy()
+    struck[8::16, 8::16] = 0
+    assert np.array_equal(repair_channel(struck, pepper=0.01, salt=0.01), sky)
+
+
+def test_a_hand_computed_pixel():
+    values = np.array([[0.2, 0.3, 0.4], [0.5, 1.0, 0.5], [0.6, 0.7, 0.0]], np.float32)
+    repaired = repair_channel(values, pepper=0.1, salt=0.1)
+    # 0 and 1 are suspects; the other seven are 0.2 0.3 0.4 0.5 0.5 0.6 0.7
+    assert repaired[1, 1] == np.float32(0.5)
+    assert np.array_equal(repaired[:2, 0], values[:2, 0])
+
+
+def test_the_halo_makes_blocks_exact(photo, context):
+    struck = salt_and_pepper(photo("coffee")[:160, :160], 0.3)
+    decision = STAGE.measure(struck, context())
+    whole = STAGE.apply(struck, decision, context())
+    halo = STAGE.halo(context())
+    block = STAGE.apply(struck[40 - halo : 120 + halo, 40 - halo : 120 + halo], decision, context())
+    assert np.array_equal(block[halo:-halo, halo:-halo], whole[40:120, 40:120])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 3), (2, 2, 3), (5, 300, 1)])
+def test_tiny_pictures_pass(context, shape):
+    pixels = np.zeros(shape, np.float32)
+    pixels[0, 0] = 1
+    decision = STAGE.measure(pixels, context())
+    assert not decision.applied
+    assert repair_channel(pixels[..., 0], pepper=0.1, salt=0.1).shape == shape[:2]
+
+
+def test_the_recipe_can_turn_it_off(photo, context):
+    struck = salt_and_pepper(photo("coins"), 0.05)
+    assert not STAGE.measure(struck, context(repair_impulses=False)).applied
+
+
+def test_no_evidence_is_no_rate():
+    assert impulse_rate([np.zeros((64, 64), np.float32)]) == 0
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "camera"])
+def test_impulses_on_top_of_gaussian_noise_are_found_in_every_channel(photo, context, with_noise, name):
+    decision = STAGE.measure(salt_and_pepper(with_noise(photo(name), 20), 0.05), context())
+    for polarity in ("salt", "pepper"):
+        assert decision.numbers[polarity] == pytest.approx([0.025] * len(decision.numbers[polarity]), rel=0.3)

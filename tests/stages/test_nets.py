@@ -1,0 +1,83 @@
+"""Nets: loaded once, accounted for, and replaceable by files."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from enhancer.errors import ModelError
+from enhancer.models.catalogue import load_catalogue
+from enhancer.models.store import ensure
+from enhancer.settings import Settings
+from enhancer.stages.nets import Nets
+
+
+@pytest.fixture
+def noisy():
+    return np.random.default_rng(0).random((1, 4, 16, 16), dtype=np.float32)
+
+
+def test_nothing_is_loaded_before_it_is_used_and_then_once(settings):
+    nets = Nets(settings, device="cpu")
+    assert nets.loaded == ()
+    first = nets.denoiser()
+    assert nets.denoiser("ffdnet-color") is first
+    assert nets.loaded == ("ffdnet-color",)
+    assert nets.sha256("ffdnet-color") == load_catalogue().get("ffdnet-color").sha256
+
+
+def test_a_file_replaces_the_denoiser(settings, noisy):
+    path = ensure(load_catalogue().get("ffdnet-color"), settings)
+    nets = Nets(settings, device="cpu", dn_path=str(path))
+    net = nets.denoiser()
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert nets.sha256(net.spec.name) == sha256
+    assert nets.replaced == {"denoising": sha256}
+    assert np.array_equal(net.run(noisy), Nets(settings, device="cpu").denoiser().run(noisy))
+
+
+def test_a_file_replaces_the_net_that_enlarges_at_every_scale(settings):
+    path = ensure(load_catalogue().get("dat-light-x2"), settings)
+    nets = Nets(settings, device="cpu", sr_path=path)
+    net = nets.super_resolution(4)
+    assert net.spec.scale == 2
+    assert nets.super_resolution(3, "dat-light-x3") is net
+    assert nets.loaded == (net.spec.name,)
+
+
+def test_files_that_will_not_do_are_refused_with_the_option_named(settings, tmp_path):
+    enlarger = ensure(load_catalogue().get("dat-light-x2"), settings)
+    with pytest.raises(ModelError, match=r"dn_path.*enlarges by 2"):
+        Nets(settings, dn_path=enlarger).denoiser()
+    with pytest.raises(ModelError, match="cannot read the weights"):
+        Nets(settings, sr_path=tmp_path / "none.pth").super_resolution(2)
+    (tmp_path / "text.safetensors").write_text("not weights")
+    with pytest.raises(ModelError, match=r"sr_path: text\.safetensors cannot be loaded"):
+        Nets(settings, sr_path=tmp_path / "text.safetensors").super_resolution(2)
+    save_file({"some.weight": torch.zeros(3)}, tmp_path / "odd.safetensors")
+    for option in ("sr_path", "dn_path"):
+        nets = Nets(settings, **{option: tmp_path / "odd.safetensors"})
+        with pytest.raises(ModelError, match=f"{option}: odd.safetensors is of no architecture"):
+            nets.denoiser() if option == "dn_path" else nets.super_resolution(2)
+
+
+def test_no_pickle_is_executed(settings, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    torch.save({"params": Trap()}, tmp_path / "trap.pth")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        Nets(settings, sr_path=tmp_path / "trap.pth").super_resolution(2)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_offline_without_weights_says_so(tmp_path):
+    nets = Nets(Settings(home=tmp_path, offline=True))
+    with pytest.raises(ModelError, match="offline"):
+        nets.denoiser()
+    assert nets.loaded == ()
