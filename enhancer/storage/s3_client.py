@@ -1,0 +1,75 @@
+"""boto3 clients: one per process and set of settings, shared by all stores and threads."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from enhancer.errors import RequestError
+from enhancer.settings import Settings
+
+_making = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach an S3 server; equal connections share a client. The secrets are not shown when it is printed."""
+
+    endpoint: str | None
+    region: str
+    access_key: str | None = field(repr=False)
+    secret_key: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Connection:
+        """The connection that the settings describe.
+
+        Raises:
+            RequestError: an access key without its secret, or the other way round.
+        """
+        access, secret, token = (
+            value.get_secret_value() if value is not None else None
+            for value in (settings.s3_access_key_id, settings.s3_secret_access_key, settings.s3_session_token)
+        )
+        if bool(access) != bool(secret):
+            raise RequestError("s3_access_key_id and s3_secret_access_key go together: set both, or neither")
+        return cls(settings.s3_endpoint_url or None, settings.s3_region, access or None, secret or None, token or None)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not show up in a message."""
+        return tuple(value for value in (self.access_key, self.secret_key, self.token) if value)
+
+    def client(self, process: int) -> Any:
+        """The client of this process (``os.getpid()``): sockets must not be shared across a fork, which Airflow does.
+
+        Clients are safe to use from many threads; making one is not, hence the lock.
+        """
+        with _making:
+            return _client(self, process)
+
+
+@lru_cache(maxsize=16)
+def _client(connection: Connection, _process: int) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "adaptive", "total_max_attempts": 6},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=32,
+        s3={"addressing_style": "path" if connection.endpoint else "auto"},
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=connection.endpoint,
+        aws_access_key_id=connection.access_key,
+        aws_secret_access_key=connection.secret_key,
+        aws_session_token=connection.token,
+        region_name=connection.region,
+        config=config,
+    )
