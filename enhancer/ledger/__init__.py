@@ -1,0 +1,47 @@
+"""The ledger: what happened to every picture of every run, in a database of its own (never Airflow's).
+
+:class:`Ledger` opens it; its parts each own one idea: runs, leases, items, results, targets, queries for reading.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from enhancer.ledger.engine import open_engine
+from enhancer.ledger.items import Items
+from enhancer.ledger.leases import Lease, Leases
+from enhancer.ledger.queries import Queries
+from enhancer.ledger.results import Claim, ClaimLostError, Results
+from enhancer.ledger.runs import Runs
+from enhancer.ledger.states import GOOD, TERMINAL, ItemState
+from enhancer.ledger.targets import TargetCollisionError, Targets
+
+__all__ = ["GOOD", "TERMINAL", "Claim", "ClaimLostError", "ItemState", "Lease", "Ledger", "TargetCollisionError"]
+
+
+class Ledger:
+    """The ledger behind one database URL.
+
+    Cheap to make; connections open on first use. Safe to share between threads, not across a fork.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = open_engine(url)
+        self.runs = Runs(self.engine)
+        self.leases = Leases(self.engine)
+        self.items = Items(self.engine)
+        self.results = Results(self.engine)
+        self.targets = Targets(self.engine)
+        self.queries = Queries(self.engine)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,200 @@
+"""Items: one row per run and key.
+
+They move only along :data:`enhancer.ledger.states.TRANSITIONS` and, but for the closing of a run, only under a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, RowMapping, case, func, or_, select, update
+
+from enhancer.ledger.engine import reading
+from enhancer.ledger.leases import Lease, fence
+from enhancer.ledger.states import ItemState, sources_of
+from enhancer.ledger.tables import db_now, item, score
+
+ERROR_COLUMNS: Final[dict[str, int]] = {"stage": 16, "error_class": 64, "error_message": 8000}
+"""With their greatest lengths: PostgreSQL refuses what is longer than its column, SQLite does not."""
+
+Move = tuple[str, ItemState, dict[str, Any]]
+"""Key, new state, columns to set."""
+
+
+class Items:
+    """The state machine's writer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def move(self, lease: Lease, key: str, to: ItemState, **values: Any) -> None:
+        """Move one item to `to` and set columns, if the lease holds and the state machine has that step.
+
+        Going to `running` counts an attempt. A step forward clears the error of the attempt before.
+
+        Raises:
+            LeaseLostError: the shard is someone else's.
+            ValueError: the item is not in a state that may become `to`.
+        """
+        with self._engine.begin() as connection:
+            fence(connection, lease)
+            self.move_in(connection, lease, key, to, **values)
+
+    def move_many(self, lease: Lease, moves: Iterable[Move]) -> None:
+        """:meth:`move` for several items of the shard, all or none: one transaction and one wait for the disk.
+
+        Raises:
+            LeaseLostError: the shard is someone else's.
+            ValueError: one of the items is not in a state that may become its new one; none was moved.
+        """
+        with self._engine.begin() as connection:
+            fence(connection, lease)
+            for key, to, values in moves:
+                self.move_in(connection, lease, key, to, **values)
+
+    def move_in(self, connection: Connection, lease: Lease, key: str, to: ItemState, **values: Any) -> None:
+        """:meth:`move` within the caller's fenced transaction."""
+        if to == ItemState.RUNNING:
+            values["attempts"] = item.c.attempts + 1
+        if to in (ItemState.ENHANCED, ItemState.SCORED, ItemState.PUBLISHED, ItemState.REUSED):
+            values = {**dict.fromkeys(ERROR_COLUMNS), **values}
+        for name, limit in ERROR_COLUMNS.items():
+            if values.get(name) is not None:
+                values[name] = _storable(values[name], limit)
+        moved = connection.execute(
+            update(item)
+            .where(
+                item.c.run_id == lease.run_id,
+                item.c.key == key,
+                item.c.shard_id == lease.shard_id,
+                item.c.state.in_(sources_of(to)),
+            )
+            .values(state=to, updated_at=db_now(), **values)
+        ).rowcount
+        if moved != 1:
+            raise ValueError(f"{key!r} in run {lease.run_id} is not in a state that may become {to}")
+
+    def give_back(self, lease: Lease, key: str, *, delay_s: float, count_attempt: bool = True, **values: Any) -> None:
+        """A running item is pending again, not before `delay_s` seconds from now by the database's clock.
+
+        Args:
+            lease: the shard's.
+            key: the item.
+            delay_s: back-off.
+            count_attempt: False where nothing was tried (another worker has the result in hand).
+            values: columns to set, such as the error.
+
+        Raises:
+            LeaseLostError: the shard is someone else's.
+        """
+        attempts = {} if count_attempt else {"attempts": item.c.attempts - 1}
+        self.move(lease, key, ItemState.PENDING, not_before=db_now() + delay_s, **attempts, **values)
+
+    def state_in(self, connection: Connection, run_id: str, key: str) -> str | None:
+        """An item's state as the caller's transaction sees it."""
+        return connection.execute(
+            select(item.c.state).where(item.c.run_id == run_id, item.c.key == key)
+        ).scalar_one_or_none()
+
+    def of_shard(self, run_id: str, shard_id: int, *states: ItemState) -> Sequence[RowMapping]:
+        """The shard's items in these states, in manifest order."""
+        with reading(self._engine) as connection:
+            return (
+                connection.execute(
+                    select(item)
+                    .where(item.c.run_id == run_id, item.c.shard_id == shard_id, item.c.state.in_(states))
+                    .order_by(item.c.position)
+                )
+                .mappings()
+                .all()
+            )
+
+    def due(self, lease: Lease) -> tuple[Sequence[RowMapping], float | None]:
+        """Pending items whose back-off is over, and the seconds until the next one's is (None: there is none)."""
+        with reading(self._engine) as connection:
+            pending = (
+                item.c.run_id == lease.run_id,
+                item.c.shard_id == lease.shard_id,
+                item.c.state == ItemState.PENDING,
+            )
+            rows = (
+                connection.execute(
+                    select(item)
+                    .where(*pending, or_(item.c.not_before.is_(None), item.c.not_before <= db_now()))
+                    .order_by(item.c.position)
+                )
+                .mappings()
+                .all()
+            )
+            wait = connection.execute(
+                select(func.min(item.c.not_before) - db_now()).where(*pending, item.c.not_before > db_now())
+            ).scalar_one()
+        return rows, None if wait is None else max(0.0, float(wait))
+
+    def get(self, run_id: str, key: str) -> RowMapping | None:
+        """One item."""
+        with reading(self._engine) as connection:
+            return (
+                connection.execute(select(item).where(item.c.run_id == run_id, item.c.key == key))
+                .mappings()
+                .one_or_none()
+            )
+
+    def counts(self, run_id: str) -> dict[str, int]:
+        """Items by state."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(item.c.state, func.count()).where(item.c.run_id == run_id).group_by(item.c.state)
+            )
+            return {state: int(count) for state, count in rows}
+
+    def shard_counts(self, run_id: str, shard_id: int) -> dict[str, int]:
+        """A shard's items by state."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(item.c.state, func.count())
+                .where(item.c.run_id == run_id, item.c.shard_id == shard_id)
+                .group_by(item.c.state)
+            )
+            return {state: int(count) for state, count in rows}
+
+    def add_scores(self, connection: Connection, lease: Lease, key: str, scores: Iterable[dict[str, Any]]) -> None:
+        """Replace the item's scores, within the caller's fenced transaction.
+
+        Each mapping has the score table's columns, ``kind`` and ``protocol`` at least.
+        """
+        connection.execute(score.delete().where(score.c.run_id == lease.run_id, score.c.key == key))
+        for values in scores:
+            connection.execute(score.insert().values(run_id=lease.run_id, key=key, updated_at=db_now(), **values))
+
+
+def close_open_items(connection: Connection, run_id: str, *, stopped: bool) -> None:
+    """End every item that is open, but for those `committing`, whose bytes may lie at the target already.
+
+    `not_attempted`: no one ever tried it or, where the run was `stopped`, it was waiting for its next step. `failed`:
+    the rest. An error that an earlier try left stays; `held` items wait for a person.
+
+    Called by the report after it has raised every epoch and resolved what was `committing`.
+    """
+    waiting = (ItemState.PENDING, ItemState.ENHANCED, ItemState.SCORED)
+    untried = item.c.state.in_(waiting) if stopped else item.c.state.in_(waiting) & (item.c.attempts == 0)
+    connection.execute(
+        update(item)
+        .where(item.c.run_id == run_id, item.c.state.in_((*waiting, ItemState.RUNNING)))
+        .values(
+            state=case((untried, ItemState.NOT_ATTEMPTED.value), else_=ItemState.FAILED.value),
+            error_class=func.coalesce(item.c.error_class, case((untried, "not-attempted"), else_="unfinished")),
+            error_message=func.coalesce(
+                item.c.error_message,
+                "the run ended before this picture was done; the next run takes it up",
+            ),
+            stage=func.coalesce(item.c.stage, "worker"),
+            updated_at=db_now(),
+        )
+    )
+
+
+def _storable(text: str, limit: int) -> str:
+    """`text` as PostgreSQL takes it: no NUL, no half surrogate pair (from odd file names), at most `limit` long."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")[:limit]

@@ -1,0 +1,313 @@
+"""Reading the ledger: for the UI page, the report, the CLI and the demo.
+
+Everything is aggregated in SQL and paged, takes no lock that a writer waits for, and needs memory for one page. Rows
+come as plain dicts with the tables' columns; items have their scores joined as
+``{"fidelity": {...}, "reference": {...}}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final, Literal, get_args
+
+from sqlalchemy import Connection, Engine, RowMapping, Select, and_, func, or_, select
+from sqlalchemy.sql.elements import KeyedColumnElement
+
+from enhancer.errors import RequestError
+from enhancer.ledger.engine import batched, reading
+from enhancer.ledger.states import GOOD, TERMINAL, ItemState
+from enhancer.ledger.tables import db_now, item, run, score, shard
+
+Order = Literal["position", "worst", "key"]
+
+METRICS: Final = (
+    "psnr",
+    "ssim",
+    "lpips",
+    "composite",
+    "score",
+    "artifact_score",
+    "low_frequency_shift",
+    "residual_ratio",
+)
+
+RATE_WINDOW_S: Final = 900.0
+"""The rate of a running run is that of its last quarter of an hour: a run may have stood still for a night before."""
+
+HISTORY_RUNS: Final = 20
+MAX_BINS: Final = 200
+_HUGE: Final = 1e308  # beyond it lies only infinity, which PSNR is for equal pictures
+
+
+class Queries:
+    """Read-only views of the ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # ---------------------------------------------------------------- runs
+
+    def runs(self, limit: int = 50, offset: int = 0, dag_id: str | None = None) -> list[dict[str, Any]]:
+        """Runs, newest first, each with ``counts``: its items by state."""
+        page = select(run).order_by(run.c.created_at.desc(), run.c.run_id.desc()).limit(limit).offset(offset)
+        if dag_id is not None:
+            page = page.where(run.c.dag_id == dag_id)
+        return self._runs(page)
+
+    def run(self, run_id: str) -> dict[str, Any] | None:
+        """One run with ``counts``, or None."""
+        return next(iter(self._runs(select(run).where(run.c.run_id == run_id))), None)
+
+    def find_by_dag_run(self, dag_id: str, dag_run_id: str) -> dict[str, Any] | None:
+        """The newest run of an Airflow Dag run (a cleared one has several), with ``counts``, or None."""
+        newest = (
+            select(run)
+            .where(run.c.dag_id == dag_id, run.c.dag_run_id == dag_run_id)
+            .order_by(run.c.created_at.desc(), run.c.run_id.desc())
+            .limit(1)
+        )
+        return next(iter(self._runs(newest)), None)
+
+    def _runs(self, page: Select[Any]) -> list[dict[str, Any]]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(page).mappings().all()
+            counts: dict[str, dict[str, int]] = {row["run_id"]: {} for row in rows}
+            for run_id, state, count in connection.execute(
+                select(item.c.run_id, item.c.state, func.count())
+                .where(item.c.run_id.in_(counts))
+                .group_by(item.c.run_id, item.c.state)
+            ):
+                counts[run_id][state] = int(count)
+        return [{**row, "counts": counts[row["run_id"]]} for row in rows]
+
+    def state_counts(self, run_id: str) -> dict[str, int]:
+        """The run's items by state; states without items are left out."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(item.c.state, func.count()).where(item.c.run_id == run_id).group_by(item.c.state)
+            )
+            return {state: int(count) for state, count in rows}
+
+    # ---------------------------------------------------------------- items
+
+    def items(
+        self,
+        run_id: str,
+        *,
+        state: str | Collection[str] | None = None,
+        search: str | None = None,
+        order: Order = "position",
+        limit: int = 100,
+        offset: int = 0,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """A page of the run's items with scores, and how many there are in all.
+
+        Args:
+            run_id: the run.
+            state: only items in this state or in one of these.
+            search: only keys that contain this text, whatever its case (beyond ASCII on PostgreSQL only); wildcards
+                stand for themselves.
+            order: ``position`` as in the manifest; ``key``; ``worst`` the lowest score first (against the truth where
+                there is one), what has no score last.
+            limit: the page's length.
+            offset: items to pass over.
+
+        Raises:
+            RequestError: an order that is none of these.
+        """
+        if order not in get_args(Order):
+            raise RequestError(f"items are ordered by {', '.join(get_args(Order))}, not {order!r}")
+        matching = [item.c.run_id == run_id]
+        if state is not None:
+            matching.append(item.c.state.in_([state] if isinstance(state, str) else list(state)))
+        if search:
+            matching.append(item.c.key.icontains(search, autoescape=True))
+        page = self._ordered(select(item).where(*matching), order).limit(limit).offset(offset)
+        with reading(self._engine) as connection:
+            total = connection.execute(select(func.count()).select_from(item).where(*matching)).scalar_one()
+            rows = connection.execute(page).mappings().all()
+            return _with_scores(connection, run_id, rows), int(total)
+
+    @staticmethod
+    def _ordered(page: Select[Any], order: Order) -> Select[Any]:
+        if order == "key":
+            return page.order_by(item.c.key)
+        if order == "position":
+            return page.order_by(item.c.position, item.c.key)
+        reference, fidelity = score.alias("reference"), score.alias("fidelity")
+        for scores in (reference, fidelity):
+            same = and_(scores.c.run_id == item.c.run_id, scores.c.key == item.c.key, scores.c.kind == scores.name)
+            page = page.outerjoin(scores, same)
+        judged = func.coalesce(reference.c.score, fidelity.c.score)
+        return page.order_by(judged.asc().nulls_last(), item.c.position, item.c.key)
+
+    def item(self, run_id: str, key: str) -> dict[str, Any] | None:
+        """One item with scores, or None."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(item).where(item.c.run_id == run_id, item.c.key == key)).mappings().all()
+            return next(iter(_with_scores(connection, run_id, rows)), None)
+
+    def iter_items(self, run_id: str, batch: int = 500) -> Iterator[dict[str, Any]]:
+        """Every item of the run with scores, in manifest order, `batch` in memory at a time.
+
+        Each batch is a transaction of its own, so that a slow reader holds nothing up; an item that changes meanwhile
+        comes once, as it was or as it is.
+        """
+        after: tuple[int, str] | None = None
+        while True:
+            page = select(item).where(item.c.run_id == run_id).order_by(item.c.position, item.c.key).limit(batch)
+            if after is not None:
+                position, key = after
+                page = page.where(item.c.position >= position, or_(item.c.position > position, item.c.key > key))
+            with reading(self._engine) as connection:
+                rows = _with_scores(connection, run_id, connection.execute(page).mappings().all())
+            yield from rows
+            if len(rows) < batch:
+                return
+            after = (rows[-1]["position"], rows[-1]["key"])
+
+    # ---------------------------------------------------------------- figures
+
+    def score_distribution(self, run_id: str, kind: str, metric: str, bins: int = 20) -> dict[str, Any]:
+        """How a metric is spread over the run's pictures: equal bins from the least to the greatest finite value.
+
+        Returns:
+            ``count`` of finite values, ``infinite`` (PSNR of equal pictures), ``min``, ``max``, ``mean`` (None where
+            count is 0), ``edges`` (bins + 1 numbers) and ``counts`` (bins numbers), both empty where count is 0. Bins
+            are closed on the left, the last one on both sides, as numpy.histogram's.
+
+        Raises:
+            RequestError: an unknown metric, or a number of bins outside 1..200.
+        """
+        if metric not in METRICS:
+            raise RequestError(f"no metric {metric!r}: there are {', '.join(METRICS)}")
+        if not 1 <= bins <= MAX_BINS:
+            raise RequestError(f"{bins} bins: between 1 and {MAX_BINS} are drawn")
+        value = score.c[metric]
+        rows = and_(score.c.run_id == run_id, score.c.kind == kind)
+        finite = value.between(-_HUGE, _HUGE)
+        with reading(self._engine) as connection:
+            count, infinite, low, high, mean = connection.execute(
+                select(
+                    func.count(value).filter(finite),
+                    func.count(value).filter(~finite),
+                    func.min(value).filter(finite),
+                    func.max(value).filter(finite),
+                    func.avg(value).filter(finite),
+                ).where(rows)
+            ).one()
+            spread: dict[str, Any] = {"count": count, "infinite": infinite, "min": low, "max": high, "mean": mean}
+            if not count:
+                return {**spread, "edges": [], "counts": []}
+            edges = _edges(low, high, bins)
+            within = [and_(value >= left, value < right) for left, right in pairwise(edges)]
+            within[-1] = and_(value >= edges[-2], value <= edges[-1])
+            counts = connection.execute(select(*(func.count().filter(inside) for inside in within)).where(rows)).one()
+        return {**spread, "edges": edges, "counts": [int(number) for number in counts]}
+
+    def failures_by_class(self, run_id: str) -> list[dict[str, Any]]:
+        """The run's items that ended badly, by state, stage and class of the error, the most frequent first.
+
+        Each with ``count`` and, for one of them, ``example_key`` and ``example_message``.
+        """
+        bad = sorted(TERMINAL - GOOD)
+        groups: Sequence[KeyedColumnElement[Any]] = (item.c.state, item.c.stage, item.c.error_class)
+        counted = (
+            select(*groups, func.count().label("count"), func.min(item.c.key).label("example_key"))
+            .where(item.c.run_id == run_id, item.c.state.in_(bad))
+            .group_by(*groups)
+            .subquery()
+        )
+        statement = (
+            select(counted, item.c.error_message.label("example_message"))
+            .join(item, and_(item.c.run_id == run_id, item.c.key == counted.c.example_key))
+            .order_by(counted.c.count.desc(), counted.c.example_key)
+        )
+        with reading(self._engine) as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
+
+    def progress(self, run_id: str) -> dict[str, Any]:
+        """How far the run is.
+
+        Returns:
+            ``total``, ``done`` (items in a terminal state), ``by_state``, ``shards``, ``shards_done`` (no item open; a
+            held one waits for a person, not for the shard), ``items_per_second`` of the enhancement, which is most of
+            the work, and ``eta_s``: seconds until no picture waits for it, None where there is no rate yet.
+
+        Raises:
+            RequestError: there is no such run.
+        """
+        waiting = (ItemState.PENDING, ItemState.RUNNING)
+        settled = sorted(TERMINAL | {ItemState.HELD})
+        with reading(self._engine) as connection:
+            row = (
+                connection.execute(
+                    select(run.c.created_at, run.c.finished_at, db_now().label("now")).where(run.c.run_id == run_id)
+                )
+                .mappings()
+                .one_or_none()
+            )
+            if row is None:
+                raise RequestError(f"the ledger knows no run {run_id!r}", reason="no-run")
+            end = row["finished_at"] or row["now"]
+            since = row["created_at"] if row["finished_at"] else max(row["created_at"], end - RATE_WINDOW_S)
+            handled = and_(item.c.attempts > 0, item.c.state.not_in(waiting), item.c.updated_at >= since)
+            states = connection.execute(
+                select(item.c.state, func.count(), func.count().filter(handled))
+                .where(item.c.run_id == run_id)
+                .group_by(item.c.state)
+            ).all()
+            shards = _count(connection, select(func.count()).where(shard.c.run_id == run_id))
+            open_shards = _count(
+                connection,
+                select(func.count(item.c.shard_id.distinct())).where(
+                    item.c.run_id == run_id, item.c.shard_id >= 0, item.c.state.not_in(settled)
+                ),
+            )
+        by_state = {state: int(count) for state, count, _ in states}
+        left = sum(by_state.get(state, 0) for state in waiting)
+        rate = sum(int(recent) for _, _, recent in states) / max(end - since, 1e-3)
+        eta = 0.0 if not left else left / rate if rate else None
+        return {
+            "total": sum(by_state.values()),
+            "done": sum(count for state, count in by_state.items() if state in TERMINAL),
+            "by_state": by_state,
+            "shards": shards,
+            "shards_done": shards - open_shards,
+            "items_per_second": rate,
+            "eta_s": eta,
+        }
+
+    def cost_history(self) -> tuple[float, float]:
+        """Estimated and measured seconds of the shards of the newest finished runs, of those that worked at all."""
+        newest = (
+            select(run.c.run_id).where(run.c.state == "finished").order_by(run.c.created_at.desc()).limit(HISTORY_RUNS)
+        )
+        with reading(self._engine) as connection:
+            estimated, measured = connection.execute(
+                select(
+                    func.coalesce(func.sum(shard.c.cost_s), 0.0), func.coalesce(func.sum(shard.c.busy_s), 0.0)
+                ).where(shard.c.run_id.in_(newest), shard.c.busy_s > 0)
+            ).one()
+        return float(estimated), float(measured)
+
+
+def _with_scores(connection: Connection, run_id: str, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    scores: dict[str, dict[str, dict[str, Any]]] = {row["key"]: {} for row in rows}
+    for some in batched(scores):
+        for row in connection.execute(select(score).where(score.c.run_id == run_id, score.c.key.in_(some))).mappings():
+            figures = {name: row[name] for name in (*METRICS, "protocol")}
+            scores[row["key"]][row["kind"]] = figures
+    return [{**row, "scores": scores[row["key"]]} for row in rows]
+
+
+def _edges(low: float, high: float, bins: int) -> list[float]:
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    step = (high - low) / bins
+    return [*(low + number * step for number in range(bins)), high]
+
+
+def _count(connection: Connection, statement: Select[int]) -> int:
+    return connection.execute(statement).scalar_one()

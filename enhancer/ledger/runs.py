@@ -1,0 +1,221 @@
+"""Runs: opening one, filling it with items and shards, closing it for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from enhancer.errors import LeaseLostError, RequestError
+from enhancer.ledger.engine import batched, reading
+from enhancer.ledger.items import close_open_items
+from enhancer.ledger.leases import Lease
+from enhancer.ledger.states import OPEN, VERDICTS, ItemState
+from enhancer.ledger.tables import db_now, item, run, shard
+from enhancer.version import __version__
+
+
+class Runs:
+    """The life of a run: planning -> running -> finished."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open(self, run_id: str, **values: Any) -> str:
+        """Open a run for planning and return its id.
+
+        A run that was cut short while planning starts its planning anew; one that is running is left as it is; a
+        finished one never reopens: the new run gets the id with ``~2``, ``~3``, ... appended.
+        """
+        number = 1
+        while True:
+            candidate = run_id if number == 1 else f"{run_id}~{number}"
+            with self._engine.begin() as connection:
+                state = connection.execute(
+                    select(run.c.state).where(run.c.run_id == candidate).with_for_update()
+                ).scalar_one_or_none()
+                if state is None and self._insert(connection, candidate, values):
+                    return candidate
+                if state == "planning":
+                    connection.execute(delete(item).where(item.c.run_id == candidate))
+                    connection.execute(delete(shard).where(shard.c.run_id == candidate))
+                    connection.execute(
+                        update(run).where(run.c.run_id == candidate).values(code_version=__version__, **values)
+                    )
+                    return candidate
+                if state == "running":
+                    return candidate
+            if state == "finished":
+                number += 1  # else another process has just inserted this very run: look again
+
+    @staticmethod
+    def _insert(connection: Connection, run_id: str, values: dict[str, Any]) -> bool:
+        zero = dict.fromkeys(("listed", "quick_skipped", "items", "shards"), 0)
+        row = {"run_id": run_id, "state": "planning", "code_version": __version__, "created_at": db_now(), **zero}
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(run).values(**row, **values))
+        except IntegrityError:
+            there = connection.execute(select(run.c.run_id).where(run.c.run_id == run_id)).scalar_one_or_none()
+            if there is None:
+                raise  # not a race: a column is missing
+            return False
+        return True
+
+    def get(self, run_id: str) -> RowMapping:
+        """One run.
+
+        Raises:
+            RequestError: there is no such run.
+        """
+        with reading(self._engine) as connection:
+            row = connection.execute(select(run).where(run.c.run_id == run_id)).mappings().one_or_none()
+        if row is None:
+            raise RequestError(
+                f"the ledger knows no run {run_id!r}: `enhancer ledger runs` lists them", reason="no-run"
+            )
+        return row
+
+    def add_items(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert planned items of one run, in one statement; rows carry the item table's columns.
+
+        Raises:
+            LeaseLostError: the run is not being planned any more: another attempt has started it.
+        """
+        if rows:
+            with self._engine.begin() as connection:
+                self._fence_planning(connection, rows[0]["run_id"])
+                connection.execute(
+                    insert(item).values(updated_at=db_now()),
+                    [
+                        {"reused": 0, "released": 0, **{name: row[name] for name in row if name != "updated_at"}}
+                        for row in rows
+                    ],
+                )
+
+    def add_shards(self, run_id: str, shards: Iterable[tuple[int, int, float]]) -> None:
+        """Insert shards as (shard_id, items, estimated seconds).
+
+        Raises:
+            LeaseLostError: the run is not being planned any more: another attempt has started it.
+        """
+        rows = [
+            {"run_id": run_id, "shard_id": number, "items": items, "cost_s": cost, "lease_epoch": 0, "busy_s": 0.0}
+            for number, items, cost in shards
+        ]
+        if rows:
+            with self._engine.begin() as connection:
+                self._fence_planning(connection, run_id)
+                connection.execute(insert(shard), rows)
+
+    @staticmethod
+    def _fence_planning(connection: Connection, run_id: str) -> None:
+        """Locks the run's row, so that its planning does not end before the caller's transaction."""
+        state = connection.execute(
+            select(run.c.state).where(run.c.run_id == run_id).with_for_update(read=True)
+        ).scalar_one_or_none()
+        if state != "planning":
+            raise LeaseLostError(f"run {run_id} is {state}, not planning: another attempt has started it")
+
+    def start(self, run_id: str, **values: Any) -> None:
+        """Planning is over: the manifest is frozen and the shards may run."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(run).where(run.c.run_id == run_id, run.c.state == "planning").values(state="running", **values)
+            )
+
+    def shards_of(self, run_id: str) -> Sequence[RowMapping]:
+        """The run's shards in order."""
+        with reading(self._engine) as connection:
+            return (
+                connection.execute(select(shard).where(shard.c.run_id == run_id).order_by(shard.c.shard_id))
+                .mappings()
+                .all()
+            )
+
+    def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, RowMapping]:
+        """For each key the item row of the last finished run that had it, where that row's outcome still matters.
+
+        That is a verdict that no one released, or a failure.
+        """
+        matters = (*VERDICTS, ItemState.FAILED, ItemState.NOT_ATTEMPTED)
+        finished_here = and_(run.c.input_url == input_url, run.c.output_url == output_url, run.c.state == "finished")
+        found: dict[str, RowMapping] = {}
+        with reading(self._engine) as connection:
+            for some in batched(keys):
+                latest = (
+                    select(item.c.key, func.max(run.c.created_at).label("created_at"))
+                    .join(run, run.c.run_id == item.c.run_id)
+                    .where(finished_here, item.c.key.in_(some))
+                    .group_by(item.c.key)
+                    .subquery()
+                )
+                rows = connection.execute(
+                    select(item)
+                    .join(run, run.c.run_id == item.c.run_id)
+                    .join(latest, and_(latest.c.key == item.c.key, latest.c.created_at == run.c.created_at))
+                    .where(finished_here, item.c.state.in_(matters))
+                    .order_by(run.c.run_id)
+                ).mappings()
+                found.update((row["key"], row) for row in rows)
+        return {key: row for key, row in found.items() if not (row["released"] and row["state"] in VERDICTS)}
+
+    def take_all(self, run_id: str, owner: str) -> list[Lease]:
+        """Raise every shard's epoch, so that no straggler can write any more; the report's leases."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(
+                update(shard)
+                .where(shard.c.run_id == run_id)
+                .values(lease_epoch=shard.c.lease_epoch + 1, lease_owner=owner, lease_expires_at=db_now() + 600)
+                .returning(shard.c.shard_id, shard.c.lease_epoch)
+            )
+            return [Lease(run_id, number, owner, epoch) for number, epoch in sorted((int(a), int(b)) for a, b in rows)]
+
+    def close_items(self, run_id: str, *, stopped: bool) -> None:
+        """End every item that is still open (see :func:`enhancer.ledger.items.close_open_items`)."""
+        with self._engine.begin() as connection:
+            close_open_items(connection, run_id, stopped=stopped)
+
+    def finish(self, run_id: str, outcome: str, *, report_address: str | None, summary: dict[str, Any]) -> None:
+        """Close the run; it never reopens. Finishing a finished run again changes nothing.
+
+        Raises:
+            LeaseLostError: items are open, since a straggler took a shard back after :meth:`take_all`: close again.
+        """
+        with self._engine.begin() as connection:
+            finished = connection.execute(
+                update(run)
+                .where(run.c.run_id == run_id, run.c.state != "finished")
+                .values(
+                    state="finished",
+                    outcome=outcome,
+                    report_address=report_address,
+                    summary=summary,
+                    finished_at=db_now(),
+                )
+            ).rowcount
+            # After the run's row is locked, for Leases.take looks at it under a lock as well.
+            open_items = connection.execute(
+                select(func.count()).select_from(item).where(item.c.run_id == run_id, item.c.state.in_(OPEN))
+            ).scalar_one()
+            if finished and open_items:
+                raise LeaseLostError(f"run {run_id} cannot finish: {open_items} of its items are open")
+
+    def release(self, run_id: str, keys: Iterable[str] | None = None) -> int:
+        """Lift the verdicts of a finished run's items (all, or these keys): the next run works on them again."""
+        verdicts = (item.c.run_id == run_id, item.c.state.in_(VERDICTS), item.c.released == 0)
+        with self._engine.begin() as connection:
+            if keys is None:
+                return connection.execute(update(item).where(*verdicts).values(released=1)).rowcount
+            return sum(
+                connection.execute(update(item).where(*verdicts, item.c.key.in_(some)).values(released=1)).rowcount
+                for some in batched(keys)
+            )
+
+
+def summary_of(connection: Connection, run_id: str) -> dict[str, int]:
+    """Items by state, within the caller's transaction."""
+    rows = connection.execute(select(item.c.state, func.count()).where(item.c.run_id == run_id).group_by(item.c.state))
+    return {state: int(count) for state, count in rows}
