@@ -1,0 +1,207 @@
+"""What the worker does with each enhanced picture: score it, pass it through the gate, give a rejected one its second
+try.
+
+Fidelity (the result against its input) is always scored; reference and baseline (the truth against the result, and
+against what plain bicubic enlargement or leaving alone would have given) where reference_url has the same key.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from hashlib import md5
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping
+
+from enhancer.batch import layout
+from enhancer.batch.enhance_items import Timings, log_failure, stamp
+from enhancer.batch.events import EventStream
+from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
+from enhancer.codecs import Limits, decode, encode
+from enhancer.errors import ErrorKind, LeaseLostError, PictureError, StorageError
+from enhancer.identity import digest
+from enhancer.image import Document, Image
+from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.ledger.leases import fence
+from enhancer.pipeline import ImageEnhancer
+from enhancer.quality.gate import Verdict, judge
+from enhancer.quality.perceptual import LpipsScorer
+from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
+from enhancer.recipe import Recipe, parse_recipe
+from enhancer.settings import Settings
+from enhancer.storage import open_store, split_address
+from enhancer.storage.base import ObjectStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A result with its scores and the gate's word."""
+
+    scores: tuple[Scores, ...]
+    verdict: Verdict
+
+
+class EvaluateShard:
+    """One worker's pass over a shard's enhanced pictures."""
+
+    def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
+        self._lease = lease
+        self._settings = settings
+        self._events = events
+        self._ledger = Ledger(settings.ledger_url())
+        self._run = self._ledger.runs.get(lease.run_id)
+        self._source = open_store(self._run["input_url"], settings)
+        self._work = open_store(self._run["work_url"], settings)
+        self._reference = open_store(self._run["reference_url"], settings) if self._run["reference_url"] else None
+        self._recipes = {name: parse_recipe(value) for name, value in self._run["recipes"].items()}
+        self._limits = Limits.from_settings(settings)
+        self._result_limits = replace(self._limits, max_bytes=1 << 40, max_pixels=settings.max_output_pixels)
+        self._scorer = LpipsScorer(settings)
+        self._enhancer = ImageEnhancer(settings=settings)
+
+    def run(self, only: str | None = None) -> None:
+        """Score every picture of the shard that is `enhanced` (or `only` alone)."""
+        self._events.send("ready")
+        for row in self._ledger.items.of_shard(self._lease.run_id, self._lease.shard_id, ItemState.ENHANCED):
+            if only is None or row["key"] == only:
+                self._one(row)
+
+    def _one(self, row: RowMapping) -> None:
+        """One picture; trouble is tried again a few times and then becomes its state."""
+        key = row["key"]
+        self._events.send("started", key=key)
+        for attempt in range(1, self._settings.item_attempts + 1):
+            try:
+                state = self._attempt(row)
+                break
+            except LeaseLostError:
+                raise
+            except Exception as error:  # a picture that cannot be scored is that picture's failure
+                if is_systemic(error):
+                    raise
+                failure = classify(error, "score")
+                log_failure(log, "scoring failed", error, key=key, attempt=attempt)
+                if failure.kind is not ErrorKind.TRANSIENT or attempt == self._settings.item_attempts:
+                    state = self._failed(row, failure)
+                    break
+                self._events.send("progress", key=key)
+        self._events.send("item", key=key, state=state.value)
+
+    def _attempt(self, row: RowMapping) -> ItemState:
+        stored = self._ledger.results.get(row["identity"])
+        if stored is None or stored["address"] is None:
+            raise StorageError(f"the result of {row['key']!r} is not stored any more", reason="result-gone")
+        data = self._source.get(row["key"], max_bytes=self._settings.max_bytes).data
+        before = decode(data, name=row["key"], limits=self._limits)
+        root, name = split_address(stored["address"])
+        after = decode(open_store(root, self._settings).get(name).data, name=name, limits=self._result_limits)
+        truth = self._truth(row["key"])
+        recipe = self._recipes[row["recipe_digest"]]
+        judged = self._judge(before, after, truth, recipe, row["details"] or {})
+        if not judged.verdict.passed:
+            second = self._second_try(row, before, truth, recipe)
+            if second is not None:
+                return second
+        return self._record(row, judged)
+
+    def _truth(self, key: str) -> Image | None:
+        """The reference picture with this key, where there is one; one that cannot be read is as good as none."""
+        if self._reference is None or self._reference.head(key) is None:
+            return None
+        try:
+            return self._decoded_truth(self._reference, key)
+        except PictureError as error:
+            log.warning("the reference cannot be read; scored without it", key=key, reason=error.message)
+            return None
+
+    def _decoded_truth(self, store: ObjectStore, key: str) -> Image:
+        return decode(store.get(key).data, name=f"reference {key}", limits=self._result_limits).first
+
+    def _judge(
+        self, before: Document, after: Document, truth: Image | None, recipe: Recipe, details: dict[str, Any]
+    ) -> Judged:
+        """Scores of the first page (pages of one document share their fate) and the gate's verdict."""
+        sigma = _measured_sigma(details)
+        fidelity = score_fidelity(after.first, before.first, self._scorer, sigma=sigma)
+        if truth is None or (truth.height, truth.width) != (after.first.height, after.first.width):
+            return Judged((fidelity,), judge(recipe.gate, fidelity, None))
+        crop = math.ceil(recipe.scale) if recipe.scale > 1 else 0
+        reference = score_reference(after.first, truth, self._scorer, crop=crop)
+        baseline = score_baseline(before.first, truth, self._scorer, crop=crop)
+        return Judged((fidelity, reference, baseline), judge(recipe.gate, fidelity, reference))
+
+    def _second_try(self, row: RowMapping, before: Document, truth: Image | None, recipe: Recipe) -> ItemState | None:
+        """The one gentler attempt of a rejected picture; None where there is none to make or it is rejected too."""
+        gentler = recipe.gentler()
+        if gentler == recipe or row["reused"]:
+            return None
+        lease, key = self._lease, row["key"]
+        timings = Timings()
+        with timings.measure("enhance"):
+            enhanced = self._enhancer.enhance_document(before, gentler)
+        encoded = encode(enhanced.document, options=gentler.output, processing=stamp(gentler, enhanced))
+        after = decode(encoded.data, name=key, limits=self._result_limits)
+        details = {
+            **(row["details"] or {}),
+            "decisions": [decision.model_dump(mode="json") for decision in enhanced.decisions],
+            "models": enhanced.models,
+            "gentler": True,
+        }
+        judged = self._judge(before, after, truth, gentler, details)
+        if not judged.verdict.passed:
+            return None
+        identity = row["identity"]
+        staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row["position"], identity)
+        self._work.put(staged, encoded.data, content_type=encoded.content_type)
+        with self._ledger.engine.begin() as connection:
+            fence(connection, lease)
+            self._ledger.results.replace(
+                connection,
+                identity,
+                address=self._work.address(staged),
+                digest=digest(encoded.data),
+                size=len(encoded.data),
+                md5=md5(encoded.data, usedforsecurity=False).hexdigest(),
+                effective_recipe=gentler.model_dump(mode="json"),
+                details=details,
+            )
+            self._ledger.items.add_scores(connection, lease, key, map(score_columns, judged.scores))
+            self._ledger.items.move_in(connection, lease, key, ItemState.SCORED, staged_key=staged, details=details)
+        return ItemState.SCORED
+
+    def _record(self, row: RowMapping, judged: Judged) -> ItemState:
+        """Scores always; the state as the gate says."""
+        state = ItemState.SCORED if judged.verdict.passed else ItemState.REJECTED
+        error: dict[str, Any] = {}
+        if state is ItemState.REJECTED:
+            error = {"stage": "score", "error_class": "gate", "error_message": "; ".join(judged.verdict.reasons)}
+        with self._ledger.engine.begin() as connection:
+            fence(connection, self._lease)
+            self._ledger.items.add_scores(connection, self._lease, row["key"], map(score_columns, judged.scores))
+            self._ledger.items.move_in(connection, self._lease, row["key"], state, **error)
+        return state
+
+    def _failed(self, row: RowMapping, failure: Failure) -> ItemState:
+        lasting = failure.kind is ErrorKind.POISON or row["failed_runs"] + 1 >= RUNS_BEFORE_QUARANTINE
+        state = ItemState.QUARANTINED if lasting else ItemState.FAILED
+        self._ledger.items.move(self._lease, row["key"], state, **failure.columns())
+        return state
+
+
+def score_columns(scores: Scores) -> dict[str, Any]:
+    """A score as the score table's columns."""
+    values = scores.model_dump(mode="json")
+    return {name: values[name] for name in Scores.model_fields}
+
+
+def _measured_sigma(details: dict[str, Any]) -> float | None:
+    """The noise that the denoising stage measured (per channel, in levels of 255): the strongest channel's, on 0..1."""
+    for decision in details.get("decisions", ()):
+        sigmas = decision.get("numbers", {}).get("sigma")
+        if decision.get("stage") == "denoising" and sigmas:
+            return max(float(sigma) for sigma in sigmas) / 255
+    return None

@@ -1,0 +1,51 @@
+"""What a worker process tells its supervisor: one JSON object a line on its standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Mode = Literal["enhance", "evaluate", "thumbnails"]
+
+EXIT_LEASE_LOST: Final = 10
+EXIT_TRANSIENT: Final = 11
+EXIT_REFUSED: Final = 12
+
+
+class Event(BaseModel):
+    """One line.
+
+    Attributes:
+        event: ``ready`` (imports done), ``started`` and ``item`` (a picture begins, is done), ``progress`` (still
+        alive),
+            ``finished`` (nothing left), ``error`` (the worker itself gives up; `data` says why).
+        key: the picture.
+        state: the picture's state after ``item``.
+        data: more, by event.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event: Literal["ready", "started", "item", "progress", "finished", "error"]
+    key: str | None = None
+    state: str | None = None
+    data: dict[str, Any] = {}
+
+
+class EventStream:
+    """The worker's end. Takes the real standard output for itself, so that a library that prints spoils nothing."""
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        os.dup2(2, 1)
+
+    def send(self, event: str, *, key: str | None = None, state: str | None = None, **data: Any) -> None:
+        """Write one event; a supervisor that is gone raises BrokenPipeError, which ends the worker."""
+        line = {"event": event, "key": key, "state": state, "data": data}
+        self._stream.write(json.dumps({k: v for k, v in line.items() if v not in (None, {})}) + "\n")
+        self._stream.flush()

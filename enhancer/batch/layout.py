@@ -1,0 +1,37 @@
+"""Where things lie below work_url and output_url. The only place that knows."""
+
+from __future__ import annotations
+
+import re
+
+from enhancer.batch.request import RESERVED_PREFIX
+
+
+def ledger_run_id(name: str) -> str:
+    """A run's id for ledger and paths: what is neither letter, digit, dot, dash nor underscore becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:200]
+
+
+def shard_manifest_key(run_id: str, shard_id: int) -> str:
+    """Under work_url: one line of JSON per picture."""
+    return f"{run_id}/manifest/shard-{shard_id:05d}.jsonl"
+
+
+def manifest_header_key(run_id: str) -> str:
+    """Under work_url: the manifest's digest and counts, written last."""
+    return f"{run_id}/manifest/manifest.json"
+
+
+def staged_key(run_id: str, shard_id: int, epoch: int, position: int, identity: str) -> str:
+    """Under work_url: a result before its publication; the epoch keeps attempts apart."""
+    return f"{run_id}/staged/{shard_id:05d}-{epoch}/{position:08d}-{identity[:16]}"
+
+
+def staged_prefix(run_id: str) -> str:
+    """Under work_url: every staged result of a run."""
+    return f"{run_id}/staged/"
+
+
+def report_key(run_id: str, name: str) -> str:
+    """Under output_url: a file of the run's report."""
+    return f"{RESERVED_PREFIX}reports/{run_id}/{name}"

@@ -1,0 +1,305 @@
+"""Planning: list the input, leave out what is unchanged, freeze the rest as a manifest, cut it into shards.
+
+The listing streams: what is work is spooled to a local file, so memory does not grow with the bucket. Quick skips (same
+key, size and ETag as what was published under the same requested recipe) are counted and get no rows.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO, Any, Final, Literal
+
+import structlog
+from blake3 import blake3
+from sqlalchemy import RowMapping
+
+from enhancer.batch import layout
+from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
+from enhancer.batch.paging import batched
+from enhancer.batch.request import RESERVED_PREFIX, RunRequest
+from enhancer.batch.shards import Cut, calibrate, cut, estimate_s
+from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger.migrate import check
+from enhancer.ledger.states import VERDICTS
+from enhancer.recipe import Recipe
+from enhancer.settings import Settings
+from enhancer.storage import open_store
+from enhancer.storage.base import ObjectInfo, ObjectStore
+
+log = structlog.get_logger(__name__)
+
+Trigger = Literal["scheduled", "manual", "backfill", "cli"]
+BATCH: Final = 500
+MAX_KEY: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What Airflow passes on: the run and a small reference per shard."""
+
+    run_id: str
+    shards: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What planning counts on its way."""
+
+    listed: int = 0
+    quick_skipped: int = 0
+    repeated: int = 0
+    refused: int = 0
+    items: int = 0
+    bytes: int = 0
+    cost_s: float = 0.0
+    recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def plan_run(
+    request: RunRequest,
+    *,
+    settings: Settings,
+    run_id: str,
+    trigger: Trigger,
+    dag_id: str | None = None,
+    dag_run_id: str | None = None,
+) -> Plan:
+    """Plan a run and freeze its manifest. Called again after a crash, it plans anew; once the manifest is frozen, it
+    returns the same shards.
+
+    Raises:
+        RequestError: absurd shard counts, a ledger without schema, bad URLs.
+        StorageError: the input cannot be listed or the manifest cannot be written.
+    """
+    check(settings.ledger_url())
+    with Ledger(settings.ledger_url()) as ledger:
+        run_id = ledger.runs.open(
+            layout.ledger_run_id(run_id),
+            trigger=trigger,
+            dag_id=dag_id,
+            dag_run_id=dag_run_id,
+            input_url=request.input_url,
+            output_url=request.output_url,
+            work_url=request.work_url,
+            reference_url=request.reference_url,
+            params=request.as_params(),
+            recipes={},
+        )
+        if ledger.runs.get(run_id)["state"] == "planning":
+            _freeze(request, settings, ledger, run_id)
+        return _plan_of(ledger, run_id, request)
+
+
+def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) -> None:
+    source = open_store(request.input_url, settings)
+    tally = _Tally()
+    factor = calibrate(*ledger.queries.cost_history())
+    with tempfile.TemporaryFile("w+", encoding="utf-8", prefix="enhancer-plan-") as spool:
+        for rows in batched(_work(request, ledger, run_id, source, tally), BATCH):
+            spool.writelines(json.dumps(row) + "\n" for row in rows)
+        tally.cost_s *= factor
+        chosen = cut(tally.items, tally.cost_s, settings)
+        if request.dry_run:
+            digest = None
+        else:
+            digest = _write_manifest(spool, request, settings, ledger, run_id, chosen, factor)
+    ledger.runs.start(
+        run_id,
+        manifest_digest=digest,
+        listed=tally.listed,
+        quick_skipped=tally.quick_skipped,
+        items=0 if request.dry_run else tally.items + tally.repeated,
+        shards=0 if request.dry_run else chosen.count,
+        recipes=tally.recipes,
+        summary={
+            "bytes": tally.bytes,
+            "work_items": tally.items,
+            "repeated_verdicts": tally.repeated,
+            "refused_keys": tally.refused,
+            "estimated_s": round(tally.cost_s, 1),
+            "estimated_shards": chosen.count,
+            "dry_run": request.dry_run,
+        },
+    )
+    log.info(
+        "planned",
+        run=run_id,
+        listed=tally.listed,
+        unchanged=tally.quick_skipped,
+        items=tally.items,
+        shards=chosen.count,
+    )
+
+
+def _work(
+    request: RunRequest, ledger: Ledger, run_id: str, source: ObjectStore, tally: _Tally
+) -> Iterator[dict[str, Any]]:
+    """Item rows (without shard) of the pictures that are work, in key order; repeated verdicts go to the ledger
+    here."""
+    objects = (info for info in source.list(request.prefix) if _is_input(info, tally))
+    found = _decide(request, ledger, run_id, objects, tally)
+    for row in islice(found, request.max_items):
+        tally.items += 1
+        tally.bytes += row["size"]
+        tally.cost_s += row["cost_s"]
+        yield row
+
+
+def _is_input(info: ObjectInfo, tally: _Tally) -> bool:
+    """Whether an object is a picture to look at: not the product's own, no folder marker, a key that a ledger can
+    hold."""
+    if info.key.startswith(RESERVED_PREFIX) or (info.key.endswith("/") and info.size == 0):
+        return False
+    if len(info.key) > MAX_KEY or not _is_text(info.key):
+        tally.refused += 1
+        log.warning("key refused: longer than S3 allows or no valid text; rename the file", key=info.key[:200])
+        return False
+    return True
+
+
+def _is_text(key: str) -> bool:
+    """Whether a key is storable text: no NUL, no bytes that are no UTF-8 (local file names may hold both)."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in key
+
+
+def _decide(
+    request: RunRequest, ledger: Ledger, run_id: str, objects: Iterator[ObjectInfo], tally: _Tally
+) -> Iterator[dict[str, Any]]:
+    position = 0
+    for page in batched(objects, BATCH):
+        keys = [info.key for info in page]
+        published = ledger.targets.published_for(request.output_url, request.input_url, keys)
+        earlier = ledger.runs.verdicts_for(request.input_url, request.output_url, keys)
+        repeated = []
+        for info in page:
+            tally.listed += 1
+            recipe = request.recipe_for(info.key)
+            digest = recipe.digest()
+            before = earlier.get(info.key)
+            same_before = before is not None and _same(before, info, digest, "etag", "size")
+            if request.rerun == "missing" and _unchanged(published.get(info.key), info, digest):
+                tally.quick_skipped += 1
+                continue
+            if request.rerun == "failed" and not same_before:
+                continue
+            tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
+            row = _row(run_id, info, recipe, digest, position, before if same_before else None)
+            position += 1
+            if request.rerun == "missing" and before is not None and same_before and before["state"] in VERDICTS:
+                tally.repeated += 1
+                repeated.append(_repeat(row, before))
+                continue
+            yield row
+        if repeated and not request.dry_run:
+            ledger.runs.add_items(repeated)
+
+
+def _same(row: RowMapping, info: ObjectInfo, recipe_digest: str, etag: str, size: str) -> bool:
+    return (row[etag], row[size], row["recipe_digest"]) == (info.etag, info.size, recipe_digest)
+
+
+def _unchanged(target: RowMapping | None, info: ObjectInfo, recipe_digest: str) -> bool:
+    return target is not None and _same(target, info, recipe_digest, "input_etag", "input_size")
+
+
+def _row(
+    run_id: str, info: ObjectInfo, recipe: Recipe, digest: str, position: int, before: RowMapping | None
+) -> dict[str, Any]:
+    failed_runs = before["failed_runs"] + 1 if before is not None and before["state"] == ItemState.FAILED else 0
+    return {
+        "run_id": run_id,
+        "key": info.key,
+        "position": position,
+        "state": ItemState.PENDING.value,
+        "size": info.size,
+        "etag": info.etag,
+        "recipe_name": recipe.name,
+        "recipe_digest": digest,
+        "failed_runs": min(failed_runs, RUNS_BEFORE_QUARANTINE),
+        "attempts": 0,
+        "cost_s": estimate_s(info.size, recipe),
+    }
+
+
+def _repeat(row: dict[str, Any], before: RowMapping) -> dict[str, Any]:
+    """The earlier verdict as this run's row: no shard, no work."""
+    kept = {name: before[name] for name in ("stage", "error_class", "error_message", "identity", "details")}
+    return {**_columns(row, -1), **kept, "state": before["state"]}
+
+
+def _columns(row: dict[str, Any], shard_id: int) -> dict[str, Any]:
+    return {**{name: value for name, value in row.items() if name != "cost_s"}, "shard_id": shard_id}
+
+
+def _write_manifest(
+    spool: IO[str],
+    request: RunRequest,
+    settings: Settings,
+    ledger: Ledger,
+    run_id: str,
+    chosen: Cut,
+    factor: float,
+) -> str:
+    """Second pass over the spool: rows into the ledger, one manifest file per shard, the header last."""
+    work = open_store(request.work_url, settings)
+    spool.seek(0)
+    hasher = blake3()
+    shards: list[tuple[int, int, float]] = []
+    current: list[dict[str, Any]] = []
+    current_id, current_cost, before = 0, 0.0, 0.0
+
+    def close() -> None:
+        if not current:
+            return
+        for rows in batched(current, BATCH):
+            ledger.runs.add_items([_columns(row, current_id) for row in rows])
+        body = "".join(_line(row) for row in current).encode()
+        hasher.update(body)
+        work.put(layout.shard_manifest_key(run_id, current_id), body, content_type="application/x-ndjson")
+        shards.append((current_id, len(current), current_cost))
+        current.clear()
+
+    for text in spool:
+        row = json.loads(text)
+        shard_id = chosen.shard_of(before)
+        if shard_id != current_id:
+            close()
+            current_id, current_cost = shard_id, 0.0
+        current.append(row)
+        current_cost += row["cost_s"]  # uncorrected: the next run learns its factor from these
+        before += row["cost_s"] * factor
+    close()
+    ledger.runs.add_shards(run_id, shards)
+    header = {"run": run_id, "digest": hasher.hexdigest(), "shards": [list(shard) for shard in shards]}
+    work.put(layout.manifest_header_key(run_id), json.dumps(header).encode(), content_type="application/json")
+    return hasher.hexdigest()
+
+
+def _line(row: dict[str, Any]) -> str:
+    kept = {name: row[name] for name in ("position", "key", "size", "etag", "recipe_name", "recipe_digest")}
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _plan_of(ledger: Ledger, run_id: str, request: RunRequest) -> Plan:
+    row = ledger.runs.get(run_id)
+    shards: Sequence[RowMapping] = ledger.runs.shards_of(run_id)
+    references = [
+        {
+            "run": run_id,
+            "shard": shard["shard_id"],
+            "uri": f"{request.work_url}/{layout.shard_manifest_key(run_id, shard['shard_id'])}",
+            "n": shard["items"],
+        }
+        for shard in shards
+    ]
+    summary = {name: row[name] for name in ("listed", "quick_skipped", "items", "shards")}
+    return Plan(run_id, references, {**summary, **(row["summary"] or {})})

@@ -1,0 +1,216 @@
+"""The publish task: bring each scored result to its target so that a crash at any moment leaves either the old or the
+whole new object, and a ledger that can tell which.
+
+    row `committing`, with the target claimed -> copy in one atomic step -> verify size and checksum
+    -> row `published` or `reused` -> delete the staged object
+
+Recovery starts with what is `committing`: the same steps again, which change nothing where they were done. (The
+protocol follows Ray Data's two-phase checkpoint, ray-project/ray#61821; the ledger, not a conditional put, is the arbiter.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping
+
+from enhancer.batch.failures import classify, is_systemic
+from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
+from enhancer.identity import digest
+from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.ledger.leases import fence
+from enhancer.settings import Settings
+from enhancer.storage import open_store, split_address
+from enhancer.storage.base import ObjectInfo, ObjectStore
+
+log = structlog.get_logger(__name__)
+
+BUSY_POLL_S = 1.0
+
+
+def publish_shard(reference: Mapping[str, Any], *, settings: Settings, owner: str) -> dict[str, int]:
+    """Publish every scored picture of a shard. Idempotent.
+
+    Args:
+        reference: the shard, ``{"run", "shard", "uri", "n"}``.
+        settings: with the ledger's DSN and the store's keys.
+        owner: who holds the lease, for people.
+
+    Returns:
+        The shard's items by state.
+
+    Raises:
+        LeaseLostError: another attempt owns the shard.
+    """
+    with Ledger(settings.ledger_url()) as ledger:
+        lease = ledger.leases.take(str(reference["run"]), int(reference["shard"]), owner, settings.lease_ttl_s)
+        publisher = Publisher(lease, ledger, settings)
+        publisher.run()
+        ledger.leases.release(lease)
+        counts = ledger.items.shard_counts(lease.run_id, lease.shard_id)
+    log.info("shard published", run=lease.run_id, shard=lease.shard_id, **counts)
+    return counts
+
+
+class TargetBusyError(StorageError):
+    """Another run is copying to this target right now."""
+
+    default_reason = "target-busy"
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    key: str
+    address: str
+
+
+class Publisher:
+    """Publishes the items of one shard under one lease."""
+
+    def __init__(self, lease: Lease, ledger: Ledger, settings: Settings) -> None:
+        self._lease = lease
+        self._ledger = ledger
+        self._settings = settings
+        self._run = ledger.runs.get(lease.run_id)
+        self._output = open_store(self._run["output_url"], settings)
+        self._work = open_store(self._run["work_url"], settings)
+        self._renewed_at = time.monotonic()
+
+    def run(self, *states: ItemState) -> None:
+        """Publish what was `committing` when someone crashed, then what is `scored` (or only `states`)."""
+        for state in states or (ItemState.COMMITTING, ItemState.SCORED):
+            for row in self._ledger.items.of_shard(self._lease.run_id, self._lease.shard_id, state):
+                self._renew()
+                self._one(row)
+
+    def _one(self, row: RowMapping) -> None:
+        """One picture; trouble is tried again with a pause and then becomes its state."""
+        for attempt in range(1, self._settings.item_attempts + 1):
+            try:
+                self._publish(row)
+                return
+            except LeaseLostError:
+                raise
+            except Exception as error:  # one picture's trouble must not stop the others
+                if is_systemic(error):
+                    raise
+                failure = classify(error, "publish")
+                log.warning("publishing failed", key=row["key"], attempt=attempt, error=str(error))
+                if attempt == self._settings.item_attempts or not isinstance(error, StorageError):
+                    self._ledger.items.move(self._lease, row["key"], ItemState.FAILED, **failure.columns())
+                    return
+                time.sleep(BUSY_POLL_S * attempt)
+
+    def _publish(self, row: RowMapping) -> None:
+        stored = self._ledger.results.get(row["identity"])
+        if stored is None or stored["address"] is None:
+            raise ObjectGoneError(f"the result of {row['key']!r} is not stored any more; the next run makes it again")
+        target = _Target(row["target_key"], self._output.address(row["target_key"]))
+        if not self._commit(row, target):
+            return
+        there: ObjectInfo | None
+        if stored["address"] != target.address:
+            root, key = split_address(stored["address"])
+            there = self._output.copy_from(open_store(root, self._settings), key, target.key)
+        else:
+            there = self._output.head(target.key)
+        verify(self._output, target.key, there, stored)
+        if self._record(row, stored, target):
+            self._delete_staged(row)
+
+    def _commit(self, row: RowMapping, target: _Target) -> bool:
+        """Claim the target and say in the ledger that it is about to be written; False: a later run has it."""
+        lease, key = self._lease, row["key"]
+        with self._ledger.engine.begin() as connection:
+            fence(connection, lease)
+            claim = self._ledger.targets.claim(
+                connection,
+                lease,
+                target.address,
+                output_url=self._run["output_url"],
+                input_url=self._run["input_url"],
+                input_key=key,
+            )
+            if claim == "busy":
+                raise TargetBusyError(f"another run is publishing to {target.address}")
+            if claim == "superseded":
+                self._superseded(connection, row)
+                return False
+            if row["state"] != ItemState.COMMITTING and not self._is_committing(connection, row):
+                self._ledger.items.move_in(connection, lease, key, ItemState.COMMITTING)
+        return True
+
+    def _is_committing(self, connection: Any, row: RowMapping) -> bool:
+        """Whether an earlier attempt of this very loop got so far already."""
+        return self._ledger.items.state_in(connection, self._lease.run_id, row["key"]) == ItemState.COMMITTING
+
+    def _record(self, row: RowMapping, stored: RowMapping, target: _Target) -> bool:
+        """The target holds the bytes: say so, all in one transaction; False: a later run took the target meanwhile."""
+        lease, key = self._lease, row["key"]
+        with self._ledger.engine.begin() as connection:
+            fence(connection, lease)
+            if not self._ledger.targets.held_by(connection, lease, target.address):
+                self._superseded(connection, row)
+                return False
+            self._ledger.targets.record(
+                connection,
+                lease,
+                target.address,
+                identity=row["identity"],
+                digest=stored["digest"],
+                size=stored["size"],
+                input_etag=row["etag"],
+                input_size=row["size"],
+                recipe_digest=row["recipe_digest"],
+            )
+            self._ledger.results.moved(connection, row["identity"], target.address)
+            end = ItemState.REUSED if row["reused"] else ItemState.PUBLISHED
+            self._ledger.items.move_in(connection, lease, key, end)
+        return True
+
+    def _superseded(self, connection: Any, row: RowMapping) -> None:
+        self._ledger.items.move_in(
+            connection,
+            self._lease,
+            row["key"],
+            ItemState.SKIPPED,
+            stage="publish",
+            error_class="superseded",
+            error_message="a later run publishes this picture",
+        )
+
+    def _delete_staged(self, row: RowMapping) -> None:
+        """The staged copy has served; one that cannot be deleted now is swept by maintenance."""
+        if not row["staged_key"]:
+            return
+        try:
+            self._work.delete(row["staged_key"])
+        except StorageError as error:
+            log.warning("staged object left behind", key=row["staged_key"], error=error.message)
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._renewed_at > self._settings.lease_ttl_s / 3:
+            self._ledger.leases.renew(self._lease, self._settings.lease_ttl_s)
+            self._renewed_at = time.monotonic()
+
+
+def verify(store: ObjectStore, key: str, there: ObjectInfo | None, stored: RowMapping) -> None:
+    """Whether the object is what the ledger says: its size, and its checksum (the ETag where that is an MD5 of the
+    whole, else the bytes read back).
+
+    Raises:
+        StorageError: it is not (transient: the copy is made again).
+    """
+    if there is None or there.size != stored["size"]:
+        found = "nothing" if there is None else f"{there.size} bytes"
+        raise StorageError(
+            f"{store.address(key)} holds {found} instead of {stored['size']} bytes after copying", reason="bad-copy"
+        )
+    if there.etag == stored["md5"]:
+        return
+    if digest(store.get(key).data) != stored["digest"]:
+        raise StorageError(f"{store.address(key)} does not hold the bytes that were copied to it", reason="bad-copy")

@@ -1,0 +1,98 @@
+"""The report's page: one HTML file that needs nothing else, not even a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from enhancer.ledger import GOOD, TERMINAL, Ledger
+
+MAX_ROWS: Final = 2000
+"""Rows of the page's tables; report.json has every item."""
+BINS: Final = 20
+NOT_PUBLISHED: Final = sorted(TERMINAL - GOOD)
+METRICS: Final = (("psnr", "PSNR, dB"), ("ssim", "SSIM"), ("lpips", "LPIPS (lower is better)"), ("score", "score"))
+
+
+def render_page(ledger: Ledger, run: Mapping[str, Any], pictures: Mapping[str, Mapping[str, str]]) -> str:
+    """The page as text.
+
+    Args:
+        ledger: where the run's items are.
+        run: its row, with the outcome.
+        pictures: data URLs by key and side (``before``, ``after``), for the items that have them.
+    """
+    run_id = str(run["run_id"])
+    worst, total = ledger.queries.items(run_id, order="worst", limit=MAX_ROWS, offset=0)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["figure"] = figure
+    failures, _ = ledger.queries.items(run_id, state=NOT_PUBLISHED, order="key", limit=MAX_ROWS)
+    rows = [{**row, "gain": gain_db(row), "done": done(row)} for row in worst]
+    return environment.get_template("report.html").render(
+        run=run,
+        counts=ledger.items.counts(run_id),
+        rows=rows,
+        total=total,
+        shown=len(rows),
+        pictures=pictures,
+        failures=failures,
+        failure_classes=ledger.queries.failures_by_class(run_id),
+        distributions=distributions(ledger, run_id),
+    )
+
+
+def distributions(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:
+    """Histograms of the scores there are, against truth where it is known, else against the input."""
+    found = []
+    for kind, title in (("reference", "against truth"), ("fidelity", "against the input")):
+        for metric, label in METRICS:
+            values = [
+                row["scores"][kind][metric]
+                for row in islice(ledger.queries.iter_items(run_id), 100_000)
+                if row["scores"].get(kind, {}).get(metric) is not None
+            ]
+            if values:
+                found.append({"title": f"{label} {title}", **histogram(values)})
+        if found:
+            return found
+    return found
+
+
+def histogram(values: list[float], bins: int = BINS) -> dict[str, Any]:
+    """Counts in equal bins from the least to the greatest value, with the median."""
+    low, high = min(values), max(values)
+    width = (high - low) / bins or 1.0
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, int((value - low) / width))] += 1
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return {"low": low, "high": high, "median": median, "n": len(values), "counts": counts, "top": max(counts)}
+
+
+def gain_db(row: Mapping[str, Any]) -> float | None:
+    """PSNR against truth above that of bicubic enlargement (or of the untouched input, at the same size)."""
+    ours = row["scores"].get("reference", {}).get("psnr")
+    plain = row["scores"].get("baseline", {}).get("psnr")
+    return None if ours is None or plain is None else ours - plain
+
+
+def done(row: Mapping[str, Any]) -> str:
+    """The stages that were applied, for people."""
+    decisions = (row["details"] or {}).get("decisions", [])
+    return ", ".join(decision["stage"] for decision in decisions if decision["applied"])
+
+
+def figure(value: float | None, digits: int = 2) -> str:
+    """A number for a table; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}"

@@ -1,0 +1,206 @@
+"""The report task: fence out stragglers, resolve what is half published, close the run, write what happened.
+
+Report files lie under ``output_url/_enhancer/reports/RUN/``: ``report.json`` (the one JSON contract, every item) and
+``report.html`` (one self-contained page).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import RowMapping
+
+from enhancer.batch import layout
+from enhancer.batch.publication import Publisher
+from enhancer.batch.report_page import render_page
+from enhancer.batch.supervisor import Supervisor
+from enhancer.contract import Envelope, ErrorRecord, ItemRecord
+from enhancer.errors import EnhancerError, StorageError
+from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.settings import Settings
+from enhancer.storage import open_store
+from enhancer.storage.base import ObjectStore
+
+log = structlog.get_logger(__name__)
+
+REPORT_OWNER = "report"
+COUNTED_AS_FAILED = (ItemState.FAILED, ItemState.QUARANTINED, ItemState.NOT_ATTEMPTED)
+
+
+class RunFailedError(EnhancerError):
+    """The run is over and reported, but too much of it failed."""
+
+    default_reason = "run-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended.
+
+    Attributes:
+        run_id: the ledger's id.
+        outcome: ``success`` or ``failed``.
+        counts: items by state.
+        report_url: address of the HTML page.
+        published: pictures whose target was written by this run (copies of known results included).
+        failure_rate: failed, quarantined and not attempted items over all items.
+    """
+
+    run_id: str
+    outcome: str
+    counts: dict[str, int]
+    report_url: str
+    published: int
+    failure_rate: float
+
+
+def report_run(run_id: str, *, settings: Settings) -> RunReport:
+    """Close a run and report it. Run again after a crash, it picks up where it was; on a finished run it only answers.
+
+    Raises:
+        RunFailedError: after everything is closed and written: the failure rate passed ``failure_threshold``.
+        RequestError: the ledger knows no such run.
+    """
+    with Ledger(settings.ledger_url()) as ledger:
+        run = ledger.runs.get(run_id)
+        output = open_store(run["output_url"], settings)
+        page_address = output.address(layout.report_key(run_id, "report.html"))
+        if run["state"] != "finished":
+            _close(ledger, run_id, settings)
+        counts = ledger.items.counts(run_id)
+        rate = failure_rate(counts)
+        outcome = "failed" if rate > settings.failure_threshold else "success"
+        if run["state"] != "finished":
+            summary = {**(run["summary"] or {}), "counts": counts, "failure_rate": rate}
+            write_report(ledger, run_id, outcome, settings, output)
+            ledger.runs.finish(run_id, outcome, report_address=page_address, summary=summary)
+            _sweep(ledger.runs.get(run_id), settings, ledger)
+    report = RunReport(
+        run_id,
+        outcome,
+        counts,
+        page_address,
+        counts.get(ItemState.PUBLISHED, 0) + counts.get(ItemState.REUSED, 0),
+        rate,
+    )
+    log.info("run finished", run=run_id, outcome=outcome, **counts)
+    if outcome == "failed":
+        raise RunFailedError(
+            f"{rate:.0%} of run {run_id}'s pictures failed, more than ENHANCER_FAILURE_THRESHOLD="
+            f"{settings.failure_threshold:g}: see {page_address}"
+        )
+    return report
+
+
+def failure_rate(counts: Mapping[str, int]) -> float:
+    """Failed, quarantined and not attempted items over all items; 0 for an empty run."""
+    total = sum(counts.values())
+    return sum(counts.get(state, 0) for state in COUNTED_AS_FAILED) / total if total else 0.0
+
+
+def _close(ledger: Ledger, run_id: str, settings: Settings) -> None:
+    """From here no straggler can write: publish what is `committing`, end what is open."""
+    for lease in ledger.runs.take_all(run_id, REPORT_OWNER):
+        if ledger.items.shard_counts(run_id, lease.shard_id).get(ItemState.COMMITTING):
+            Publisher(lease, ledger, settings).run(ItemState.COMMITTING)
+    ledger.runs.close_items(run_id, stopped=False)
+
+
+def write_report(ledger: Ledger, run_id: str, outcome: str, settings: Settings, output: ObjectStore) -> None:
+    """Write ``report.json`` and ``report.html``."""
+    run = ledger.queries.run(run_id)
+    if run is None:
+        raise StorageError(f"run {run_id} vanished from the ledger while it was reported")
+    pictures = _thumbnails(ledger, run_id, settings)
+    with tempfile.TemporaryDirectory(prefix="enhancer-report-") as folder:
+        for name, content_type, writer in (
+            ("report.json", "application/json", _write_json),
+            ("report.html", "text/html; charset=utf-8", _write_html),
+        ):
+            path = Path(folder) / name
+            writer(path, ledger, {**run, "outcome": outcome}, pictures)
+            output.put(layout.report_key(run_id, name), path.read_bytes(), content_type=content_type)
+
+
+def _write_json(path: Path, ledger: Ledger, run: dict[str, Any], pictures: dict[str, dict[str, str]]) -> None:
+    """Item by item, so that memory does not grow with the run."""
+    counts = ledger.items.counts(run["run_id"])
+    head = Envelope(command="batch run", ok=run["outcome"] == "success", summary={**run, "counts": counts})
+    before, after = head.to_json(indent=None).split('"items":[]', 1)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(before + '"items":[')
+        for number, row in enumerate(ledger.queries.iter_items(run["run_id"])):
+            file.write(("," if number else "") + record_of(row).model_dump_json(by_alias=True))
+        file.write("]" + after)
+
+
+def _write_html(path: Path, ledger: Ledger, run: dict[str, Any], pictures: dict[str, dict[str, str]]) -> None:
+    path.write_text(render_page(ledger, run, pictures), encoding="utf-8")
+
+
+def record_of(row: Mapping[str, Any]) -> ItemRecord:
+    """A ledger row (with its scores joined) in the one JSON contract."""
+    details = row["details"] or {}
+    error = None
+    if row["error_class"]:
+        error = ErrorRecord(
+            error_class=row["error_class"], message=row["error_message"] or "", stage=row["stage"] or "worker"
+        )
+    return ItemRecord(
+        input=row["key"],
+        output=row["target_key"] if row["state"] in (ItemState.PUBLISHED, ItemState.REUSED) else None,
+        state=row["state"],
+        attempts=row["attempts"],
+        recipe=row["recipe_name"],
+        identity=row["identity"],
+        width=row["width"],
+        height=row["height"],
+        output_width=row["output_width"],
+        output_height=row["output_height"],
+        error=error,
+        decisions=details.get("decisions", []),
+        models=details.get("models", {}),
+        scores=row.get("scores", {}),
+        timings=details.get("timings", {}),
+        warnings=details.get("warnings", []),
+    )
+
+
+def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, str]]:
+    """Before and after by key. A picture that kills the worker costs the pictures that were not made yet, not the
+    report."""
+    pictures: dict[str, dict[str, str]] = {}
+    if not ledger.items.counts(run_id):
+        return pictures
+
+    def keep(event: Any) -> None:
+        if event.event == "item" and event.key is not None:
+            pictures[event.key] = dict(event.data)
+
+    watcher = Supervisor("thumbnails", Lease(run_id, -1, REPORT_OWNER, 0), ledger, settings, keep)
+    try:
+        watch = watcher.run_once()
+        if not watch.finished:
+            log.warning(
+                "the report has fewer pictures: its worker died", key=watch.in_flight, exit_code=watch.exit_code
+            )
+    except EnhancerError as error:
+        log.warning("the report has fewer pictures", reason=error.message)
+    return pictures
+
+
+def _sweep(run: RowMapping, settings: Settings, ledger: Ledger) -> None:
+    """Delete staged objects of this run that no result points to; what cannot be deleted now, maintenance sweeps."""
+    work = open_store(run["work_url"], settings)
+    for info in work.list(layout.staged_prefix(run["run_id"])):
+        if ledger.results.points_to(work.address(info.key)):
+            continue
+        try:
+            work.delete(info.key)
+        except StorageError as error:
+            log.warning("staged object left behind", key=info.key, error=error.message)

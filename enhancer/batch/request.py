@@ -1,0 +1,121 @@
+"""What one run is asked to do: a manual trigger's params, a schedule's settings or the CLI's options, validated
+once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from enhancer.errors import RequestError
+from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
+from enhancer.settings import Settings
+
+RESERVED_PREFIX: Final = "_enhancer/"
+"""Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
+
+Rerun = Literal["missing", "failed", "all"]
+
+
+class RunRequest(BaseModel):
+    """Validated params of a run.
+
+    Attributes:
+        input_url: bucket or folder that is read and never written.
+        output_url: where enhanced twins go, under the same keys.
+        work_url: staged results and manifests.
+        reference_url: truths under the same keys, or None.
+        prefix: only keys that start so.
+        rules: recipes by key; the first match wins.
+        recipe: the run's own recipe (replaces the rules' recipes), or None.
+        scale: explicit override, as are denoise_strength and model.
+        max_items: at most so many pictures of work.
+        rerun: ``missing`` does what is not there yet; ``failed`` only what an earlier run failed, rejected or
+            quarantined; ``all`` looks at every picture again (known results are reused, not computed again).
+        dry_run: plan, count and estimate; touch no picture.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_url: str = Field(min_length=1)
+    output_url: str = Field(min_length=1)
+    work_url: str = Field(min_length=1)
+    reference_url: str | None = None
+    prefix: str = ""
+    rules: tuple[Rule, ...] = ()
+    recipe: Recipe | None = None
+    scale: float | None = Field(None, ge=1, le=8)
+    denoise_strength: float | None = Field(None, ge=0, le=1)
+    model: str | None = None
+    max_items: int | None = Field(None, ge=1)
+    rerun: Rerun = "missing"
+    dry_run: bool = False
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], settings: Settings) -> RunRequest:
+        """A request from params; what is None or empty comes from the settings.
+
+        Raises:
+            RequestError: a param that is missing or invalid, named, with the way out.
+        """
+        given = {name: value for name, value in params.items() if value is not None and value != ""}
+        values = {
+            "input_url": settings.input_url,
+            "output_url": settings.output_url,
+            "work_url": settings.work_url,
+            "reference_url": settings.reference_url,
+            "rules": settings.rules,
+            "recipe": settings.recipe,
+            **given,
+        }
+        for name in ("input_url", "output_url"):
+            if not values[name]:
+                raise RequestError(
+                    f"{name} is not set: give it as a param or set ENHANCER_{name.upper()}", reason="missing-param"
+                )
+            values[name] = str(values[name]).rstrip("/")
+        values["work_url"] = str(values["work_url"] or f"{values['output_url']}/{RESERVED_PREFIX}work").rstrip("/")
+        if values["reference_url"]:
+            values["reference_url"] = str(values["reference_url"]).rstrip("/")
+        values["rules"] = parse_rules(values["rules"])
+        values["recipe"] = parse_recipe(values["recipe"]) if values["recipe"] else None
+        try:
+            request = cls.model_validate(values)
+        except ValidationError as error:
+            raise RequestError(f"the run's params are not valid: {describe(error)}", reason="bad-params") from error
+        request.check()
+        return request
+
+    def check(self) -> None:
+        """Refuse what would break a promise: writing where the input is read, or a model that no one knows."""
+        for name in ("output_url", "work_url"):
+            written = getattr(self, name)
+            if _within(written, self.input_url) or (name == "output_url" and _within(self.input_url, written)):
+                raise RequestError(
+                    f"{name} ({written}) and input_url ({self.input_url}) overlap, but the input is never written to: "
+                    "choose another bucket or a prefix beside it",
+                    reason="overlapping-urls",
+                )
+        from enhancer.identity import weights_for
+
+        for recipe in (self.recipe, *(rule.recipe for rule in self.rules)):
+            base = parse_recipe(recipe)
+            weights_for(parse_recipe({**base.model_dump(), **self.overrides()}))
+
+    def overrides(self) -> dict[str, Any]:
+        """Explicit params that win over rule and recipe."""
+        values = {"scale": self.scale, "denoise_strength": self.denoise_strength, "model": self.model}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def recipe_for(self, key: str) -> Recipe:
+        """The recipe requested for `key`."""
+        return resolve(key, self.rules, self.recipe, self.overrides())
+
+    def as_params(self) -> dict[str, Any]:
+        """JSON-able, for the run's row; URLs carry no credentials."""
+        return self.model_dump(mode="json")
+
+
+def _within(url: str, outer: str) -> bool:
+    return url == outer or url.startswith(outer.rstrip("/") + "/")

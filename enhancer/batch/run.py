@@ -1,0 +1,73 @@
+"""The whole nightly job without Airflow: the same functions, shards in threads that each watch a worker process."""
+
+from __future__ import annotations
+
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from enhancer.batch.enhancing import enhance_shard
+from enhancer.batch.evaluation import evaluate_shard
+from enhancer.batch.planning import plan_run
+from enhancer.batch.publication import publish_shard
+from enhancer.batch.reporting import RunReport, report_run
+from enhancer.batch.request import RunRequest
+from enhancer.batch.supervisor import OnEvent
+from enhancer.ledger.migrate import upgrade
+from enhancer.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def run_batch(
+    request: RunRequest,
+    *,
+    settings: Settings,
+    run_id: str | None = None,
+    jobs: int = 1,
+    on_event: OnEvent | None = None,
+) -> RunReport:
+    """Plan, enhance, evaluate, publish and report. Called again with the `run_id` of a run that was cut short, it
+    goes on.
+
+    Args:
+        request: what to do; a dry run only plans.
+        settings: where ledger and stores are; a SQLite ledger is brought up to date, others must be.
+        run_id: a name for the run; None makes one from the time.
+        jobs: shards worked on at once.
+        on_event: told every worker's events, from several threads.
+
+    Raises:
+        RunFailedError: after the report, when too much failed.
+        ExceptionGroup: shards that broke for no picture's fault; their pictures are reported as failed first.
+    """
+    if settings.ledger_url().startswith("sqlite"):
+        upgrade(settings.ledger_url())
+    name = run_id or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{os.getpid()}"
+    plan = plan_run(request, settings=settings, run_id=name, trigger="cli")
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    errors: list[Exception] = []
+
+    def one(reference: dict[str, Any]) -> None:
+        for task in (enhance_shard, evaluate_shard):
+            try:
+                task(reference, settings=settings, owner=owner, on_event=on_event)
+            except Exception as error:  # what is good goes through when a part failed; raised at the end
+                log.error("shard task failed", shard=reference["shard"], error=str(error), exc_info=error)
+                errors.append(error)
+        try:
+            publish_shard(reference, settings=settings, owner=owner)
+        except Exception as error:
+            log.error("publishing failed", shard=reference["shard"], error=str(error), exc_info=error)
+            errors.append(error)
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="shard") as pool:
+        list(pool.map(one, plan.shards))
+    report = report_run(plan.run_id, settings=settings)
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} tasks of run {plan.run_id} failed; report: {report.report_url}", errors)
+    return report

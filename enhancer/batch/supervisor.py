@@ -1,0 +1,311 @@
+"""Watching a worker process: deadline per picture, memory limit, lease renewal, and blame only where it is due.
+
+A worker that dies or hangs takes its picture in flight with it. That picture runs again alone, in a worker of its own;
+only if it kills that one too is it charged and quarantined. The rest of the shard goes on in a fresh worker.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psutil
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from enhancer.batch.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
+from enhancer.batch.failures import Failure
+from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
+from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.ledger.engine import is_transient
+from enhancer.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+TICK_S: Final = 0.5
+MAX_IDLE_DEATHS: Final = 3
+"""Workers that die without a picture in flight before the task gives up: the trouble is the machine's."""
+
+_KEPT_ENVIRONMENT: Final = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH",
+    "OMP_NUM_THREADS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "no_proxy", "USER",
+)  # fmt: skip
+_KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "OPENBLAS_", "PIP_", "XDG_", "COV_", "COVERAGE_")
+
+
+class WorkerError(EnhancerError):
+    """The worker process failed for no picture's fault; the task is worth another try."""
+
+    default_kind = ErrorKind.TRANSIENT
+    default_reason = "worker"
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the supervisor knows of one worker's life.
+
+    Attributes:
+        in_flight: the picture it is working on.
+        finished: it said that nothing is left.
+        failure: why it was killed, where the supervisor did it.
+        said: its own last word, an ``error`` event.
+        peak_rss_mb: largest resident memory seen.
+        exit_code: of the process; negative for a signal.
+    """
+
+    in_flight: str | None = None
+    finished: bool = False
+    failure: Failure | None = None
+    said: dict[str, Any] | None = None
+    peak_rss_mb: float = 0.0
+    exit_code: int = 0
+    stderr: deque[str] = field(default_factory=lambda: deque(maxlen=30))
+
+
+OnEvent = Callable[[Event], None]
+
+
+class Supervisor:
+    """Runs workers for one shard and mode until nothing is left to do."""
+
+    def __init__(
+        self, mode: Mode, lease: Lease, ledger: Ledger, settings: Settings, on_event: OnEvent | None = None
+    ) -> None:
+        self._mode = mode
+        self._lease = lease
+        self._ledger = ledger
+        self._settings = settings
+        self._on_event = on_event or (lambda event: None)
+        self._renewed_at = time.monotonic()
+        self.peak_rss_mb = 0.0
+
+    def run(self) -> None:
+        """Work until the shard has nothing left for this mode.
+
+        Raises:
+            LeaseLostError: another attempt owns the shard; nothing more was written.
+            WorkerError: workers keep dying with no picture to blame.
+        """
+        idle_deaths = 0
+        while True:
+            watch = self._one_worker()
+            if watch.finished:
+                return
+            if watch.in_flight is None:
+                idle_deaths += 1
+                if idle_deaths >= MAX_IDLE_DEATHS:
+                    raise WorkerError(f"{MAX_IDLE_DEATHS} workers died before any picture: {_why(watch).message}")
+                continue
+            idle_deaths = 0
+            self._try_alone(watch.in_flight, _why(watch))
+
+    def run_once(self) -> Watch:
+        """One worker to its end, without a second; for work that has no item states (thumbnails)."""
+        return self._one_worker()
+
+    def _try_alone(self, key: str, first: Failure) -> None:
+        """Run the picture that was in flight in a worker of its own; charge it if that one dies too."""
+        log.warning("worker died; its picture runs again alone", key=key, reason=first.message, mode=self._mode)
+        self._give_back(key)
+        watch = self._one_worker(only=key)
+        if watch.finished or watch.in_flight is None:
+            return
+        failure = _why(watch)
+        log.error("picture quarantined: it killed a worker on its own", key=key, reason=failure.message)
+        self._ledger.items.move(self._lease, key, ItemState.QUARANTINED, **failure.columns())
+        self._on_event(Event(event="item", key=key, state=ItemState.QUARANTINED.value))
+
+    def _give_back(self, key: str) -> None:
+        row = self._ledger.items.get(self._lease.run_id, key)
+        if row is not None and row["state"] == ItemState.RUNNING:
+            self._ledger.items.move(self._lease, key, ItemState.PENDING, not_before=None)
+
+    def _one_worker(self, only: str | None = None) -> Watch:
+        """Start a worker and see it to its end."""
+        lease = self._lease
+        command = [sys.executable, "-m", "enhancer.batch.worker", self._mode, lease.run_id, str(lease.shard_id),
+                   str(lease.epoch), lease.owner]  # fmt: skip
+        if only is not None:
+            command += [f"--only={only}"]
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=worker_environment(self._settings),
+            start_new_session=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        watch = Watch()
+        try:
+            self._follow(process, watch)
+        finally:
+            _kill(process)
+            watch.exit_code = process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+        self.peak_rss_mb = max(self.peak_rss_mb, watch.peak_rss_mb)
+        if watch.exit_code == EXIT_LEASE_LOST:
+            raise LeaseLostError((watch.said or {}).get("message", "the worker lost its lease"))
+        if watch.exit_code in (EXIT_TRANSIENT, EXIT_REFUSED) and watch.said:
+            kind = ErrorKind.TRANSIENT if watch.exit_code == EXIT_TRANSIENT else ErrorKind.PERMANENT
+            raise WorkerError(watch.said["message"], reason=watch.said["reason"], kind=kind)
+        return watch
+
+    def _follow(self, process: subprocess.Popen[str], watch: Watch) -> None:
+        """Read events until the worker ends; enforce deadline and memory, renew the lease."""
+        lines: queue.Queue[str | None] = queue.Queue()
+        readers = [
+            threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True),
+            threading.Thread(target=_log_stderr, args=(process.stderr, watch.stderr), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        last_word = time.monotonic()
+        while True:
+            try:
+                line = lines.get(timeout=TICK_S)
+            except queue.Empty:
+                line = ""
+            if line is None:
+                break
+            if line:
+                last_word = time.monotonic()
+                self._take(Event.model_validate_json(line), watch)
+            self._renew()
+            watch.failure = self._overstepped(process, watch, time.monotonic() - last_word)
+            if watch.failure is not None:
+                _kill(process)
+                break
+        if watch.failure is None:
+            try:
+                process.wait(timeout=30)  # it closed its output; a hang in its exit handlers must not hang us
+            except subprocess.TimeoutExpired:
+                _kill(process)
+        readers[1].join(timeout=5)
+
+    def _take(self, event: Event, watch: Watch) -> None:
+        if event.event == "started":
+            watch.in_flight = event.key
+        elif event.event == "item":
+            watch.in_flight = None
+        elif event.event == "finished":
+            watch.finished = True
+        elif event.event == "error":
+            watch.said = event.data
+        self._on_event(event)
+
+    def _overstepped(self, process: subprocess.Popen[str], watch: Watch, silence_s: float) -> Failure | None:
+        """Measure memory; the reason to kill the worker, if there is one."""
+        rss_mb = _rss_mb(process.pid)
+        watch.peak_rss_mb = max(watch.peak_rss_mb, rss_mb)
+        limit = self._settings.worker_memory_mb
+        if limit and rss_mb > limit:
+            message = f"the worker used {rss_mb:.0f} MB, more than ENHANCER_WORKER_MEMORY_MB={limit}"
+            return Failure(ErrorKind.POISON, "memory-limit", message, "worker")
+        if silence_s > self._settings.item_deadline_s:
+            message = f"no progress for {silence_s:.0f} s (ENHANCER_ITEM_DEADLINE_S={self._settings.item_deadline_s:g})"
+            return Failure(ErrorKind.POISON, "hung", message, "worker")
+        return None
+
+    def _renew(self) -> None:
+        """Renew the lease each third of its life; bear a database that is away for as long as the lease lasts."""
+        if self._lease.shard_id < 0:
+            return  # not a shard's worker: there is no lease to lose
+        age = time.monotonic() - self._renewed_at
+        if age < self._settings.lease_ttl_s / 3:
+            return
+        try:
+            self._ledger.leases.renew(self._lease, self._settings.lease_ttl_s)
+            self._renewed_at = time.monotonic()
+        except SQLAlchemyError as error:
+            if not is_transient(error) or age > self._settings.lease_ttl_s:
+                raise
+            log.warning("the ledger does not answer; the lease still holds", age_s=round(age))
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """The least a worker needs: a few system variables and the settings. AWS_* only where the settings hold no keys, so
+    that boto3's own chain (instance role, profile) works."""
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT_ENVIRONMENT or name.startswith(_KEPT_PREFIXES)
+    }
+    if settings.s3_access_key_id is None:
+        keep.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
+    return {**keep, **settings.worker_environment(), "PYTHONUNBUFFERED": "1"}
+
+
+def _why(watch: Watch) -> Failure:
+    """The reason for a worker's end, as the failure of the picture that was in flight."""
+    if watch.failure is not None:
+        return watch.failure
+    tail = next((line for line in reversed(watch.stderr) if line.strip()), "")
+    if watch.exit_code < 0:
+        name = signal.Signals(-watch.exit_code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return Failure(ErrorKind.POISON, "worker-killed", f"the worker died of {name}{hint}. {tail}", "worker")
+    return Failure(ErrorKind.POISON, "worker-died", f"the worker ended with status {watch.exit_code}. {tail}", "worker")
+
+
+def _rss_mb(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 1e6
+    except psutil.Error:
+        return 0.0  # it has just ended
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # it ended between the look and the kill
+
+
+def _pump(stream: Any, lines: queue.Queue[str | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _log_stderr(stream: Any, kept: deque[str]) -> None:
+    for line in stream:
+        kept.append(line.rstrip())
+        log.info(line.rstrip())
+
+
+def supervise(
+    mode: Mode, reference: Mapping[str, Any], *, settings: Settings, owner: str, on_event: OnEvent | None = None
+) -> dict[str, int]:
+    """Take a shard's lease, see a worker of `mode` through its pictures, and return the shard's items by state."""
+    run_id, shard_id = str(reference["run"]), int(reference["shard"])
+    started = time.monotonic()
+    with Ledger(settings.ledger_url()) as ledger:
+        lease = ledger.leases.take(run_id, shard_id, owner, settings.lease_ttl_s)
+        wanted = ItemState.PENDING if mode == "enhance" else ItemState.ENHANCED
+        if ledger.items.shard_counts(run_id, shard_id).get(wanted, 0):
+            supervisor = Supervisor(mode, lease, ledger, settings, on_event)
+            try:
+                supervisor.run()
+            finally:
+                ledger.leases.release(
+                    lease, busy_s=time.monotonic() - started, peak_rss_mb=supervisor.peak_rss_mb or None
+                )
+        counts = ledger.items.shard_counts(run_id, shard_id)
+    log.info("shard done", mode=mode, run=run_id, shard=shard_id, **counts)
+    return counts

@@ -1,0 +1,118 @@
+"""The worker process: ``python -m enhancer.batch.worker MODE RUN SHARD EPOCH OWNER [--only KEY]``.
+
+A fresh interpreter, because CUDA does not survive the fork that runs an Airflow task, because memory goes back to the
+system at its end, and because a picture that kills its decoder kills this process and not the task. Settings and
+credentials come in the environment. It dies with its supervisor: a thread watches standard input for its end, and on
+Linux the kernel is asked to kill it too, should native code hold the interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from enhancer.batch.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream
+from enhancer.batch.failures import classify
+from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
+from enhancer.ledger import Lease
+from enhancer.settings import Settings, get_settings
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_supervisor() -> None:
+    """End this process when the one that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        os._exit(EXIT_LEASE_LOST)
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
+
+
+def limit_threads(settings: Settings) -> None:
+    """Apply ``ENHANCER_THREADS`` to the libraries that read it from the environment, before they are imported."""
+    if settings.threads:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(settings.threads)
+
+
+def log_to_stderr(**context: object) -> None:
+    """Plain lines on standard error, which the supervisor passes on; every line carries run and shard."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["level", "event"], sort_keys=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    structlog.contextvars.bind_contextvars(**context)
+
+
+def run(arguments: argparse.Namespace, settings: Settings, events: EventStream) -> None:
+    """Do the work of one mode."""
+    lease = Lease(arguments.run, arguments.shard, arguments.owner, arguments.epoch)
+    if arguments.mode == "enhance":
+        from enhancer.batch.enhance_items import EnhanceShard
+
+        EnhanceShard(lease, settings, events).run(only=arguments.only)
+    elif arguments.mode == "evaluate":
+        from enhancer.batch.evaluate_items import EvaluateShard
+
+        EvaluateShard(lease, settings, events).run(only=arguments.only)
+    else:
+        from enhancer.batch.thumbnails import send_thumbnails
+
+        send_thumbnails(arguments.run, settings, events)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; the exit status tells the supervisor what the last event said."""
+    parser = argparse.ArgumentParser(prog="enhancer.batch.worker")
+    parser.add_argument("mode", choices=("enhance", "evaluate", "thumbnails"))
+    parser.add_argument("run")
+    parser.add_argument("shard", type=int)
+    parser.add_argument("epoch", type=int)
+    parser.add_argument("owner")
+    parser.add_argument("--only", help="work on this key alone")
+    arguments = parser.parse_args(argv)
+    faulthandler.enable()
+    die_with_supervisor()
+    events = EventStream()
+    log_to_stderr(run=arguments.run, shard=arguments.shard)
+    settings = get_settings()
+    limit_threads(settings)
+    try:
+        run(arguments, settings, events)
+    except LeaseLostError as error:
+        events.send("error", reason=error.reason, message=error.message)
+        return EXIT_LEASE_LOST
+    except EnhancerError as error:
+        events.send("error", reason=error.reason, message=error.message)
+        return EXIT_TRANSIENT if error.kind is ErrorKind.TRANSIENT else EXIT_REFUSED
+    except SQLAlchemyError as error:
+        failure = classify(error, "worker")
+        events.send("error", reason=failure.error_class, message=failure.message)
+        return EXIT_TRANSIENT if failure.kind is ErrorKind.TRANSIENT else EXIT_REFUSED
+    events.send("finished")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
