@@ -1,0 +1,1 @@
+"""The demo: the whole product on this machine, on real pictures, with its promises checked."""

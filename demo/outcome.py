@@ -1,0 +1,139 @@
+"""What a run left behind: the table for people, the promises checked with other eyes than the product's, the copies."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from blake3 import blake3
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import select
+
+from demo.follow import COLOURS
+from demo.pictures import BAD_KEYS
+from demo.stack import Stack
+from enhancer.ledger import GOOD, TERMINAL, Ledger
+from enhancer.ledger.tables import target
+
+REPORTS: Final = "_enhancer/reports/"
+
+
+def show(stack: Stack, run_id: str, console: Console) -> None:
+    """The table: what became of every picture, and how it scores against truth."""
+    table = Table(title="What became of every picture", title_justify="left", header_style="bold")
+    for name, justify in (("picture", "left"), ("state", "left"), ("done", "left"), ("PSNR", "right"), ("SSIM", "right"),
+                          ("LPIPS", "right"), ("gain, dB", "right")):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    gains = []
+    with Ledger(stack.settings.ledger_url()) as ledger:
+        for row in ledger.queries.iter_items(run_id):
+            truth, plain = row["scores"].get("reference", {}), row["scores"].get("baseline", {})
+            gain = truth["psnr"] - plain["psnr"] if truth and plain else None
+            gains += [gain] if gain is not None else []
+            table.add_row(
+                row["key"],
+                Text(row["state"], style=COLOURS.get(row["state"], "")),
+                _done(row),
+                _number(truth.get("psnr"), 2),
+                _number(truth.get("ssim"), 4),
+                _number(truth.get("lpips"), 3),
+                Text(f"{gain:+.2f}", style="green" if gain > 0.005 else "dim") if gain is not None else Text("–"),
+            )
+        counts = ledger.items.counts(run_id)
+    console.print(table)
+    mean = sum(gains) / len(gains) if gains else 0.0
+    console.print(
+        f"{sum(counts.values())} pictures: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())),
+        f"· mean gain over bicubic, or over the untouched input at the same size: {mean:+.2f} dB",
+    )
+
+
+def _done(row: dict[str, Any]) -> str:
+    if row["error_class"]:
+        return f"{row['error_class']}: {row['error_message']}"
+    decisions = (row["details"] or {}).get("decisions", [])
+    return ", ".join(decision["stage"] for decision in decisions if decision["applied"]) or "left as it was"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def listing(stack: Stack, bucket: str) -> dict[str, str]:
+    """Key to ETag, by boto3 alone."""
+    pages = stack.s3.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return {found["Key"]: found["ETag"] for page in pages for found in page.get("Contents", [])}
+
+
+def broken_promises(stack: Stack, first: dict[str, Any], inbox_before: dict[str, str]) -> Iterator[str]:
+    """Each promise of the design that the first run broke, in words."""
+    inbox = listing(stack, "inbox")
+    if inbox != inbox_before:
+        yield "the input bucket was written to"
+    with Ledger(stack.settings.ledger_url()) as ledger:
+        rows = {row["key"]: row for row in ledger.queries.iter_items(first["run_id"])}
+        if len(rows) + first["quick_skipped"] != len(inbox):
+            yield f"the manifest has {len(rows)} items and {first['quick_skipped']} skips for {len(inbox)} objects"
+        for key, row in rows.items():
+            if row["state"] not in TERMINAL:
+                yield f"{key} ended as {row['state']}, which is no end"
+            elif key in BAD_KEYS and (row["state"] != "quarantined" or not row["error_message"]):
+                yield f"{key} is not a picture, but ended as {row['state']}: {row['error_message']}"
+            elif key not in BAD_KEYS and row["state"] not in GOOD:
+                yield f"{key} ended as {row['state']}: {row['error_message']}"
+        yield from _broken_targets(stack, ledger)
+    for key in listing(stack, "work"):
+        if "/staged/" in key:
+            yield f"a staged object was left behind: {key}"
+
+
+def _broken_targets(stack: Stack, ledger: Ledger) -> Iterator[str]:
+    """Every target must hold the bytes that its row records, and nothing else may lie in the output bucket."""
+    with ledger.engine.connect() as connection:
+        rows = {row.address: row.digest for row in connection.execute(select(target.c.address, target.c.digest))}
+    for key in listing(stack, "enhanced"):
+        if key.startswith(REPORTS):
+            continue
+        body = stack.s3.client.get_object(Bucket="enhanced", Key=key)["Body"].read()
+        recorded = rows.pop(f"s3://enhanced/{key}", None)
+        if recorded is None:
+            yield f"{key} lies in the output bucket, but no target row knows it"
+        elif blake3(body).hexdigest() != recorded:
+            yield f"{key} does not hold the bytes that the ledger records"
+    for address in rows:
+        yield f"{address} is in the ledger, but not in the bucket"
+
+
+def broken_second_run(
+    first: dict[str, Any], second: dict[str, Any], before: dict[str, str], after: dict[str, str]
+) -> Iterator[str]:
+    """What the second run did though nothing had changed."""
+    published = sum(count for state, count in first["counts"].items() if state in GOOD)
+    if second["quick_skipped"] != published:
+        yield f"the second run skipped {second['quick_skipped']} of {published} pictures that were done"
+    if second["shards"]:
+        yield f"the second run started workers for {second['shards']} shards, though nothing had changed"
+    if {key: etag for key, etag in after.items() if not key.startswith(REPORTS)} != {
+        key: etag for key, etag in before.items() if not key.startswith(REPORTS)
+    }:
+        yield "the second run wrote targets, though nothing had changed"
+
+
+def copy_out(stack: Stack, run_id: str, folder: Path) -> Path:
+    """Copy the report and every picture (input, enhanced, truth) to `folder`; the report's path."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for bucket in ("inbox", "enhanced", "truth"):
+        for key in listing(stack, bucket):
+            if key.startswith(REPORTS):
+                if not key.startswith(f"{REPORTS}{run_id}/"):
+                    continue
+                path = folder / Path(key).name
+            else:
+                path = folder / bucket / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.s3.client.download_file(bucket, key, str(path))
+    return folder / "report.html"
