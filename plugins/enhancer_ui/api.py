@@ -1,0 +1,95 @@
+"""The page's JSON, in the names of :mod:`enhancer.contract`, and its pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from enhancer.contract import SCHEMA_VERSION, Envelope
+from enhancer.ledger.queries import Order
+from enhancer.ledger.states import ItemState
+from enhancer_ui import pictures
+from enhancer_ui.configuration import ui_settings
+from enhancer_ui.reading import NotFoundError, Reader, record_of
+from enhancer_ui.security import Visitor, visitor_of
+
+router = APIRouter()
+
+
+def reader_of(visitor: Annotated[Visitor, Depends(visitor_of)]) -> Reader:
+    """The ledger for this request's visitor; a dependency."""
+    return Reader(ui_settings(), visitor)
+
+
+LedgerReader = Annotated[Reader, Depends(reader_of)]
+Offset = Annotated[int, Query(ge=0, le=10**9)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+Key = Annotated[str, Query(min_length=1, max_length=1024)]
+RunId = Annotated[str, Query(min_length=1, max_length=250)]
+Search = Annotated[str | None, Query(max_length=200)]
+
+
+@router.get("/api/runs")
+def runs(reader: LedgerReader, offset: Offset = 0, limit: Limit = 50) -> dict[str, Any]:
+    """A page of runs, newest first. `next_offset` is null on the last one."""
+    rows, following = reader.runs(offset, limit)
+    return {"schema_version": SCHEMA_VERSION, "runs": rows, "next_offset": following}
+
+
+@router.get("/api/run")
+def run(reader: LedgerReader, run_id: RunId) -> dict[str, Any]:
+    """One run with its counts by state, its rate and the seconds that are left."""
+    row = reader.run(run_id)
+    return {"schema_version": SCHEMA_VERSION, "run": row, "progress": reader.progress(run_id)}
+
+
+@router.get("/api/items")
+def items(
+    reader: LedgerReader,
+    run_id: RunId,
+    state: ItemState | None = None,
+    search: Search = None,
+    order: Order = "position",
+    offset: Offset = 0,
+    limit: Limit = 100,
+) -> Response:
+    """A page of a run's items in the common envelope; its summary has the run and the number of items that match."""
+    run = reader.run(run_id)
+    rows, total = reader.items(run_id, state=state, search=search or None, order=order, limit=limit, offset=offset)
+    envelope = Envelope(
+        command="ui items",
+        ok=True,
+        items=[record_of(run, row) for row in rows],
+        summary={"run": run, "total": total, "offset": offset},
+    )
+    return Response(envelope.to_json(indent=None), media_type="application/json")
+
+
+@router.get("/api/item")
+def item(reader: LedgerReader, run_id: RunId, key: Key) -> Response:
+    """One item in the common envelope."""
+    run, row = reader.item(run_id, key)
+    envelope = Envelope(command="ui item", ok=True, items=[record_of(run, row)])
+    return Response(envelope.to_json(indent=None), media_type="application/json")
+
+
+@router.get("/picture")
+def picture(request: Request, reader: LedgerReader, run_id: RunId, key: Key, side: pictures.Side) -> Response:
+    """The bytes of one side of an item, as they lie in the store. The address comes from the ledger's row alone."""
+    run, row = reader.item(run_id, key)
+    place = pictures.locate(run, row, side)
+    if place is None:
+        raise NotFoundError(f"There is no enhanced picture of {key!r} in this run.")
+    shown = pictures.open_picture(place, ui_settings())
+    headers = {
+        # Should the bytes be something else after all, the browser runs nothing of it.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{shown.etag}"',
+    }
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        shown.close()
+        return Response(status_code=304, headers=headers)
+    return StreamingResponse(shown.chunks(), media_type=shown.content_type, headers=headers)

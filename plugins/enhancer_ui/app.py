@@ -1,0 +1,66 @@
+"""The application: pages, JSON and pictures, all behind the guard."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from enhancer.errors import EnhancerError, StorageError
+from enhancer_ui import api, pages
+from enhancer_ui.security import Guard
+
+_STATUS = {
+    "bad-connection": HTTPStatus.SERVICE_UNAVAILABLE,
+    "bad-key": HTTPStatus.BAD_REQUEST,
+    "bad-ledger-dsn": HTTPStatus.SERVICE_UNAVAILABLE,
+    "foreign-address": HTTPStatus.FORBIDDEN,
+    "gone": HTTPStatus.NOT_FOUND,
+    "ledger": HTTPStatus.SERVICE_UNAVAILABLE,
+    "no-run": HTTPStatus.NOT_FOUND,
+    "not-allowed": HTTPStatus.FORBIDDEN,
+    "not-found": HTTPStatus.NOT_FOUND,
+    "too-many-bytes": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
+
+
+def routes() -> FastAPI:
+    """The routes without the guard; only :func:`create_app` and the tests that enumerate them want this."""
+    app = FastAPI(title="Picture enhancement", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(pages.router)
+    app.include_router(api.router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
+    app.add_exception_handler(EnhancerError, _told)
+    app.add_exception_handler(HTTPException, _refused)
+    return app
+
+
+def create_app() -> ASGIApp:
+    """The application that Airflow mounts. The guard is the outermost layer, so that nothing is served around it."""
+    return Guard(routes())
+
+
+def _told(request: Request, error: Exception) -> Response:
+    """A deliberate error as a page that says what is wrong and the way out."""
+    assert isinstance(error, EnhancerError)
+    otherwise = HTTPStatus.BAD_GATEWAY if isinstance(error, StorageError) else HTTPStatus.BAD_REQUEST
+    status = _STATUS.get(error.reason, otherwise)
+    return _answer(request, status, error.message)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _answer(request, HTTPStatus(error.status_code), str(error.detail))
+
+
+def _answer(request: Request, status: HTTPStatus, message: str) -> Response:
+    path = request.url.path
+    if "/api/" in path or path.endswith("/picture"):
+        return JSONResponse({"error": message}, status)
+    return pages.message_page(request, status, message)

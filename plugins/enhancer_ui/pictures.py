@@ -1,0 +1,239 @@
+"""Pictures for the page: which objects may be shown, and their bytes as they lie in the store.
+
+Nothing is decoded here: inputs are untrusted, and the api-server is the wrong place for a decoder to meet them. The
+browser decodes, in its sandbox. Only objects under the configured addresses are opened; the ledger's rows say which.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal, get_args
+
+from enhancer.errors import ObjectGoneError, PictureError, RequestError
+from enhancer.ledger.states import GOOD
+from enhancer.settings import Settings
+from enhancer.storage import open_store
+from enhancer.storage.addresses import parse_url
+
+Side = Literal["before", "after"]
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
+
+MAX_BYTES: Final = 32 * 2**20
+"""The largest object that the page shows; larger ones are for a viewer, not for a frame in the Airflow UI."""
+
+THUMBNAIL_BYTES: Final = 512 * 2**10
+THUMBNAIL_PIXELS: Final = 2**20
+
+_HEAD_BYTES = 64
+_CHUNK_BYTES = 256 * 2**10
+_STARTS: Final = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+}
+_BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
+_EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".gif", ".bmp"})
+
+
+class ForeignAddressError(RequestError):
+    """An address outside the configured ones."""
+
+    default_reason = "foreign-address"
+
+
+def sniff(head: bytes) -> str | None:
+    """The media type by the first bytes (64 are enough), for the types that browsers show; None for all else.
+
+    Signatures: JPEG (ITU T.81), PNG (ISO 15948), GIF89a, WebP (RFC 9649), AVIF (AOM; ISO 14496-12), BITMAPFILEHEADER.
+    """
+    for start, media_type in _STARTS.items():
+        if head.startswith(start):
+            return media_type
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):
+        return "image/avif"
+    if head[:2] == b"BM" and len(head) >= 18 and struct.unpack_from("<I", head, 14)[0] in _BMP_HEADERS:
+        return "image/bmp"
+    return None
+
+
+def canonical(url: str) -> str:
+    """A store's address in the form in which two of them can be compared; folders with their symbolic links resolved.
+
+    Raises:
+        ForeignAddressError: an S3 prefix with parts that an HTTP client would fold into another address.
+        RequestError: no address of a store at all.
+    """
+    location = parse_url(url)
+    if isinstance(location, Path):
+        return str(location.resolve())
+    if any(segment in (".", "..") or "\\" in segment for segment in location.prefix.split("/")):
+        raise ForeignAddressError(f"{url} is not a plain address of a store")
+    return location.url
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The addresses under which pictures may be read."""
+
+    urls: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Roots:
+        """``ENHANCER_UI_ROOTS``, or else the input, output, work and reference addresses of the settings."""
+        if settings.ui_roots is not None:
+            configured = [part.strip() for part in settings.ui_roots.split(",")]
+        else:
+            configured = [
+                url or ""
+                for url in (settings.input_url, settings.output_url, settings.work_url, settings.reference_url)
+            ]
+        return cls(tuple(canonical(url) for url in configured if url))
+
+    def check(self, url: str) -> None:
+        """Raise :class:`ForeignAddressError` unless `url` is one of them or lies under one."""
+        plain = canonical(url)
+        if not any(plain == root or plain.startswith(root.rstrip("/") + "/") for root in self.urls):
+            raise ForeignAddressError(
+                f"Pictures under {url} are not shown here: it is not among the addresses that this page may read. "
+                "An administrator can add it to ENHANCER_UI_ROOTS of the api-server."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one side of an item lies. `note` says what is special about it."""
+
+    url: str
+    key: str
+    note: str = ""
+
+    @property
+    def address(self) -> str:
+        """The object's full address, for people."""
+        return f"{self.url.rstrip('/')}/{self.key}"
+
+    @property
+    def displayable(self) -> bool:
+        """Whether the name may be that of a type which browsers show; what counts at last is the content."""
+        suffix = Path(self.key).suffix.lower()
+        return not suffix or suffix in _EXTENSIONS
+
+
+def locate(run: Mapping[str, Any], item: Mapping[str, Any], side: Side) -> Place | None:
+    """Where the ledger says that this side lies; None where there is none (yet).
+
+    The enhanced picture of an item that was not published is its staged object, as long as that is kept.
+    """
+    if side == "before":
+        return Place(run["input_url"], item["key"])
+    if item["state"] in GOOD:
+        return Place(run["output_url"], item["target_key"]) if item["target_key"] else None
+    if item["staged_key"]:
+        return Place(run["work_url"], item["staged_key"], "staged, not published")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page may show of one side.
+
+    Attributes:
+        place: where it lies; None where there is none.
+        refusal: why the store is not read for it; None where it is.
+        thumbnail: whether the whole object is small enough, by what the ledger knows, to stand in a table of many.
+    """
+
+    place: Place | None
+    refusal: str | None
+    thumbnail: bool
+
+    @property
+    def shown(self) -> bool:
+        """Whether there may be a picture to show."""
+        return self.place is not None and self.place.displayable and self.refusal is None
+
+
+def view(run: Mapping[str, Any], item: Mapping[str, Any], side: Side, roots: Roots) -> View:
+    """What the page may show of this side; opens nothing."""
+    place = locate(run, item, side)
+    if place is None:
+        return View(None, None, thumbnail=False)
+    try:
+        roots.check(place.url)
+    except ForeignAddressError as error:
+        return View(place, error.message, thumbnail=False)
+    pixels = (item["output_width"] or 0) * (item["output_height"] or 0) if side == "after" else 1
+    if item["stage"] in ("read", "decode"):  # what our decoder refused is no thumbnail for the browser either
+        pixels = 0
+    small = item["size"] <= THUMBNAIL_BYTES and 0 < pixels <= THUMBNAIL_PIXELS
+    return View(place, None, thumbnail=small and place.displayable)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An open object that a browser can show. Read its chunks, or close it."""
+
+    content_type: str
+    etag: str
+    head: bytes
+    stream: BinaryIO
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, at most MAX_BYTES of them: the object may have grown since it was looked at."""
+        with self.stream:
+            yield self.head
+            left = MAX_BYTES - len(self.head)
+            while left > 0 and (chunk := self.stream.read(min(_CHUNK_BYTES, left))):
+                left -= len(chunk)
+                yield chunk
+
+    def close(self) -> None:
+        """Give the object back unread."""
+        self.stream.close()
+
+
+def open_picture(place: Place, settings: Settings) -> Picture:
+    """Open an object for streaming.
+
+    Raises:
+        ForeignAddressError: it lies outside the configured addresses.
+        ObjectGoneError: there is nothing (any more).
+        PictureError: ``too-many-bytes`` beyond MAX_BYTES, ``unsupported`` for what browsers do not show.
+        StorageError: the store refuses the key or cannot be reached.
+    """
+    Roots.of(settings).check(place.url)
+    store = open_store(place.url, settings)
+    info = store.head(place.key)
+    if info is None:
+        raise ObjectGoneError(f"{place.address} is not there (any more)")
+    if info.size > MAX_BYTES:
+        raise PictureError(
+            f"{place.address} has {info.size / 2**20:.0f} MB, and this page shows up to {MAX_BYTES // 2**20}: "
+            "fetch it from the store and open it in a viewer",
+            reason="too-many-bytes",
+        )
+    stream = store.open(place.key)
+    try:
+        head = stream.read(_HEAD_BYTES)
+        content_type = _type_of(head, place)
+    except BaseException:
+        stream.close()
+        raise
+    return Picture(content_type, info.etag, head, stream)
+
+
+def _type_of(head: bytes, place: Place) -> str:
+    content_type = sniff(head)
+    if content_type is None:
+        raise PictureError(
+            f"{place.address} is of a type that browsers do not show (they show JPEG, PNG, WebP, AVIF, GIF and BMP): "
+            "fetch it from the store and open it in a viewer",
+            reason="unsupported",
+        )
+    return content_type

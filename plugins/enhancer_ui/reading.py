@@ -1,0 +1,182 @@
+"""The ledger as the page reads it: one engine per process, database trouble told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+
+from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
+from enhancer.errors import EnhancerError
+from enhancer.ledger import Ledger
+from enhancer.ledger.engine import parse_url, sqlite_file
+from enhancer.ledger.queries import Queries
+from enhancer.settings import Settings
+from enhancer_ui.security import Visitor
+
+_SCAN = 100
+
+
+class LedgerUnavailableError(EnhancerError):
+    """The ledger cannot be read; the message says what to do about it."""
+
+    default_reason = "ledger"
+
+
+class NotFoundError(EnhancerError):
+    """The ledger knows no such run or item."""
+
+    default_reason = "not-found"
+
+
+class NotAllowedError(EnhancerError):
+    """The visitor may not read the DAG that this belongs to."""
+
+    default_reason = "not-allowed"
+
+
+@lru_cache(maxsize=4)
+def _ledger(url: str) -> Ledger:
+    return Ledger(url)
+
+
+def _is_schema_error(error: SQLAlchemyError) -> bool:
+    """Whether a table or column is missing.
+
+    SQLite calls that an operational error; PostgreSQL has SQLSTATEs: 42P01 (undefined_table), 42703 (undefined_column),
+    3F000 (invalid_schema_name).
+    """
+    cause = getattr(error, "orig", None)
+    if isinstance(error, ProgrammingError):
+        return getattr(cause, "sqlstate", None) in {"42P01", "42703", "3F000"}
+    missing = ("no such table", "no such column")
+    return isinstance(error, OperationalError) and any(words in str(cause) for words in missing)
+
+
+class Reader:
+    """Questions of one visitor to the ledger. Every method may raise :class:`LedgerUnavailableError`."""
+
+    def __init__(self, settings: Settings, visitor: Visitor) -> None:
+        self._url = settings.ledger_url()
+        self._visitor = visitor
+
+    @contextmanager
+    def _reading(self) -> Iterator[Queries]:
+        file = sqlite_file(parse_url(self._url))
+        if file is not None and not file.exists():  # connecting would create an empty one
+            raise LedgerUnavailableError(
+                "There is no ledger yet. The first run creates what it needs, or run `enhancer ledger upgrade` now; "
+                "if there have been runs, ENHANCER_LEDGER_DSN of the api-server is not that of the workers."
+            )
+        try:
+            yield _ledger(self._url).queries
+        except SQLAlchemyError as error:
+            if _is_schema_error(error):
+                raise LedgerUnavailableError(
+                    "The ledger's tables are missing or not those of this version: run `enhancer ledger upgrade`."
+                ) from error
+            raise LedgerUnavailableError(
+                "The ledger's database does not answer; the api-server's log has its message. "
+                "Check ENHANCER_LEDGER_DSN and that the database is up."
+            ) from error
+
+    def runs(self, offset: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+        """A page of the runs that the visitor may read, newest first, and the offset of the next page."""
+        found: list[dict[str, Any]] = []
+        with self._reading() as queries:
+            while rows := queries.runs(limit=_SCAN, offset=offset):
+                for row in rows:
+                    if len(found) == limit:
+                        return found, offset
+                    offset += 1
+                    if self._visitor.may_read(row["dag_id"]):
+                        found.append(row)
+        return found, None
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One run.
+
+        Raises:
+            NotFoundError, NotAllowedError: see there.
+        """
+        with self._reading() as queries:
+            row = queries.run(run_id)
+        if row is None:
+            raise NotFoundError(f"The ledger knows no run {run_id!r}.")
+        self._check(row["dag_id"])
+        return row
+
+    def run_of_dag_run(self, dag_id: str, dag_run_id: str) -> str | None:
+        """The id of the ledger's run that a DAG run made; None where it has not (yet) made one.
+
+        Raises:
+            NotAllowedError: see there.
+        """
+        self._check(dag_id)
+        with self._reading() as queries:
+            row = queries.find_by_dag_run(dag_id, dag_run_id)
+        return None if row is None else str(row["run_id"])
+
+    def items(self, run_id: str, **filters: Any) -> tuple[list[dict[str, Any]], int]:
+        """A page of a run's items, with their scores, and how many there are; the run has been checked before."""
+        with self._reading() as queries:
+            return queries.items(run_id, **filters)
+
+    def item(self, run_id: str, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A run and one of its items.
+
+        Raises:
+            NotFoundError, NotAllowedError: see there.
+        """
+        run = self.run(run_id)
+        with self._reading() as queries:
+            row = queries.item(run_id, key)
+        if row is None:
+            raise NotFoundError(f"Run {run_id!r} has no picture {key!r}.")
+        return run, row
+
+    def failures(self, run_id: str) -> list[dict[str, Any]]:
+        """The run's failures by class; the run has been checked before."""
+        with self._reading() as queries:
+            return queries.failures_by_class(run_id)
+
+    def progress(self, run_id: str) -> dict[str, Any]:
+        """How far the run is, its rate and what is left; the run has been checked before."""
+        with self._reading() as queries:
+            return queries.progress(run_id)
+
+    def _check(self, dag_id: str | None) -> None:
+        if not self._visitor.may_read(dag_id):
+            raise NotAllowedError(f"Your role in Airflow may not read the DAG {dag_id!r}.")
+
+
+def record_of(run: Mapping[str, Any], item: Mapping[str, Any]) -> ItemRecord:
+    """An item's row as the contract of CLI, worker and report has it."""
+    details = item["details"] or {}
+    error = None
+    if item["error_class"]:
+        error = ErrorRecord(
+            error_class=item["error_class"], message=item["error_message"] or "", stage=item["stage"] or "worker"
+        )
+    return ItemRecord(
+        input=item["key"],
+        output=f"{run['output_url']}/{item['target_key']}" if item["target_key"] else None,
+        state=item["state"],
+        attempts=item["attempts"],
+        recipe=item["recipe_name"],
+        scale=details.get("scale"),
+        identity=item["identity"],
+        width=item["width"],
+        height=item["height"],
+        output_width=item["output_width"],
+        output_height=item["output_height"],
+        error=error,
+        decisions=[DecisionRecord.model_validate(decision) for decision in details.get("decisions", [])],
+        models=details.get("models") or {},
+        scores=item["scores"],
+        timings=details.get("timings") or {},
+        warnings=details.get("warnings") or [],
+    )

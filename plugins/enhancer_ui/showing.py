@@ -1,0 +1,162 @@
+"""How the templates show the ledger's values: numbers with units, times, states, bars."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from enhancer.ledger.states import ItemState
+
+TONES: Final[dict[str, str]] = {
+    ItemState.PUBLISHED: "good",
+    ItemState.REUSED: "good",
+    ItemState.SKIPPED: "calm",
+    ItemState.COMMITTING: "busy",
+    ItemState.SCORED: "busy",
+    ItemState.ENHANCED: "busy",
+    ItemState.RUNNING: "busy",
+    ItemState.PENDING: "idle",
+    ItemState.HELD: "warn",
+    ItemState.REJECTED: "warn",
+    ItemState.NOT_ATTEMPTED: "idle",
+    ItemState.FAILED: "bad",
+    ItemState.QUARANTINED: "bad",
+}
+"""States in the order of the bars, with the tone of their colour; the word is always there too."""
+
+MEANINGS: Final[dict[str, str]] = {
+    ItemState.PUBLISHED: "enhanced and at its target",
+    ItemState.REUSED: "known content: a stored result was copied to the target",
+    ItemState.SKIPPED: "nothing to do: the target is as it should be, or the input is gone",
+    ItemState.COMMITTING: "being copied to its target",
+    ItemState.SCORED: "scored, waiting to be published",
+    ItemState.ENHANCED: "enhanced, waiting to be scored",
+    ItemState.RUNNING: "being worked on",
+    ItemState.PENDING: "waiting for its turn",
+    ItemState.HELD: "held back by the run's gate until a person releases it",
+    ItemState.REJECTED: "not good enough: the quality gate kept it back",
+    ItemState.NOT_ATTEMPTED: "not reached before the run was stopped",
+    ItemState.FAILED: "failed; the next run tries again",
+    ItemState.QUARANTINED: "cannot be processed; left alone until the input changes or someone releases it",
+}
+
+
+NONE: Final = "\N{EN DASH}"
+"""Stands where there is no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of a state bar, in percent of its width."""
+
+    state: str
+    tone: str
+    count: int
+    start: float
+    width: float
+
+
+def segments(counts: Mapping[str, int]) -> list[Segment]:
+    """A run's items by state as the stretches of a bar from 0 to 100."""
+    total = sum(counts.values())
+    stretches: list[Segment] = []
+    start = 0.0
+    for state, tone in TONES.items():
+        count = counts.get(state, 0)
+        if count:
+            width = 100 * count / total
+            stretches.append(Segment(state, tone, count, start, width))
+            start += width
+    return stretches
+
+
+def link(page: str, /, **query: Any) -> str:
+    """A relative address with its query; what is None or empty is left out."""
+    present = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{page}?{urlencode(present)}" if present else page
+
+
+def when(seconds: float | None) -> str:
+    """A time of the ledger, UTC as everywhere in Airflow's database."""
+    return NONE if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def machine_time(seconds: float) -> str:
+    """The same for the ``datetime`` attribute; the page's script shows it in the reader's time zone."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def duration(start: float | None, end: float | None) -> str:
+    """Time between two instants: 43 s, 5 min 10 s, 2 h 03 min."""
+    if start is None or end is None:
+        return NONE
+    seconds = max(0, round(end - start))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def took(run: Mapping[str, Any]) -> str:
+    """How long the run took, or has been at work."""
+    return duration(run["created_at"], run["finished_at"] or time.time())
+
+
+def filesize(count: int | None) -> str:
+    """Bytes with a decimal unit."""
+    if count is None:
+        return NONE
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def figure(value: object, digits: int = 3) -> str:
+    """A measured value; a dash where there is none."""
+    match value:
+        case None:
+            return NONE
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return "\N{INFINITY}" if value == float("inf") else f"{value:.{digits}f}"
+    return str(value)
+
+
+def size(width: int | None, height: int | None) -> str:
+    """Pixels as 512 x 341."""
+    return f"{width} \N{MULTIPLICATION SIGN} {height}" if width and height else ""
+
+
+def gain(item: Mapping[str, Any]) -> float | None:
+    """PSNR over the baseline (bicubic, or the untouched input), in dB, where the truth is known."""
+    scores = item["scores"]
+    reached, before = (scores.get(kind, {}).get("psnr") for kind in ("reference", "baseline"))
+    return None if reached is None or before is None else float(reached) - float(before)
+
+
+def environment() -> Environment:
+    """The templates, with everything escaped and nothing undefined passing unseen."""
+    loaded = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    loaded.filters.update(when=when, machine_time=machine_time, filesize=filesize, figure=figure)
+    loaded.globals.update(
+        duration=duration, gain=gain, link=link, meanings=MEANINGS, segments=segments, size=size, took=took, tones=TONES
+    )
+    return loaded
