@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stay", action="store_true", help="leave the services up until Ctrl-C")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     try:
         return _demo(console, stay=arguments.stay)
     except KeyboardInterrupt:
@@ -87,7 +87,8 @@ def _demo(console: Console, *, stay: bool) -> int:
         with console.status("starting Airflow (api-server, scheduler, dag-processor)"):
             stack.start_airflow()
             stack.airflow.api.unpause(DAG_ID)
-        console.print(f"Airflow is up: {stack.airflow.url}  user {stack.airflow.user}  password {stack.airflow.password}")
+        airflow = stack.airflow
+        console.print(f"Airflow is up: {airflow.url}  user {airflow.user}  password {airflow.password}")
         broken = _both_runs(stack, progress, console)
         for promise in broken:
             console.print(f"[bold red]broken:[/] {promise}")
@@ -111,8 +112,8 @@ def _both_runs(stack: Stack, progress: Progress, console: Console) -> list[str]:
     before = listing(stack, "enhanced")
     second = _run(stack, progress, "second", console)
     console.print(
-        f"second run: {second.get('quick_skipped')} pictures unchanged and skipped, {second.get('shards')} shards of
-        work, " f"{second['seconds']:.0f} s; no model was loaded"
+        f"second run: {second.get('quick_skipped')} pictures unchanged and skipped, {second.get('shards')} shards of "
+        f"work, {second['seconds']:.0f} s; no model was loaded"
     )
     report = copy_out(stack, first["run_id"], OUTPUT)
     console.print(f"report: [bold]{report.resolve().as_uri()}[/] (pictures beside it)")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+import httpx
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
 from demo.stack import DAG_ID, Stack
 from enhancer.ledger import Ledger
@@ -20,6 +22,8 @@ COLOURS: Final = {
     "scored": "blue", "committing": "blue", "held": "yellow",
 }  # fmt: skip
 LIMIT_S: Final = 1800
+PATIENCE_S: Final = 60
+"""How long ledger and API may fail to answer while their processes live."""
 POLL_S: Final = 0.5
 
 
@@ -27,22 +31,32 @@ def follow(stack: Stack, dag_run_id: str, console: Console) -> dict[str, Any]:
     """Show a DAG run live until it ends; its ledger row with counts.
 
     Raises:
-        TimeoutError: it did not end within half an hour.
+        ServiceError: one of the services has ended.
+        TimeoutError: the run did not end within half an hour.
     """
-    deadline = time.monotonic() + LIMIT_S
     started = time.monotonic()
-    with Ledger(stack.settings.ledger_url()) as ledger, Live(console=console, refresh_per_second=4, transient=True) as
-    live:
-        while True:
-            dag_run = stack.airflow.api.dag_run(DAG_ID, dag_run_id)
-            run = ledger.queries.find_by_dag_run(DAG_ID, dag_run_id)
-            progress = ledger.queries.progress(run["run_id"]) if run else None
-            live.update(_view(dag_run["state"], progress, time.monotonic() - started))
-            if dag_run["state"] in ("success", "failed"):
-                return {**(run or {}), "dag_state": dag_run["state"], "seconds": time.monotonic() - started}
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"DAG run {dag_run_id} did not end within {LIMIT_S} s; logs: {stack.airflow.logs}")
+    answered = started
+    with (
+        Ledger(stack.settings.ledger_url()) as ledger,
+        Live(console=console, refresh_per_second=4, transient=True) as live,
+    ):
+        while time.monotonic() < started + LIMIT_S:
+            try:
+                dag_run = stack.airflow.api.dag_run(DAG_ID, dag_run_id)
+                run = ledger.queries.find_by_dag_run(DAG_ID, dag_run_id)
+                progress = ledger.queries.progress(run["run_id"]) if run else None
+            except (httpx.HTTPError, SQLAlchemyError):
+                stack.check()
+                if time.monotonic() > answered + PATIENCE_S:
+                    raise
+            else:
+                answered = time.monotonic()
+                live.update(_view(dag_run["state"], progress, answered - started))
+                if dag_run["state"] in ("success", "failed"):
+                    return {**(run or {}), "dag_state": dag_run["state"], "seconds": answered - started}
+                stack.check()
             time.sleep(POLL_S)
+    raise TimeoutError(f"DAG run {dag_run_id} did not end within {LIMIT_S} s; logs: {stack.airflow.logs}")
 
 
 def _view(state: str, progress: dict[str, Any] | None, seconds: float) -> Group:
@@ -51,9 +65,8 @@ def _view(state: str, progress: dict[str, Any] | None, seconds: float) -> Group:
         return Group(head, Text("planning: listing the bucket", style="dim"))
     bar = ProgressBar(total=progress["total"], completed=progress["done"], width=48)
     eta = f", about {progress['eta_s']:.0f} s left" if progress.get("eta_s") else ""
-    line = Text(
-        f"{progress['done']} of {progress['total']} pictures, {progress['shards_done']} of {progress['shards']} shards{eta}"
-    )
+    shards = f"{progress['shards_done']} of {progress['shards']} shards"
+    line = Text(f"{progress['done']} of {progress['total']} pictures, {shards}{eta}")
     states = Table.grid(padding=(0, 2))
     by_state = [(name, count) for name, count in progress["by_state"].items() if count]
     if by_state:

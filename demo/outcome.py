@@ -25,15 +25,19 @@ REPORTS: Final = "_enhancer/reports/"
 def show(stack: Stack, run_id: str, console: Console) -> None:
     """The table: what became of every picture, and how it scores against truth."""
     table = Table(title="What became of every picture", title_justify="left", header_style="bold")
-    for name, justify in (("picture", "left"), ("state", "left"), ("done", "left"), ("PSNR", "right"), ("SSIM", "right"),
-                          ("LPIPS", "right"), ("gain, dB", "right")):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    gains = []
+    for name in ("picture", "state", "done"):
+        table.add_column(name, overflow="fold")
+    for name in ("PSNR", "SSIM", "LPIPS", "gain, dB"):
+        table.add_column(name, justify="right")
+    gains: list[float] = []
+    reasons = []
     with Ledger(stack.settings.ledger_url()) as ledger:
         for row in ledger.queries.iter_items(run_id):
             truth, plain = row["scores"].get("reference", {}), row["scores"].get("baseline", {})
             gain = truth["psnr"] - plain["psnr"] if truth and plain else None
             gains += [gain] if gain is not None else []
+            if row["error_message"]:
+                reasons.append((row["key"], row["error_message"]))
             table.add_row(
                 row["key"],
                 Text(row["state"], style=COLOURS.get(row["state"], "")),
@@ -45,6 +49,8 @@ def show(stack: Stack, run_id: str, console: Console) -> None:
             )
         counts = ledger.items.counts(run_id)
     console.print(table)
+    for key, message in reasons:
+        console.print(f"{key}: {message.removeprefix(f'{key}: ')}", highlight=False)
     mean = sum(gains) / len(gains) if gains else 0.0
     console.print(
         f"{sum(counts.values())} pictures: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())),
@@ -54,7 +60,7 @@ def show(stack: Stack, run_id: str, console: Console) -> None:
 
 def _done(row: dict[str, Any]) -> str:
     if row["error_class"]:
-        return f"{row['error_class']}: {row['error_message']}"
+        return str(row["error_class"])
     decisions = (row["details"] or {}).get("decisions", [])
     return ", ".join(decision["stage"] for decision in decisions if decision["applied"]) or "left as it was"
 

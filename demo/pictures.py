@@ -80,7 +80,8 @@ def reduced_16(picture: Picture, factor: int) -> Picture:
 def noisy(picture: Picture, sigma: float, seed: int) -> Picture:
     """Gaussian noise of standard deviation `sigma` in 8-bit levels, clipped."""
     noise = np.random.default_rng(SEED + seed).normal(0, sigma, picture.shape)
-    return np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    damaged: Picture = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    return damaged
 
 
 def salt_and_pepper(picture: Picture, share: float, seed: int) -> Picture:
@@ -106,7 +107,8 @@ def under_exposed(picture: Picture, stops: float) -> Picture:
     values = picture.astype(np.float64) / 255
     linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) * 2.0**-stops
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
+    darker: Picture = np.rint(encoded * 255).astype(np.uint8)
+    return darker
 
 
 def png(picture: Picture, **options: Any) -> bytes:

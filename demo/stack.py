@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from demo.pictures import RULES, upload
 from demo.services.airflow import AirflowServices
 from demo.services.postgres import PostgresServer
+from demo.services.processes import ServiceError
 from demo.services.s3 import S3Server
 from enhancer.settings import Settings
 
@@ -53,6 +54,12 @@ class Stack:
     def start_airflow(self) -> None:
         """Start Airflow (apart from the others, because it takes the longest); it stops with the stack."""
         self._undo.enter_context(self.airflow)
+
+    def check(self) -> None:
+        """Raise ServiceError when one of the services has ended; the demo then stops, and goes on when started again."""
+        for service in (self.postgres, self.s3, self.airflow):
+            if not service.running:
+                raise ServiceError(f"{service.name} has ended, see {self._state_dir}; `make demo` goes on from here")
 
     def fill(self) -> int:
         """Put the demo's pictures into the input and reference buckets; the number of inputs."""

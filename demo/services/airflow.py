@@ -88,6 +88,7 @@ class AirflowServices:
         """
         if self.running:
             return
+        self.stop()  # what is left where one of them died
         deadline = time.monotonic() + self.start_timeout_s
         self.port = free_port()
         self._write_password_file()
@@ -206,9 +207,9 @@ class AirflowServices:
             },
             "api": {"base_url": self.url, "secret_key": self._secrets["api"], "workers": 1},
             "api_auth": {"jwt_secret": self._secrets["jwt"]},
-            "dag_processor": {"refresh_interval": 5, "min_file_process_interval": 10, "parsing_processes": 1},
+            "dag_processor": {"parsing_processes": 1},
             "scheduler": {
-                "scheduler_idle_sleep_time": 0.2,
+                "scheduler_idle_sleep_time": 0.5,
                 # What a killed scheduler or task leaves behind is found in a minute instead of five.
                 "orphaned_tasks_check_interval": 15,
                 "task_instance_heartbeat_timeout": 60,

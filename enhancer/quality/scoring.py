@@ -12,7 +12,7 @@ import PIL.Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from enhancer.errors import PictureError
-from enhancer.image import FloatPixels, Image, to_unit
+from enhancer.image import FloatPixels, Image, Pixels, to_unit
 from enhancer.quality.artifacts import ArtifactReport, artifact_score
 from enhancer.quality.metrics import SSIM_WINDOW, Space, psnr, ssim, ssim_window
 
@@ -75,7 +75,8 @@ def score_of(psnr_db: float, similarity: float, distance: float) -> float:
 def score_reference(result: Image, truth: Image, scorer: LpipsScorer, *, crop: int = 0, space: Space = "rgb") -> Scores:
     """PSNR, SSIM and LPIPS of a result against the true picture.
 
-    Grey against RGB is compared as R = G = B; depths may differ; alpha is ignored.
+    Grey against RGB is compared as R = G = B; depths may differ; where both have alpha, both are
+    put on mid-grey, alpha of one alone is ignored.
 
     Args:
         result: what was made.
@@ -235,15 +236,26 @@ def _protocol(pixels: FloatPixels, crop: int, space: Space, scorer: LpipsScorer)
 
 
 def _comparable(a: Image, b: Image) -> tuple[FloatPixels, FloatPixels]:
-    """Both as float32 in [0, 1] with the same number of channels; float pictures share one range."""
+    """Both as float32 in [0, 1] with the same number of channels.
+
+    Float pictures share one range. Where both have alpha they are put on mid-grey; alpha of one alone is ignored.
+    """
     ranges = [
         image.metadata.float_range or (0.0, 1.0) for image in (a, b) if image.pixels.dtype == np.dtype(np.float32)
     ]
     shared = (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
     first, second = (to_unit(image.pixels, shared) for image in (a, b))
+    if a.alpha is not None and b.alpha is not None:
+        first, second = _visible(first, a.alpha), _visible(second, b.alpha)
     if first.shape[2] != second.shape[2]:
         first, second = (np.repeat(p, 3, axis=2) if p.shape[2] == 1 else p for p in (first, second))
     return first, second
+
+
+def _visible(pixels: FloatPixels, alpha: Pixels) -> FloatPixels:
+    """What can be seen: enhancement may change the colours that full transparency hides."""
+    opacity = to_unit(alpha)[..., np.newaxis]
+    return pixels * opacity + np.float32(0.5) * (1 - opacity)
 
 
 def _check_enlargement(result: Image, source: Image) -> None:

@@ -106,10 +106,20 @@ class TestReference:
         sixteen = Image(eight.pixels.astype(np.uint16) * 257)
         assert score_reference(eight, sixteen, scorer).psnr > 99
 
-    def test_alpha_is_ignored(self, scorer, coffee):
+    def test_alpha_of_one_alone_is_ignored(self, scorer, coffee):
         opaque = picture(coffee)
         clear = Image(opaque.pixels, alpha=np.zeros(opaque.pixels.shape[:2], np.uint8))
         assert score_reference(clear, opaque, scorer).psnr == PSNR_CAP_DB
+
+    def test_hidden_colours_do_not_count(self, scorer, coffee):
+        pixels = picture(coffee).pixels
+        alpha = np.full(pixels.shape[:2], 255, np.uint8)
+        alpha[:20] = 0
+        other = pixels.copy()
+        other[:20] = 255 - other[:20]
+        assert score_reference(Image(other, alpha=alpha), Image(pixels, alpha=alpha), scorer).psnr == PSNR_CAP_DB
+        other[20:40] = 255 - other[20:40]
+        assert score_reference(Image(other, alpha=alpha), Image(pixels, alpha=alpha), scorer).psnr < 30
 
     def test_float_pictures_share_one_range(self, scorer, coffee):
         # The same values in [0, 2000]; the truth happens to span only a part of them.
