@@ -1,0 +1,153 @@
+"""A real scheduler on PostgreSQL runs the DAG, triggered through REST, on S3 that only an Airflow Connection opens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import psycopg
+import pytest
+from PIL import Image
+from skimage import data
+
+from demo.services.airflow import AirflowServices
+from demo.services.postgres import PostgresServer
+from demo.services.processes import wait_until
+from demo.services.s3 import S3Server
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
+
+DAG = "image_enhancement"
+MODELS = Path.home() / ".cache" / "enhancer" / "models"
+
+
+@dataclass
+class Finished:
+    """A run that is over, and where it happened."""
+
+    airflow: AirflowServices
+    s3: S3Server
+    run_id: str
+    run: dict[str, Any]
+    output: str
+    secrets: dict[str, str]
+
+
+def _put(s3: S3Server, url: str, key: str, body: bytes) -> None:
+    s3.client.put_object(Bucket=url.removeprefix("s3://"), Key=key, Body=body)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Iterator[Finished]:
+    source, output = s3.bucket(), s3.bucket()
+    for number, picture in enumerate((data.astronaut(), data.chelsea())):
+        _put(s3, source, f"in/{number}.png", _png(picture[100:148, 100:164]))
+    _put(s3, source, "in/bad.png", b"nothing that anyone could decode")
+    ledger = psycopg.conninfo.conninfo_to_dict(postgres.create_database("scheduled_ledger").replace("+psycopg", ""))
+    keys = s3.keys
+    aws = f"aws://{quote(keys.access_key, safe='')}:{quote(keys.secret_key, safe='')}@/?endpoint_url={quote(s3.endpoint, safe='')}"
+    airflow = AirflowServices(
+        service_dir / "airflow",
+        database=postgres.create_database("scheduled_airflow"),
+        environment={
+            "AIRFLOW_CONN_ENHANCER_S3": aws,
+            "AIRFLOW_CONN_ENHANCER_LEDGER": json.dumps(
+                {"conn_type": "postgres", "login": ledger["user"], "schema": ledger["dbname"]}
+                | {name: ledger[name] for name in ("host", "port", "password")}
+            ),
+            # For `airflow db migrate`, which runs no task and so reads the setting.
+            "ENHANCER_LEDGER_DSN": postgres.dsn("scheduled_ledger"),
+            "ENHANCER_SCHEDULE": "",
+            "ENHANCER_TASK_RETRIES": "1",
+            "ENHANCER_TASK_RETRY_DELAY_S": "1",
+            "ENHANCER_MODEL_DIR": str(MODELS),
+            "ENHANCER_THREADS": "1",
+        },
+    )
+    with airflow:
+        conf = {"input_url": f"{source}/in", "output_url": output, "recipe": {"scale": 1, "denoise_strength": 0}}
+        airflow.api.unpause(DAG)
+        run_id = airflow.api.trigger(DAG, conf)
+
+        def over() -> bool:
+            return airflow.api.dag_run(DAG, run_id)["state"] in ("success", "failed")
+
+        assert wait_until(over, timeout_s=420, poll_s=1), f"still not over; logs: {airflow.logs}"
+        yield Finished(
+            airflow,
+            s3,
+            run_id,
+            airflow.api.dag_run(DAG, run_id),
+            output,
+            {"S3 secret": keys.secret_key, "database password": postgres.password, "S3 access key": keys.access_key},
+        )
+    assert not airflow.running
+
+
+def test_the_run_ends_well_and_publishes_to_s3(finished: Finished) -> None:
+    states = [(ti["task_id"], ti["state"]) for ti in finished.airflow.api.task_instances(DAG, finished.run_id)]
+    assert finished.run["state"] == "success", states
+    assert {state for _, state in states} == {"success"}
+    assert [run["dag_run_id"] for run in finished.airflow.api.dag_runs(DAG)] == [finished.run_id]
+    listing = finished.s3.client.list_objects_v2(Bucket=finished.output.removeprefix("s3://"))
+    keys = [entry["Key"] for entry in listing["Contents"] if not entry["Key"].startswith("_enhancer/")]
+    assert keys == ["0.png", "1.png"]
+
+
+def test_the_ui_names_the_shards(finished: Finished) -> None:
+    tasks = list(finished.airflow.api.task_instances(DAG, finished.run_id))
+    labels = {ti["rendered_map_index"] for ti in tasks if ti["map_index"] >= 0}
+    assert labels == {"shard 0 (3 pictures)"}
+
+
+def test_the_asset_event_is_there(finished: Finished) -> None:
+    [event] = finished.airflow.api.asset_events(DAG, finished.run_id)
+    assert event["extra"]["counts"] == {"published": 2, "quarantined": 1}
+
+
+def test_the_ledger_of_the_connection_was_used(finished: Finished, postgres: PostgresServer) -> None:
+    with psycopg.connect(postgres.dsn("scheduled_ledger", driver="")) as connection:
+        rows = connection.execute("SELECT key, state FROM item ORDER BY key").fetchall()
+        [trigger] = connection.execute("SELECT trigger FROM run").fetchone() or [None]
+    assert rows == [("0.png", "published"), ("1.png", "published"), ("bad.png", "quarantined")]
+    assert trigger == "manual"
+
+
+def test_no_secret_in_any_log_param_or_xcom(finished: Finished) -> None:
+    api = finished.airflow.api
+    told = {str(path): path.read_text(errors="replace") for path in finished.airflow.logs.rglob("*") if path.is_file()}
+    assert any("task_id=shard.enhance" in name for name in told), "the tasks' logs are not among the files"
+    told["conf"] = json.dumps(finished.run)
+    told["task instances"] = json.dumps(list(api.task_instances(DAG, finished.run_id)))
+    for task in ("plan", "report"):
+        xcoms = api.xcoms(DAG, finished.run_id, task)
+        assert xcoms
+        told[f"XComs of {task}"] = json.dumps(xcoms)
+    report = finished.s3.client.list_objects_v2(Bucket=finished.output.removeprefix("s3://"), Prefix="_enhancer/")
+    for entry in report["Contents"]:
+        body = finished.s3.client.get_object(Bucket=finished.output.removeprefix("s3://"), Key=entry["Key"])["Body"]
+        told[entry["Key"]] = body.read().decode(errors="replace")
+    leaks = [
+        (what, where) for what, secret in finished.secrets.items() for where, text in told.items() if secret in text
+    ]
+    assert leaks == []
+
+
+def test_a_bad_param_is_refused_by_the_api(finished: Finished) -> None:
+    import httpx
+
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        finished.airflow.api.trigger(DAG, {"scale": 9})
+    assert caught.value.response.status_code == httpx.codes.BAD_REQUEST
