@@ -1,4 +1,6 @@
-"""A real scheduler on PostgreSQL runs the DAG, triggered through REST, on S3 that only an Airflow Connection opens."""
+"""A real scheduler on PostgreSQL runs the DAG, by its schedule and triggered through REST, on S3 that only an Airflow
+Connection opens.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,21 @@ from demo.services.s3 import S3Server
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
 DAG = "image_enhancement"
+UNCHANGED = {"scale": 1, "denoise_strength": 0}
 MODELS = Path.home() / ".cache" / "enhancer" / "models"
 
 
 @dataclass
 class Finished:
-    """A run that is over, and where it happened."""
+    """A manual run that is over, the scheduled one before it, and where both happened."""
 
     airflow: AirflowServices
     s3: S3Server
     run_id: str
     run: dict[str, Any]
+    scheduled: dict[str, Any]
     output: str
+    nightly_output: str
     secrets: dict[str, str]
 
 
@@ -51,7 +56,8 @@ def _png(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Iterator[Finished]:
-    source, output = s3.bucket(), s3.bucket()
+    source, output, nightly_output = s3.bucket(), s3.bucket(), s3.bucket()
+    _put(s3, source, "night/cat.png", _png(data.chelsea()[100:148, 200:264]))
     for number, picture in enumerate((data.astronaut(), data.chelsea())):
         _put(s3, source, f"in/{number}.png", _png(picture[100:148, 100:164]))
     _put(s3, source, "in/bad.png", b"nothing that anyone could decode")
@@ -69,7 +75,10 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Itera
             ),
             # For `airflow db migrate`, which runs no task and so reads the setting.
             "ENHANCER_LEDGER_DSN": postgres.dsn("scheduled_ledger"),
-            "ENHANCER_SCHEDULE": "",
+            "ENHANCER_SCHEDULE": "@daily",
+            "ENHANCER_INPUT_URL": f"{source}/night",
+            "ENHANCER_OUTPUT_URL": nightly_output,
+            "ENHANCER_RECIPE": json.dumps(UNCHANGED),
             "ENHANCER_TASK_RETRIES": "1",
             "ENHANCER_TASK_RETRY_DELAY_S": "1",
             "ENHANCER_MODEL_DIR": str(MODELS),
@@ -77,20 +86,23 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Itera
         },
     )
     with airflow:
-        conf = {"input_url": f"{source}/in", "output_url": output, "recipe": {"scale": 1, "denoise_strength": 0}}
-        airflow.api.unpause(DAG)
-        run_id = airflow.api.trigger(DAG, conf)
+        airflow.api.unpause(DAG)  # which starts the run of the last day at once; a manual one waits behind it
+        run_id = airflow.api.trigger(DAG, {"input_url": f"{source}/in", "output_url": output, "recipe": UNCHANGED})
 
         def over() -> bool:
-            return airflow.api.dag_run(DAG, run_id)["state"] in ("success", "failed")
+            runs = list(airflow.api.dag_runs(DAG))
+            return len(runs) == 2 and all(run["state"] in ("success", "failed") for run in runs)
 
-        assert wait_until(over, timeout_s=420, poll_s=1), f"still not over; logs: {airflow.logs}"
+        assert wait_until(over, timeout_s=600, poll_s=1), f"still not over; logs: {airflow.logs}"
+        [scheduled] = [run for run in airflow.api.dag_runs(DAG) if run["dag_run_id"] != run_id]
         yield Finished(
             airflow,
             s3,
             run_id,
             airflow.api.dag_run(DAG, run_id),
+            scheduled,
             output,
+            nightly_output,
             {"S3 secret": keys.secret_key, "database password": postgres.password, "S3 access key": keys.access_key},
         )
     assert not airflow.running
@@ -100,10 +112,21 @@ def test_the_run_ends_well_and_publishes_to_s3(finished: Finished) -> None:
     states = [(ti["task_id"], ti["state"]) for ti in finished.airflow.api.task_instances(DAG, finished.run_id)]
     assert finished.run["state"] == "success", states
     assert {state for _, state in states} == {"success"}
-    assert [run["dag_run_id"] for run in finished.airflow.api.dag_runs(DAG)] == [finished.run_id]
     listing = finished.s3.client.list_objects_v2(Bucket=finished.output.removeprefix("s3://"))
     keys = [entry["Key"] for entry in listing["Contents"] if not entry["Key"].startswith("_enhancer/")]
     assert keys == ["0.png", "1.png"]
+
+
+def test_the_scheduled_run_does_what_the_settings_say(finished: Finished, postgres: PostgresServer) -> None:
+    assert (finished.scheduled["run_type"], finished.scheduled["state"]) == ("scheduled", "success")
+    listing = finished.s3.client.list_objects_v2(Bucket=finished.nightly_output.removeprefix("s3://"))
+    keys = [entry["Key"] for entry in listing["Contents"] if not entry["Key"].startswith("_enhancer/")]
+    assert keys == ["cat.png"]
+    with psycopg.connect(postgres.dsn("scheduled_ledger", driver="")) as connection:
+        rows = connection.execute(
+            "SELECT trigger, outcome FROM run WHERE dag_run_id = %s", [finished.scheduled["dag_run_id"]]
+        ).fetchall()
+    assert rows == [("scheduled", "success")]
 
 
 def test_the_ui_names_the_shards(finished: Finished) -> None:
@@ -119,8 +142,10 @@ def test_the_asset_event_is_there(finished: Finished) -> None:
 
 def test_the_ledger_of_the_connection_was_used(finished: Finished, postgres: PostgresServer) -> None:
     with psycopg.connect(postgres.dsn("scheduled_ledger", driver="")) as connection:
-        rows = connection.execute("SELECT key, state FROM item ORDER BY key").fetchall()
-        [trigger] = connection.execute("SELECT trigger FROM run").fetchone() or [None]
+        [(run, trigger)] = connection.execute(
+            "SELECT run_id, trigger FROM run WHERE dag_run_id = %s", [finished.run_id]
+        ).fetchall()
+        rows = connection.execute("SELECT key, state FROM item WHERE run_id = %s ORDER BY key", [run]).fetchall()
     assert rows == [("0.png", "published"), ("1.png", "published"), ("bad.png", "quarantined")]
     assert trigger == "manual"
 
