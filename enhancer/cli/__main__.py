@@ -1,0 +1,5 @@
+"""``python -m enhancer.cli`` is ``enhancer``."""
+
+from enhancer.cli import main
+
+main()

@@ -1,0 +1,218 @@
+"""``enhancer batch``: the whole nightly job without Airflow, and how far a run is."""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from enhancer.cli.command import Interrupted, Json, Reply, command
+from enhancer.cli.ledger import open_ledger
+from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from enhancer.batch.request import RunRequest
+    from enhancer.contract import ItemRecord
+    from enhancer.ledger import Ledger
+    from enhancer.settings import Settings
+
+LISTED: Final = 1000
+"""Items at most in the reply of a run; its report.json has all."""
+
+WATCH_S: Final = 2.0
+
+app = typer.Typer(no_args_is_help=True, help="Run the nightly job without Airflow, and see how far a run is.")
+
+
+class Rerun(StrEnum):
+    """Which pictures a run works on."""
+
+    MISSING = "missing"
+    FAILED = "failed"
+    ALL = "all"
+
+
+@app.command("run")
+@command("batch run")
+def run(
+    input_url: Annotated[str | None, typer.Option(help="s3://bucket/prefix or a folder; never written to.")] = None,
+    output_url: Annotated[str | None, typer.Option(help="Where enhanced twins go.")] = None,
+    work_url: Annotated[str | None, typer.Option(help="Manifests and staged results.")] = None,
+    reference_url: Annotated[str | None, typer.Option(help="Truths with the same keys, where there are any.")] = None,
+    prefix: Annotated[str, typer.Option(help="Only keys that start so.")] = "",
+    rules: Annotated[
+        str | None, typer.Option(help="JSON list of rules: recipes by key; the first match wins.", metavar="JSON|@FILE")
+    ] = None,
+    recipe: RecipeOption = None,
+    scale: ScaleOption = None,
+    denoise_strength: DenoiseOption = None,
+    model: ModelOption = None,
+    max_items: Annotated[int | None, typer.Option(min=1, help="At most so many pictures of work.")] = None,
+    rerun: Annotated[Rerun, typer.Option(help="What is not there yet, what failed, or everything.")] = Rerun.MISSING,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count; touch no picture.")] = False,
+    run_id: Annotated[
+        str | None, typer.Option(help="A name for the run; that of one cut short goes on with it.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Shards worked on at once.")] = 1,
+    as_json: Json = False,
+) -> Reply:
+    """Enhance, score, gate, publish and report a whole folder or bucket; what is unchanged is passed over.
+
+    What is not given comes from the ENHANCER_* settings.
+    """
+    from enhancer.batch.request import RunRequest
+    from enhancer.cli.command import load_settings, text_or_file
+    from enhancer.cli.following import BackgroundRun, next_run_id
+    from enhancer.ledger.migrate import check, upgrade
+
+    settings = load_settings()
+    params: dict[str, Any] = {
+        "input_url": _absolute(input_url),
+        "output_url": _absolute(output_url),
+        "work_url": _absolute(work_url),
+        "reference_url": _absolute(reference_url),
+        "prefix": prefix,
+        "rules": text_or_file(rules),
+        "recipe": text_or_file(recipe),
+        "scale": scale,
+        "denoise_strength": denoise_strength,
+        "model": model,
+        "max_items": max_items,
+        "rerun": rerun.value,
+        "dry_run": dry_run,
+    }
+    request = RunRequest.from_params(params, settings)
+    if settings.ledger_url().startswith("sqlite"):
+        upgrade(settings.ledger_url())  # a file of one's own; a server's schema is its keeper's to change
+    check(settings.ledger_url())
+    with open_ledger(settings) as ledger:
+        name = next_run_id(ledger, run_id or f"cli-{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}")
+        if dry_run:
+            return _plan(request, settings, ledger, name)
+        background = BackgroundRun(request, settings, name, jobs)
+        try:
+            background.follow(ledger)
+        except KeyboardInterrupt:
+            background.stop()
+            raise Interrupted(
+                f"run {name} is not finished and nothing is lost; the same command with --run-id {name} goes on with it"
+            ) from None
+        return _reply(ledger, name, background.error)
+
+
+@app.command("status")
+@command("batch status")
+def status(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="None: the newest.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until the run is finished.")] = False,
+    as_json: Json = False,
+) -> Reply:
+    """Show how far a run is: pictures by state, shards, rate, time left."""
+    from enhancer.cli.command import load_settings
+    from enhancer.cli.following import describe, watching
+    from enhancer.contract import Envelope
+    from enhancer.errors import RequestError
+
+    with open_ledger(load_settings()) as ledger:
+        newest = ledger.queries.runs(limit=1)
+        if run is None and not newest:
+            raise RequestError("the ledger has no runs yet", reason="no-run")
+        name = run or str(newest[0]["run_id"])
+        row = ledger.runs.get(name)
+        if watch:
+            with watching() as show_progress:
+                while row["state"] != "finished":
+                    show_progress(ledger.queries.progress(name))
+                    time.sleep(WATCH_S)
+                    row = ledger.runs.get(name)
+        progress = ledger.queries.progress(name)
+    state = row["outcome"] or row["state"]
+    summary = {
+        "run": name,
+        "state": row["state"],
+        "outcome": row["outcome"],
+        "report": row["report_address"],
+        **progress,
+    }
+
+    def show(console: Console) -> None:
+        console.print(f"{name}: {state}", soft_wrap=True)
+        console.print(describe(progress), soft_wrap=True)
+        if row["report_address"]:
+            console.print(f"report: {row['report_address']}", soft_wrap=True)
+
+    return Reply(Envelope(command="batch status", ok=True, summary=summary), show)
+
+
+def _absolute(url: str | None) -> str | None:
+    """A folder's path made absolute: the ledger outlives this command's current folder."""
+    if not url or "://" in url:
+        return url
+    return str(Path(url).expanduser().absolute())
+
+
+def _plan(request: RunRequest, settings: Settings, ledger: Ledger, name: str) -> Reply:
+    """Plan and close the run: a dry run leaves a row in the ledger and nothing else."""
+    from enhancer.batch.planning import plan_run
+    from enhancer.cli.output import duration
+    from enhancer.contract import Envelope
+
+    plan = plan_run(request, settings=settings, run_id=name, trigger="cli")
+    ledger.runs.finish(plan.run_id, "success", report_address=None, summary=plan.summary)
+    counts = plan.summary
+    text = (
+        f"{counts['listed']} listed, {counts['quick_skipped']} unchanged, {counts['work_items']} to do in "
+        f"{counts['estimated_shards']} shards, about {duration(counts['estimated_s'])} of work; nothing was touched"
+    )
+    summary = {"run": plan.run_id, **counts}
+    return Reply(
+        Envelope(command="batch run", ok=True, summary=summary), lambda console: console.print(text, soft_wrap=True)
+    )
+
+
+def _reply(ledger: Ledger, name: str, error: BaseException | None) -> Reply:
+    """How the run ended, by its row in the ledger; the error that ended it goes along."""
+    from enhancer.batch.reporting import record_of
+    from enhancer.cli.command import error_summary
+    from enhancer.contract import Envelope
+    from enhancer.ledger.states import GOOD, ItemState
+
+    row = ledger.queries.run(name)
+    if row is None:
+        if error is None:
+            raise RuntimeError(f"run {name} left no row in the ledger")
+        raise error
+    counts: dict[str, int] = row["counts"]
+    bad = [state.value for state in ItemState if state not in GOOD and counts.get(state.value)]
+    rows, _ = ledger.queries.items(name, state=bad, limit=LISTED) if bad else ([], 0)
+    records = [record_of(item) for item in rows]
+    summary = {
+        "run": name,
+        "outcome": row["outcome"],
+        "listed": row["listed"],
+        "unchanged": row["quick_skipped"],
+        "counts": counts,
+        "report": row["report_address"],
+        "items_are": "those that did not end well; the report has all",
+        **({"error": error_summary(error)} if error is not None else {}),
+    }
+    envelope = Envelope(command="batch run", ok=not bad and error is None, items=records, summary=summary)
+    return Reply(envelope, lambda console: _show(console, summary, records), error)
+
+
+def _show(console: Console, summary: dict[str, Any], records: list[ItemRecord]) -> None:
+    from enhancer.cli.output import show_failures, states
+
+    show_failures(console, records)
+    console.print(f"run {summary['run']}: {summary['outcome'] or 'not finished'}", soft_wrap=True)
+    console.print(
+        f"{summary['listed']} listed, {summary['unchanged']} unchanged; {states(summary['counts'])}", soft_wrap=True
+    )
+    if summary["report"]:
+        console.print(f"report: {summary['report']}", soft_wrap=True)

@@ -1,0 +1,211 @@
+"""``enhancer ledger``: its schema, its runs and items, and lifting verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from enhancer.cli.command import Json, Reply, command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from enhancer.contract import ItemRecord
+    from enhancer.ledger import Ledger
+    from enhancer.settings import Settings
+
+PAGE: Final = 500
+
+app = typer.Typer(no_args_is_help=True, help="Look into the ledger, bring its schema up to date, lift verdicts.")
+
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id (see `enhancer ledger runs`).")]
+
+
+@contextmanager
+def open_ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger, if its schema is the one that this version needs.
+
+    Raises:
+        RequestError: it has no tables, or they are of another version.
+    """
+    from enhancer.ledger import Ledger
+    from enhancer.ledger.migrate import check
+
+    check(settings.ledger_url())
+    with Ledger(settings.ledger_url()) as ledger:
+        yield ledger
+
+
+@app.command("upgrade")
+@command("ledger upgrade")
+def upgrade(as_json: Json = False) -> Reply:
+    """Create the ledger's tables, or bring them up to date."""
+    from enhancer.cli.command import load_settings
+    from enhancer.contract import Envelope
+    from enhancer.ledger import migrate
+
+    url = load_settings().ledger_url()
+    before = migrate.current(url)
+    after = migrate.upgrade(url)
+    text = f"the ledger is at revision {after}" + (
+        " already" if before == after else f" now (it was at {before or 'none'})"
+    )
+    summary = {"before": before, "revision": after, "ledger": _address(url)}
+    return Reply(
+        Envelope(command="ledger upgrade", ok=True, summary=summary),
+        lambda console: console.print(f"{text}: {_address(url)}", soft_wrap=True),
+    )
+
+
+@app.command("current")
+@command("ledger current")
+def current(as_json: Json = False) -> Reply:
+    """Show the ledger's revision and the one that this version needs."""
+    from enhancer.cli.command import load_settings
+    from enhancer.contract import Envelope
+    from enhancer.ledger import migrate
+
+    url = load_settings().ledger_url()
+    found, needed = migrate.current(url), migrate.head()
+    way_out = "" if found == needed else "; run `enhancer ledger upgrade`"
+    summary = {"revision": found, "needed": needed, "up_to_date": found == needed, "ledger": _address(url)}
+    return Reply(
+        Envelope(command="ledger current", ok=True, summary=summary),
+        lambda console: console.print(
+            f"{_address(url)} is at revision {found or 'none'}, needed is {needed}{way_out}", soft_wrap=True
+        ),
+    )
+
+
+@app.command("runs")
+@command("ledger runs")
+def runs(
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20, as_json: Json = False
+) -> Reply:
+    """List the newest runs."""
+    from enhancer.cli.command import load_settings
+    from enhancer.cli.output import moment, states, table
+    from enhancer.contract import Envelope
+
+    with open_ledger(load_settings()) as ledger:
+        rows = ledger.queries.runs(limit=limit)
+
+    def show(console: Console) -> None:
+        listing = table("run", "state", "started", "ended", "unchanged", "pictures", right=("unchanged",))
+        for row in rows:
+            times = (moment(row["created_at"]), moment(row["finished_at"]))
+            state = row["outcome"] or row["state"]
+            listing.add_row(row["run_id"], state, *times, str(row["quick_skipped"]), states(row["counts"]))
+        console.print(listing)
+
+    return Reply(Envelope(command="ledger runs", ok=True, summary={"runs": rows}), show)
+
+
+@app.command("show")
+@command("ledger show")
+def show_run(
+    run: RunArgument,
+    state: Annotated[list[str] | None, typer.Option(help="Only items in this state; may be repeated.")] = None,
+    search: Annotated[str | None, typer.Option(help="Only keys that contain this text.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many items.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, help="Items to pass over.")] = 0,
+    as_json: Json = False,
+) -> Reply:
+    """Show a run and its items, with what went wrong."""
+    from enhancer.batch.reporting import record_of
+    from enhancer.cli.command import load_settings
+    from enhancer.contract import Envelope
+    from enhancer.ledger.states import ItemState
+
+    known = [one.value for one in ItemState]
+    for name in state or ():
+        if name not in known:
+            raise typer.BadParameter(f"{name!r} is no state: there are {', '.join(known)}", param_hint="--state")
+    with open_ledger(load_settings()) as ledger:
+        ledger.runs.get(run)  # says so where there is none
+        row = ledger.queries.run(run)
+        rows, total = ledger.queries.items(run, state=state or None, search=search, limit=limit, offset=offset)
+    records = [record_of(item) for item in rows]
+    summary = {"run": row, "matching": total}
+    return Reply(
+        Envelope(command="ledger show", ok=True, items=records, summary=summary),
+        lambda console: _show_items(console, row or {}, records, total),
+    )
+
+
+@app.command("release")
+@command("ledger release")
+def release(
+    run: RunArgument,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY...]", help="None: all of the run's.")] = None,
+    as_json: Json = False,
+) -> Reply:
+    """Lift the verdicts (quarantined, rejected) of a run's pictures: the next run works on them again."""
+    from enhancer.cli.command import load_settings
+    from enhancer.contract import Envelope
+
+    with open_ledger(load_settings()) as ledger:
+        row = ledger.runs.get(run)
+        judged = _judged(ledger, run)
+        wanted = list(dict.fromkeys(keys)) if keys else judged
+        unknown = [key for key in wanted if key not in set(judged)]
+        chosen = [key for key in wanted if key in set(judged)]
+        released = ledger.runs.release(run, chosen)
+        # A later run that repeated the verdict has one of its own, which is the one that counts.
+        later = ledger.runs.verdicts_for(row["input_url"], row["output_url"], chosen)
+        standing = {key: str(other["run_id"]) for key, other in later.items() if other["run_id"] != run}
+    summary = {"run": run, "released": released, "no_verdict": unknown, "standing": standing}
+
+    def show(console: Console) -> None:
+        console.print(
+            f"{released} verdicts of run {run} are lifted; the next run works on these pictures", soft_wrap=True
+        )
+        for key in unknown:
+            console.print(f"  {key}: has no verdict in this run", style="yellow", soft_wrap=True)
+        for key, other in standing.items():
+            console.print(
+                f"  {key}: run {other} came later and decides: `enhancer ledger release {other}`",
+                style="yellow",
+                soft_wrap=True,
+            )
+
+    ok = not unknown and not standing
+    return Reply(Envelope(command="ledger release", ok=ok, summary=summary), show)
+
+
+def _judged(ledger: Ledger, run: str) -> list[str]:
+    """Keys of the run's items with a verdict, released ones too."""
+    from enhancer.ledger.states import VERDICTS
+
+    keys: list[str] = []
+    while True:
+        rows, total = ledger.queries.items(run, state=sorted(VERDICTS), limit=PAGE, offset=len(keys))
+        keys += [row["key"] for row in rows]
+        if not rows or len(keys) >= total:
+            return keys
+
+
+def _show_items(console: Console, row: dict[str, Any], records: list[ItemRecord], total: int) -> None:
+    from enhancer.cli.output import states, table
+
+    console.print(f"{row['run_id']}: {row['outcome'] or row['state']}; {states(row['counts'])}", soft_wrap=True)
+    console.print(f"{row['input_url']} -> {row['output_url']}", soft_wrap=True)
+    if row["report_address"]:
+        console.print(f"report: {row['report_address']}", soft_wrap=True)
+    listing = table("picture", "state", "tries", "", right=("tries",))
+    for record in records:
+        reason = "" if record.error is None else f"{record.error.message} [{record.error.error_class}]"
+        listing.add_row(record.input, record.state, str(record.attempts), reason)
+    console.print(listing)
+    if total > len(records):
+        console.print(f"{len(records)} of {total}; --limit and --offset show others", style="dim")
+
+
+def _address(url: str) -> str:
+    """The database's address without its password."""
+    from enhancer.ledger.engine import parse_url
+
+    return parse_url(url).render_as_string(hide_password=True)

@@ -1,0 +1,164 @@
+"""``enhancer models``: the catalogue, and the cache of weights. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from enhancer.cli.command import Json, Reply, command
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from enhancer.models.catalogue import ModelEntry
+    from enhancer.models.download import Progress
+    from enhancer.models.store import StatusRow
+
+app = typer.Typer(no_args_is_help=True, help="List, fetch and verify the nets' weights.")
+
+
+@app.command("list")
+@command("models list")
+def list_models(as_json: Json = False) -> Reply:
+    """List the nets and say which are in the cache."""
+    from enhancer.cli.command import load_settings
+    from enhancer.cli.output import number, size, table
+    from enhancer.contract import Envelope
+    from enhancer.models.store import status
+
+    rows = status(load_settings())
+
+    def show(console: Console) -> None:
+        listing = table("model", "for", "scale", "PSNR", "weights", "size", "cached", right=("scale", "PSNR", "size"))
+        for row in rows:
+            entry = row.entry
+            best = number(max(entry.psnr.values(), default=None))
+            kept = size(row.size) if row.size else "-"
+            name = f"{entry.name} (default)" if entry.default else entry.name
+            listing.add_row(name, entry.purpose, f"{entry.scale}x", best, entry.weights_licence, kept, row.state)
+        console.print(listing)
+
+    return Reply(Envelope(command="models list", ok=True, summary={"models": [_row(row) for row in rows]}), show)
+
+
+@app.command("info")
+@command("models info")
+def info(name: Annotated[str, typer.Argument(help="The net's name.")], as_json: Json = False) -> Reply:
+    """Tell all about one net: licences, sources, hashes, measured quality."""
+    from enhancer.cli.command import load_settings
+    from enhancer.cli.output import moment, size, table
+    from enhancer.contract import Envelope
+    from enhancer.models.catalogue import load_catalogue
+    from enhancer.models.store import status
+
+    entry = load_catalogue().get(name)
+    row = next(row for row in status(load_settings()) if row.entry.name == entry.name)
+
+    def show(console: Console) -> None:
+        console.print(f"{entry.name}: {entry.description}", soft_wrap=True)
+        facts = table("", "")
+        facts.show_header = False
+        facts.add_row("architecture", f"{entry.architecture}, {entry.scale}x, {entry.purpose}")
+        facts.add_row("licences", f"{entry.code_licence} (code), {entry.weights_licence} (weights)")
+        for source in entry.sources:
+            facts.add_row("source", str(source))
+        facts.add_row("sha256", entry.sha256)
+        for measured in entry.measured:
+            facts.add_row("measured", f"{measured.psnr:g} dB on {measured.set}: {measured.protocol}")
+        facts.add_row("cache", f"{row.state}: {row.path}")
+        if row.fetched_at is not None:
+            facts.add_row("fetched", f"{moment(row.fetched_at.timestamp())}, {size(row.size)}, from {row.source}")
+        console.print(facts)
+
+    return Reply(Envelope(command="models info", ok=True, summary={"model": _row(row)}), show)
+
+
+@app.command("fetch")
+@command("models fetch")
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="The nets to fetch.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch all nets of the catalogue.")] = False,
+    as_json: Json = False,
+) -> Reply:
+    """Fetch weights into the cache; what is there and whole is not fetched again."""
+    from enhancer.cli.command import error_summary, load_settings
+    from enhancer.cli.output import err
+    from enhancer.errors import ModelError
+    from enhancer.models import store
+
+    if bool(names) == everything:
+        raise typer.BadParameter("give the names of nets, or --all")
+    settings = load_settings()
+    rows: list[dict[str, Any]] = []
+    for entry in _entries(names):
+        try:
+            with fetching(entry.name) as progress:
+                path = store.fetch(entry, settings, progress=progress)
+            rows.append({"name": entry.name, "state": "present", "path": str(path)})
+        except ModelError as error:
+            err().print(f"{entry.name}: {error.message}", soft_wrap=True)
+            rows.append({"name": entry.name, "state": "failed", "error": error_summary(error)})
+    return _answer("models fetch", rows, ok=all(row["state"] == "present" for row in rows))
+
+
+@app.command("verify")
+@command("models verify")
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="None: all in the cache.")] = None,
+    as_json: Json = False,
+) -> Reply:
+    """Hash the kept weights again and compare. A net that was named and is absent counts as failed."""
+    from enhancer.cli.command import load_settings
+    from enhancer.models import store
+
+    settings = load_settings()
+    found = [store.verify(entry, settings) for entry in _entries(names)]
+    good = ("present",) if names else ("present", "absent")
+    rows = [{"name": one.name, "state": one.state, "path": str(one.path), "detail": one.detail} for one in found]
+    return _answer("models verify", rows, ok=all(one.state in good for one in found))
+
+
+@contextmanager
+def fetching(name: str) -> Iterator[Progress]:
+    """A progress bar that shows itself once bytes of `name` come in."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    from enhancer.cli.output import err
+
+    console = err()
+    columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(name, total=None, visible=False)
+        yield lambda done, total: bars.update(task, completed=done, total=total or None, visible=True)
+
+
+def _entries(names: list[str] | None) -> list[ModelEntry]:
+    from enhancer.models.catalogue import load_catalogue
+
+    catalogue = load_catalogue()
+    return [catalogue.get(name) for name in names] if names else list(catalogue.entries)
+
+
+def _row(row: StatusRow) -> dict[str, Any]:
+    """An entry and its place in the cache, JSON-able."""
+    kept = {"state": row.state, "path": str(row.path), "size": row.size, "source": row.source}
+    fetched_at = row.fetched_at.isoformat() if row.fetched_at else None
+    return {**row.entry.model_dump(mode="json"), "cache": {**kept, "fetched_at": fetched_at}}
+
+
+def _answer(name: str, rows: list[dict[str, Any]], *, ok: bool) -> Reply:
+    from enhancer.cli.output import table
+    from enhancer.contract import Envelope
+
+    def show(console: Console) -> None:
+        listing = table("model", "state", "")
+        for row in rows:
+            detail = row.get("error", {}).get("message") or row.get("detail") or row["path"]
+            listing.add_row(row["name"], row["state"], detail)
+        console.print(listing)
+
+    return Reply(Envelope(command=name, ok=ok, summary={"models": rows}), show)
