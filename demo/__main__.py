@@ -111,13 +111,15 @@ def _both_runs(stack: Stack, progress: Progress, console: Console) -> list[str]:
     show(stack, first["run_id"], console)
     before = listing(stack, "enhanced")
     second = _run(stack, progress, "second", console)
+    if "run_id" not in second:
+        return [f"the second run ended as {second['dag_state']} before it was planned; logs: {stack.airflow.logs}"]
+    work = "no worker was started, no model loaded" if not second["shards"] else f"{second['shards']} shards of work"
     console.print(
-        f"second run: {second.get('quick_skipped')} pictures unchanged and skipped, {second.get('shards')} shards of "
-        f"work, {second['seconds']:.0f} s; no model was loaded"
+        f"second run: {second['quick_skipped']} pictures unchanged and skipped, {work}, {second['seconds']:.0f} s"
     )
     report = copy_out(stack, first["run_id"], OUTPUT)
     console.print(f"report: [bold]{report.resolve().as_uri()}[/] (pictures beside it)")
-    broken = list(broken_promises(stack, first, progress.inbox))
+    broken = list(broken_promises(stack, first, second, progress.inbox))
     broken += broken_second_run(first, second, before, listing(stack, "enhanced"))
     broken += [f"the {name} run ended as {run['dag_state']}" for name, run in (("first", first), ("second", second))
                if run["dag_state"] != "success"]  # fmt: skip

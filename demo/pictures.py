@@ -74,13 +74,14 @@ def reduced_16(picture: Picture, factor: int) -> Picture:
         for c in range(planes.shape[2])
     ]
     deep = np.rint(np.clip(np.stack(small, axis=-1) * 257, 0, 65535)).astype(np.uint16)
-    return deep[..., 0] if picture.ndim == 2 else deep
+    result: Picture = deep[..., 0] if picture.ndim == 2 else deep
+    return result
 
 
 def noisy(picture: Picture, sigma: float, seed: int) -> Picture:
     """Gaussian noise of standard deviation `sigma` in 8-bit levels, clipped."""
     noise = np.random.default_rng(SEED + seed).normal(0, sigma, picture.shape)
-    damaged: Picture = np.clip(np.rint(picture + noise), 0, 255).astype(np.uint8)
+    damaged: Picture = np.rint(np.clip(picture + noise, 0, 255)).astype(np.uint8)
     return damaged
 
 

@@ -59,7 +59,7 @@ class Stack:
         """Raise ServiceError when one of the services has ended; the demo then stops, and goes on when started again."""
         for service in (self.postgres, self.s3, self.airflow):
             if not service.running:
-                raise ServiceError(f"{service.name} has ended, see {self._state_dir}; `make demo` goes on from here")
+                raise ServiceError(f"{service.name} has ended; see {self._state_dir}, and start the demo again")
 
     def fill(self) -> int:
         """Put the demo's pictures into the input and reference buckets; the number of inputs."""
