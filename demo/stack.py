@@ -56,7 +56,7 @@ class Stack:
         self._undo.enter_context(self.airflow)
 
     def check(self) -> None:
-        """Raise ServiceError when one of the services has ended; the demo then stops, and goes on when started again."""
+        """Raise ServiceError when one of the services has ended; the demo then stops and can go on later."""
         for service in (self.postgres, self.s3, self.airflow):
             if not service.running:
                 raise ServiceError(f"{service.name} has ended; see {self._state_dir}, and start the demo again")

@@ -18,12 +18,12 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from enhancer.codecs import Limits, decode, encode, target_key
+from enhancer.codecs import CONTENT_TYPES, Encoded, Limits, choose_format, decode, encode, target_key
 from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, PictureError, RequestError
 from enhancer.identity import digest, identity_of, weights_for
 from enhancer.image import Document, FloatPixels, Image, from_unit, image_from_array, to_unit
-from enhancer.recipe import Recipe, parse_recipe
+from enhancer.recipe import OutputOptions, Recipe, parse_recipe
 from enhancer.settings import Settings, get_settings
 from enhancer.stages.alpha import bleed, resize_alpha
 from enhancer.stages.base import Context, Decision, Stage
@@ -179,7 +179,7 @@ class ImageEnhancer:
         return [self.enhance_file(path, target, key=path.relative_to(source).as_posix(), taken=taken) for path in paths]
 
     def enhance_file(self, path: Path, output_dir: Path, *, key: str, taken: set[Path]) -> ItemRecord:
-        """Enhance one file into a folder, as :meth:`batch_enhance` does each of its own; never raises for the file's fault.
+        """Enhance one file into a folder, as :meth:`batch_enhance` does each of its own; its errors go into its record.
 
         Args:
             path: the file.
@@ -203,7 +203,7 @@ class ImageEnhancer:
             record.decisions, record.models = enhanced.decisions, enhanced.models
             record.timings.update(enhanced.timings)
             with clock.step("encode"):
-                encoded = encode(enhanced.document, options=self.recipe.output, processing=enhanced.processing)
+                encoded = encode_result(data, document, enhanced, self.recipe.output, enhanced.processing)
             with clock.step("write"):
                 place = output_dir / target_key(key, document.first.metadata.format, encoded.format)
                 _claim(place, taken)
@@ -291,6 +291,29 @@ class ImageEnhancer:
                 "ENHANCER_MAX_OUTPUT_PIXELS",
                 reason="output-too-large",
             )
+
+
+def encode_result(
+    data: bytes, document: Document, enhanced: Enhanced, options: OutputOptions, processing: str | None
+) -> Encoded:
+    """The result as a file; the input's own bytes where nothing was done and its format stays.
+
+    Encoding an untouched JPEG once more would make it worse.
+
+    Args:
+        data: the input's bytes.
+        document: as decoded from them.
+        enhanced: what became of it.
+        options: how to encode.
+        processing: note for the file's metadata.
+
+    Raises:
+        RequestError: the requested format cannot hold the picture.
+    """
+    source_format = document.first.metadata.format
+    if enhanced.document is document and choose_format(document, options) == source_format:
+        return Encoded(data=data, format=source_format, content_type=CONTENT_TYPES[source_format])
+    return encode(enhanced.document, options=options, processing=processing)
 
 
 def _enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Image:

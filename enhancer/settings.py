@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     # The page in the Airflow UI.
     ui_roots: str | None = Field(
         None,
-        description="addresses whose pictures it may show, comma-separated; None: the input, output, work and reference URLs",
+        description="comma-separated URLs whose pictures it may show; None: input, output, work and reference URL",
     )
 
     # Ledger and store.
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     worker_memory_mb: int = Field(0, ge=0, description="limit of a worker's resident memory; 0: none")
     lease_ttl_s: float = Field(120, gt=0)
     item_attempts: int = Field(3, ge=1, description="tries of one picture within a run")
-    item_retry_delay_s: float = Field(2.0, ge=0)
+    item_retry_delay_s: float = Field(10.0, ge=0, description="before its second try; doubles, with jitter")
     failure_threshold: float = Field(
         0.5, gt=0, le=1, description="share of failed items beyond which the report fails the run"
     )
@@ -96,6 +96,7 @@ class Settings(BaseSettings):
 
     @property
     def models_path(self) -> Path:
+        """The model cache."""
         return self.model_dir or self.home / "models"
 
     def ledger_url(self) -> str:

@@ -18,12 +18,12 @@ from sqlalchemy import RowMapping
 from enhancer.batch import layout
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
-from enhancer.codecs import Limits, decode, encode, sniff, target_key
+from enhancer.codecs import Limits, decode, sniff, target_key
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError, ObjectGoneError
 from enhancer.identity import digest, identity_of
 from enhancer.ledger import ItemState, Lease, Ledger
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import Enhanced, ImageEnhancer
+from enhancer.pipeline import Enhanced, ImageEnhancer, encode_result
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings
 from enhancer.storage import open_store, split_address
@@ -85,8 +85,8 @@ class EnhanceShard:
     def _one(self, row: RowMapping) -> None:
         """One picture, from pending to wherever it gets; an error becomes its state, never the worker's end."""
         key, timings = row["key"], Timings()
+        self._events.send("started", key=key)  # first, so that whoever kills us now leaves no running item unnamed
         self._ledger.items.move(self._lease, key, ItemState.RUNNING)
-        self._events.send("started", key=key)
         try:
             state = self._attempt(row, timings)
         except LeaseLostError:
@@ -127,7 +127,7 @@ class EnhanceShard:
         with timings.measure("enhance"):
             enhanced = self._enhancer.enhance_document(document, recipe)
         with timings.measure("encode"):
-            encoded = encode(enhanced.document, options=recipe.output, processing=stamp(recipe, enhanced))
+            encoded = encode_result(fetched.data, document, enhanced, recipe.output, stamp(recipe, enhanced))
         staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row["position"], identity)
         with timings.measure("write"):
             self._work.put(staged, encoded.data, content_type=encoded.content_type)
@@ -198,7 +198,8 @@ class EnhanceShard:
 
     def _published_already(self, row: RowMapping, fetched: Fetched, identity: str) -> bool:
         """Whether the target holds this very result already (the object changed its ETag but not its bytes, or
-        rerun=all); if so, the target's row is brought up to date for the next quick skip."""
+        rerun=all); if so, the target's row is brought up to date for the next quick skip.
+        """
         targets = self._ledger.targets
         found = targets.published_for(self._run["output_url"], self._run["input_url"], [row["key"]]).get(row["key"])
         if found is None or found["identity"] != identity:
@@ -217,13 +218,18 @@ class EnhanceShard:
         return True
 
     def _stored_is_there(self, stored: RowMapping) -> bool:
+        """Whether the result's object is where its row says, and no other result was published over it since."""
+        target = self._ledger.targets.get(stored["address"])
+        if target is not None and target["identity"] != stored["identity"]:
+            return False
         root, key = split_address(stored["address"])
         there = open_store(root, self._settings).head(key)
         return there is not None and there.size == stored["size"]
 
     def _wait_for_other(self, row: RowMapping) -> ItemState:
         """Another shard or run computes this identity: do the others first, come back, wait at most a picture's
-        deadline."""
+        deadline.
+        """
         key = row["key"]
         waited_s = time.monotonic() - self._busy_since.setdefault(key, time.monotonic())
         if waited_s > self._settings.item_deadline_s:

@@ -1,5 +1,6 @@
 """The enhance task: see a worker through a shard's pictures (the work on one is
-:mod:`enhancer.batch.enhance_items`)."""
+:mod:`enhancer.batch.enhance_items`).
+"""
 
 from __future__ import annotations
 

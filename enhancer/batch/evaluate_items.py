@@ -16,16 +16,16 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.enhance_items import Timings, log_failure, stamp
+from enhancer.batch.enhance_items import log_failure, stamp
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
-from enhancer.codecs import Limits, decode, encode
+from enhancer.codecs import Limits, decode
 from enhancer.errors import ErrorKind, LeaseLostError, PictureError, StorageError
-from enhancer.identity import digest
+from enhancer.identity import digest, identity_of
 from enhancer.image import Document, Image
 from enhancer.ledger import ItemState, Lease, Ledger
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import ImageEnhancer
+from enhancer.pipeline import ImageEnhancer, encode_result
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
@@ -95,7 +95,7 @@ class EvaluateShard:
         stored = self._ledger.results.get(row["identity"])
         if stored is None or stored["address"] is None:
             raise StorageError(f"the result of {row['key']!r} is not stored any more", reason="result-gone")
-        data = self._source.get(row["key"], max_bytes=self._settings.max_bytes).data
+        data = self._input(row)
         before = decode(data, name=row["key"], limits=self._limits)
         root, name = split_address(stored["address"])
         after = decode(open_store(root, self._settings).get(name).data, name=name, limits=self._result_limits)
@@ -103,10 +103,27 @@ class EvaluateShard:
         recipe = self._recipes[row["recipe_digest"]]
         judged = self._judge(before, after, truth, recipe, row["details"] or {})
         if not judged.verdict.passed:
-            second = self._second_try(row, before, truth, recipe)
+            second = self._second_try(row, data, before, truth, recipe)
             if second is not None:
                 return second
         return self._record(row, judged)
+
+    def _input(self, row: RowMapping) -> bytes:
+        """The input's bytes, the very ones that were enhanced.
+
+        Raises:
+            StorageError: permanent, ``changed``: they are others by now; the next run sees a new picture.
+        """
+        fetched = self._source.get(row["key"], max_bytes=self._settings.max_bytes)
+        if fetched.etag != row["etag"]:
+            recipe = self._recipes[row["recipe_digest"]]
+            if identity_of(digest(fetched.data), recipe) != row["identity"]:
+                raise StorageError(
+                    f"{row['key']!r} changed after it was enhanced; the next run enhances it as it is now",
+                    reason="changed",
+                    kind=ErrorKind.PERMANENT,
+                )
+        return fetched.data
 
     def _truth(self, key: str) -> Image | None:
         """The reference picture with this key, where there is one; one that cannot be read is as good as none."""
@@ -134,16 +151,16 @@ class EvaluateShard:
         baseline = score_baseline(before.first, truth, self._scorer, crop=crop)
         return Judged((fidelity, reference, baseline), judge(recipe.gate, fidelity, reference))
 
-    def _second_try(self, row: RowMapping, before: Document, truth: Image | None, recipe: Recipe) -> ItemState | None:
+    def _second_try(
+        self, row: RowMapping, data: bytes, before: Document, truth: Image | None, recipe: Recipe
+    ) -> ItemState | None:
         """The one gentler attempt of a rejected picture; None where there is none to make or it is rejected too."""
         gentler = recipe.gentler()
         if gentler == recipe or row["reused"]:
             return None
         lease, key = self._lease, row["key"]
-        timings = Timings()
-        with timings.measure("enhance"):
-            enhanced = self._enhancer.enhance_document(before, gentler)
-        encoded = encode(enhanced.document, options=gentler.output, processing=stamp(gentler, enhanced))
+        enhanced = self._enhancer.enhance_document(before, gentler)
+        encoded = encode_result(data, before, enhanced, gentler.output, stamp(gentler, enhanced))
         after = decode(encoded.data, name=key, limits=self._result_limits)
         details = {
             **(row["details"] or {}),

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from enhancer.errors import EnhancerError, ErrorKind
+from enhancer.errors import EnhancerError, ErrorKind, ModelError
 from enhancer.ledger.engine import is_transient
 
 MAX_DELAY_S: Final = 60.0
@@ -69,16 +69,23 @@ def classify(error: BaseException, stage: str) -> Failure:
 
 
 def is_systemic(error: BaseException) -> bool:
-    """Whether the trouble is the surroundings' and would hit every picture alike: the ledger, or the store as a
-    whole."""
-    return isinstance(error, SQLAlchemyError) or (isinstance(error, EnhancerError) and error.reason in SYSTEMIC)
+    """Whether the trouble is the surroundings' and would hit every picture alike: the ledger, the store as a whole, a
+    net that cannot be had. A value that the ledger's database does not take, and a net that runs out of memory, are
+    one picture's.
+    """
+    if isinstance(error, SQLAlchemyError):
+        return not isinstance(error, DataError)
+    if isinstance(error, ModelError):
+        return error.reason != "out-of-memory"
+    return isinstance(error, EnhancerError) and error.reason in SYSTEMIC
 
 
 def retry_delay_s(failure: Failure, attempt: int, base_s: float) -> float:
-    """Seconds before try `attempt` + 1: exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And
-    Jitter", 2015); a store's SlowDown waits less, since asking again is cheap.
+    """Seconds before try `attempt` + 1: exponential with equal jitter, half of it certain (AWS Architecture Blog,
+    "Exponential Backoff And Jitter", 2015), so that a store's restart is outlasted. A store's SlowDown waits less,
+    since asking again is cheap.
     """
     ceiling = min(MAX_DELAY_S, base_s * 2 ** max(0, attempt - 1))
     if failure.error_class == "slow-down":
         ceiling *= SLOW_DOWN_FACTOR
-    return random.uniform(0, ceiling)  # noqa: S311 - spreading load, not secrecy
+    return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreading load, not secrecy

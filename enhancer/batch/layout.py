@@ -8,8 +8,11 @@ from enhancer.batch.request import RESERVED_PREFIX
 
 
 def ledger_run_id(name: str) -> str:
-    """A run's id for ledger and paths: what is neither letter, digit, dot, dash nor underscore becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:200]
+    """A run's id for ledger and paths: what is neither letter, digit, dot, dash, tilde nor underscore becomes a dash.
+
+    An id that the ledger gave (``nightly~2``) stays as it is, so that naming it goes on with that very run.
+    """
+    return re.sub(r"[^A-Za-z0-9._~-]+", "-", name)[:200]
 
 
 def shard_manifest_key(run_id: str, shard_id: int) -> str:

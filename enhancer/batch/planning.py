@@ -10,7 +10,6 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import IO, Any, Final, Literal
 
 import structlog
@@ -35,6 +34,8 @@ log = structlog.get_logger(__name__)
 Trigger = Literal["scheduled", "manual", "backfill", "cli"]
 BATCH: Final = 500
 MAX_KEY: Final = 1024
+NO_SHARD: Final = -1
+"""The shard of items that only repeat an earlier verdict: nothing is done for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def plan_run(
         )
         if ledger.runs.get(run_id)["state"] == "planning":
             _freeze(request, settings, ledger, run_id)
-        return _plan_of(ledger, run_id, request)
+        return _plan_of(ledger, run_id)
 
 
 def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) -> None:
@@ -104,17 +105,16 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
             spool.writelines(json.dumps(row) + "\n" for row in rows)
         tally.cost_s *= factor
         chosen = cut(tally.items, tally.cost_s, settings)
-        if request.dry_run:
-            digest = None
-        else:
-            digest = _write_manifest(spool, request, settings, ledger, run_id, chosen, factor)
+        digest, shards = None, 0
+        if not request.dry_run:
+            digest, shards = _write_manifest(spool, request, settings, ledger, run_id, chosen, factor)
     ledger.runs.start(
         run_id,
         manifest_digest=digest,
         listed=tally.listed,
         quick_skipped=tally.quick_skipped,
         items=0 if request.dry_run else tally.items + tally.repeated,
-        shards=0 if request.dry_run else chosen.count,
+        shards=shards,
         recipes=tally.recipes,
         summary={
             "bytes": tally.bytes,
@@ -132,27 +132,40 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
         listed=tally.listed,
         unchanged=tally.quick_skipped,
         items=tally.items,
-        shards=chosen.count,
+        shards=shards,
     )
 
 
 def _work(
     request: RunRequest, ledger: Ledger, run_id: str, source: ObjectStore, tally: _Tally
 ) -> Iterator[dict[str, Any]]:
-    """Item rows (without shard) of the pictures that are work, in key order; repeated verdicts go to the ledger
-    here."""
+    """Item rows (without shard) of the pictures that are work, in key order, at most `max_items`; repeated verdicts
+    go to the ledger here, page by page.
+    """
     objects = (info for info in source.list(request.prefix) if _is_input(info, tally))
-    found = _decide(request, ledger, run_id, objects, tally)
-    for row in islice(found, request.max_items):
-        tally.items += 1
-        tally.bytes += row["size"]
-        tally.cost_s += row["cost_s"]
-        yield row
+    for page in batched(objects, BATCH):
+        verdicts: list[dict[str, Any]] = []
+        for row in _decide(request, ledger, run_id, page, tally):
+            if "cost_s" not in row:
+                tally.repeated += 1
+                verdicts.append(row)
+                continue
+            tally.items += 1
+            tally.bytes += row["size"]
+            tally.cost_s += row["cost_s"]
+            yield row
+            if tally.items == request.max_items:
+                break
+        if not request.dry_run:
+            ledger.runs.add_items(verdicts)
+        if tally.items == request.max_items:
+            return
 
 
 def _is_input(info: ObjectInfo, tally: _Tally) -> bool:
     """Whether an object is a picture to look at: not the product's own, no folder marker, a key that a ledger can
-    hold."""
+    hold.
+    """
     if info.key.startswith(RESERVED_PREFIX) or (info.key.endswith("/") and info.size == 0):
         return False
     if len(info.key) > MAX_KEY or not _is_text(info.key):
@@ -172,35 +185,30 @@ def _is_text(key: str) -> bool:
 
 
 def _decide(
-    request: RunRequest, ledger: Ledger, run_id: str, objects: Iterator[ObjectInfo], tally: _Tally
+    request: RunRequest, ledger: Ledger, run_id: str, page: Sequence[ObjectInfo], tally: _Tally
 ) -> Iterator[dict[str, Any]]:
-    position = 0
-    for page in batched(objects, BATCH):
-        keys = [info.key for info in page]
-        published = ledger.targets.published_for(request.output_url, request.input_url, keys)
-        earlier = ledger.runs.verdicts_for(request.input_url, request.output_url, keys)
-        repeated = []
-        for info in page:
-            tally.listed += 1
-            recipe = request.recipe_for(info.key)
-            digest = recipe.digest()
-            before = earlier.get(info.key)
-            same_before = before is not None and _same(before, info, digest, "etag", "size")
-            if request.rerun == "missing" and _unchanged(published.get(info.key), info, digest):
-                tally.quick_skipped += 1
-                continue
-            if request.rerun == "failed" and not same_before:
-                continue
-            tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
-            row = _row(run_id, info, recipe, digest, position, before if same_before else None)
-            position += 1
-            if request.rerun == "missing" and before is not None and same_before and before["state"] in VERDICTS:
-                tally.repeated += 1
-                repeated.append(_repeat(row, before))
-                continue
+    """What of a page of the listing gets a row: work (which has a ``cost_s``) and earlier verdicts."""
+    keys = [info.key for info in page]
+    published = ledger.targets.published_for(request.output_url, request.input_url, keys)
+    earlier = ledger.runs.verdicts_for(request.input_url, request.output_url, keys)
+    for info in page:
+        tally.listed += 1
+        recipe = request.recipe_for(info.key)
+        digest = recipe.digest()
+        before = earlier.get(info.key)
+        if before is not None and not _same(before, info, digest, "etag", "size"):
+            before = None
+        if request.rerun == "missing" and _unchanged(published.get(info.key), info, digest):
+            tally.quick_skipped += 1
+            continue
+        if request.rerun == "failed" and before is None:
+            continue
+        tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
+        row = _row(run_id, info, recipe, digest, tally.items + tally.repeated, before)
+        if request.rerun == "missing" and before is not None and before["state"] in VERDICTS:
+            yield _repeat(row, before)
+        else:
             yield row
-        if repeated and not request.dry_run:
-            ledger.runs.add_items(repeated)
 
 
 def _same(row: RowMapping, info: ObjectInfo, recipe_digest: str, etag: str, size: str) -> bool:
@@ -233,7 +241,7 @@ def _row(
 def _repeat(row: dict[str, Any], before: RowMapping) -> dict[str, Any]:
     """The earlier verdict as this run's row: no shard, no work."""
     kept = {name: before[name] for name in ("stage", "error_class", "error_message", "identity", "details")}
-    return {**_columns(row, -1), **kept, "state": before["state"]}
+    return {**_columns(row, NO_SHARD), **kept, "state": before["state"]}
 
 
 def _columns(row: dict[str, Any], shard_id: int) -> dict[str, Any]:
@@ -248,8 +256,12 @@ def _write_manifest(
     run_id: str,
     chosen: Cut,
     factor: float,
-) -> str:
-    """Second pass over the spool: rows into the ledger, one manifest file per shard, the header last."""
+) -> tuple[str, int]:
+    """Second pass over the spool: rows into the ledger, one manifest file per shard, the header last.
+
+    Returns:
+        The manifest's digest, and how many shards there are: one large picture may fill what was cut as several.
+    """
     work = open_store(request.work_url, settings)
     spool.seek(0)
     hasher = blake3()
@@ -281,7 +293,7 @@ def _write_manifest(
     ledger.runs.add_shards(run_id, shards)
     header = {"run": run_id, "digest": hasher.hexdigest(), "shards": [list(shard) for shard in shards]}
     work.put(layout.manifest_header_key(run_id), json.dumps(header).encode(), content_type="application/json")
-    return hasher.hexdigest()
+    return hasher.hexdigest(), len(shards)
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -289,14 +301,14 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _plan_of(ledger: Ledger, run_id: str, request: RunRequest) -> Plan:
+def _plan_of(ledger: Ledger, run_id: str) -> Plan:
     row = ledger.runs.get(run_id)
     shards: Sequence[RowMapping] = ledger.runs.shards_of(run_id)
     references = [
         {
             "run": run_id,
             "shard": shard["shard_id"],
-            "uri": f"{request.work_url}/{layout.shard_manifest_key(run_id, shard['shard_id'])}",
+            "uri": f"{row['work_url']}/{layout.shard_manifest_key(run_id, shard['shard_id'])}",
             "n": shard["items"],
         }
         for shard in shards

@@ -5,7 +5,8 @@ whole new object, and a ledger that can tell which.
     -> row `published` or `reused` -> delete the staged object
 
 Recovery starts with what is `committing`: the same steps again, which change nothing where they were done. (The
-protocol follows Ray Data's two-phase checkpoint, ray-project/ray#61821; the ledger, not a conditional put, is the arbiter.)
+protocol follows Ray Data's two-phase checkpoint, ray-project/ray#61821; the ledger, not a conditional put, is the
+arbiter.)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import structlog
 from sqlalchemy import RowMapping
 
-from enhancer.batch.failures import classify, is_systemic
+from enhancer.batch.failures import Failure, classify, is_systemic
 from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import ItemState, Lease, Ledger
@@ -101,9 +102,18 @@ class Publisher:
                 failure = classify(error, "publish")
                 log.warning("publishing failed", key=row["key"], attempt=attempt, error=str(error))
                 if attempt == self._settings.item_attempts or not isinstance(error, StorageError):
-                    self._ledger.items.move(self._lease, row["key"], ItemState.FAILED, **failure.columns())
+                    self._give_up(row, failure)
                     return
                 time.sleep(BUSY_POLL_S * attempt)
+
+    def _give_up(self, row: RowMapping, failure: Failure) -> None:
+        """The end of it for this run. Where the copy had begun, the target may hold either bytes: its row stops
+        vouching for the old ones, and the next run makes it anew.
+        """
+        item = self._ledger.items.get(self._lease.run_id, row["key"])
+        if item is not None and item["state"] == ItemState.COMMITTING:
+            self._ledger.targets.forget(self._lease, self._output.address(row["target_key"]))
+        self._ledger.items.move(self._lease, row["key"], ItemState.FAILED, **failure.columns())
 
     def _publish(self, row: RowMapping) -> None:
         stored = self._ledger.results.get(row["identity"])

@@ -16,12 +16,13 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
+from enhancer.batch.planning import NO_SHARD
 from enhancer.batch.publication import Publisher
 from enhancer.batch.report_page import render_page
 from enhancer.batch.supervisor import Supervisor
 from enhancer.contract import Envelope, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, StorageError
-from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.ledger import GOOD, ItemState, Lease, Ledger
 from enhancer.settings import Settings
 from enhancer.storage import open_store
 from enhancer.storage.base import ObjectStore
@@ -48,7 +49,8 @@ class RunReport:
         counts: items by state.
         report_url: address of the HTML page.
         published: pictures whose target was written by this run (copies of known results included).
-        failure_rate: failed, quarantined and not attempted items over all items.
+        failure_rate: failed, quarantined and not attempted items over all that were work in this run; the verdicts that
+            it only repeated do not count.
     """
 
     run_id: str
@@ -73,8 +75,9 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
         if run["state"] != "finished":
             _close(ledger, run_id, settings)
         counts = ledger.items.counts(run_id)
-        rate = failure_rate(counts)
-        outcome = "failed" if rate > settings.failure_threshold else "success"
+        repeated = ledger.items.shard_counts(run_id, NO_SHARD)
+        rate = failure_rate({state: count - repeated.get(state, 0) for state, count in counts.items()})
+        outcome = run["outcome"] or ("failed" if rate > settings.failure_threshold else "success")
         if run["state"] != "finished":
             summary = {**(run["summary"] or {}), "counts": counts, "failure_rate": rate}
             write_report(ledger, run_id, outcome, settings, output)
@@ -173,9 +176,10 @@ def record_of(row: Mapping[str, Any]) -> ItemRecord:
 
 def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, str]]:
     """Before and after by key. A picture that kills the worker costs the pictures that were not made yet, not the
-    report."""
+    report.
+    """
     pictures: dict[str, dict[str, str]] = {}
-    if not ledger.items.counts(run_id):
+    if not GOOD & ledger.items.counts(run_id).keys():
         return pictures
 
     def keep(event: Any) -> None:
@@ -196,6 +200,8 @@ def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, di
 
 def _sweep(run: RowMapping, settings: Settings, ledger: Ledger) -> None:
     """Delete staged objects of this run that no result points to; what cannot be deleted now, maintenance sweeps."""
+    if not run["shards"]:
+        return  # nothing was staged, and a local work folder may not even be there
     work = open_store(run["work_url"], settings)
     for info in work.list(layout.staged_prefix(run["run_id"])):
         if ledger.results.points_to(work.address(info.key)):

@@ -1,8 +1,10 @@
 """What one run is asked to do: a manual trigger's params, a schedule's settings or the CLI's options, validated
-once."""
+once.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -11,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from enhancer.errors import RequestError
 from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
 from enhancer.settings import Settings
+from enhancer.storage import canonical_url
 
 RESERVED_PREFIX: Final = "_enhancer/"
 """Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
@@ -74,10 +77,11 @@ class RunRequest(BaseModel):
                 raise RequestError(
                     f"{name} is not set: give it as a param or set ENHANCER_{name.upper()}", reason="missing-param"
                 )
-            values[name] = str(values[name]).rstrip("/")
-        values["work_url"] = str(values["work_url"] or f"{values['output_url']}/{RESERVED_PREFIX}work").rstrip("/")
+            values[name] = _canonical(name, values[name])
+        beside_output = f"{values['output_url']}/{RESERVED_PREFIX}work"
+        values["work_url"] = _canonical("work_url", values["work_url"] or beside_output)
         if values["reference_url"]:
-            values["reference_url"] = str(values["reference_url"]).rstrip("/")
+            values["reference_url"] = _canonical("reference_url", values["reference_url"])
         values["rules"] = parse_rules(values["rules"])
         values["recipe"] = parse_recipe(values["recipe"]) if values["recipe"] else None
         try:
@@ -91,7 +95,7 @@ class RunRequest(BaseModel):
         """Refuse what would break a promise: writing where the input is read, or a model that no one knows."""
         for name in ("output_url", "work_url"):
             written = getattr(self, name)
-            if _within(written, self.input_url) or (name == "output_url" and _within(self.input_url, written)):
+            if _within(written, self.input_url) or _within(self.input_url, written):
                 raise RequestError(
                     f"{name} ({written}) and input_url ({self.input_url}) overlap, but the input is never written to: "
                     "choose another bucket or a prefix beside it",
@@ -99,9 +103,9 @@ class RunRequest(BaseModel):
                 )
         from enhancer.identity import weights_for
 
-        for recipe in (self.recipe, *(rule.recipe for rule in self.rules)):
-            base = parse_recipe(recipe)
-            weights_for(parse_recipe({**base.model_dump(), **self.overrides()}))
+        for rule in (None, *self.rules):
+            base = parse_recipe(self.recipe or (rule.recipe if rule else None))
+            weights_for(parse_recipe({**base.model_dump(), **(rule.overrides() if rule else {}), **self.overrides()}))
 
     def overrides(self) -> dict[str, Any]:
         """Explicit params that win over rule and recipe."""
@@ -117,5 +121,14 @@ class RunRequest(BaseModel):
         return self.model_dump(mode="json")
 
 
+def _canonical(name: str, url: Any) -> str:
+    try:
+        return canonical_url(str(url))
+    except RequestError as error:
+        raise RequestError(f"{name}: {error.message}", reason=error.reason) from error
+
+
 def _within(url: str, outer: str) -> bool:
-    return url == outer or url.startswith(outer.rstrip("/") + "/")
+    """Whether a store lies in another, or is it; folders by their real paths, so that no link or ``..`` hides it."""
+    inner, outer = (place if place.startswith("s3://") else os.path.realpath(place) for place in (url, outer))
+    return inner == outer or inner.startswith(outer.rstrip("/") + "/")

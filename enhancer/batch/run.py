@@ -57,12 +57,12 @@ def run_batch(
             try:
                 task(reference, settings=settings, owner=owner, on_event=on_event)
             except Exception as error:  # what is good goes through when a part failed; raised at the end
-                log.error("shard task failed", shard=reference["shard"], error=str(error), exc_info=error)
+                log.exception("shard task failed", shard=reference["shard"], error=str(error), exc_info=error)
                 errors.append(error)
         try:
             publish_shard(reference, settings=settings, owner=owner)
         except Exception as error:
-            log.error("publishing failed", shard=reference["shard"], error=str(error), exc_info=error)
+            log.exception("publishing failed", shard=reference["shard"], error=str(error), exc_info=error)
             errors.append(error)
 
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="shard") as pool:

@@ -32,6 +32,8 @@ from enhancer.settings import Settings
 log = structlog.get_logger(__name__)
 
 TICK_S: Final = 0.5
+START_DEADLINE_S: Final = 120.0
+"""Longest silence of a worker that is still importing, where the deadline of a picture is shorter."""
 MAX_IDLE_DEATHS: Final = 3
 """Workers that die without a picture in flight before the task gives up: the trouble is the machine's."""
 
@@ -56,6 +58,7 @@ class Watch:
 
     Attributes:
         in_flight: the picture it is working on.
+        ready: its imports are done.
         finished: it said that nothing is left.
         failure: why it was killed, where the supervisor did it.
         said: its own last word, an ``error`` event.
@@ -64,6 +67,7 @@ class Watch:
     """
 
     in_flight: str | None = None
+    ready: bool = False
     finished: bool = False
     failure: Failure | None = None
     said: dict[str, Any] | None = None
@@ -97,7 +101,7 @@ class Supervisor:
             WorkerError: workers keep dying with no picture to blame.
         """
         idle_deaths = 0
-        while True:
+        while self._something_left():
             watch = self._one_worker()
             if watch.finished:
                 return
@@ -108,6 +112,10 @@ class Supervisor:
                 continue
             idle_deaths = 0
             self._try_alone(watch.in_flight, _why(watch))
+
+    def _something_left(self) -> bool:
+        wanted = ItemState.PENDING if self._mode == "enhance" else ItemState.ENHANCED
+        return self._ledger.items.shard_counts(self._lease.run_id, self._lease.shard_id).get(wanted, 0) > 0
 
     def run_once(self) -> Watch:
         """One worker to its end, without a second; for work that has no item states (thumbnails)."""
@@ -202,6 +210,8 @@ class Supervisor:
             watch.in_flight = event.key
         elif event.event == "item":
             watch.in_flight = None
+        elif event.event == "ready":
+            watch.ready = True
         elif event.event == "finished":
             watch.finished = True
         elif event.event == "error":
@@ -216,7 +226,8 @@ class Supervisor:
         if limit and rss_mb > limit:
             message = f"the worker used {rss_mb:.0f} MB, more than ENHANCER_WORKER_MEMORY_MB={limit}"
             return Failure(ErrorKind.POISON, "memory-limit", message, "worker")
-        if silence_s > self._settings.item_deadline_s:
+        deadline_s = self._settings.item_deadline_s
+        if silence_s > (deadline_s if watch.ready else max(deadline_s, START_DEADLINE_S)):
             message = f"no progress for {silence_s:.0f} s (ENHANCER_ITEM_DEADLINE_S={self._settings.item_deadline_s:g})"
             return Failure(ErrorKind.POISON, "hung", message, "worker")
         return None
@@ -239,7 +250,8 @@ class Supervisor:
 
 def worker_environment(settings: Settings) -> dict[str, str]:
     """The least a worker needs: a few system variables and the settings. AWS_* only where the settings hold no keys, so
-    that boto3's own chain (instance role, profile) works."""
+    that boto3's own chain (instance role, profile) works.
+    """
     keep = {
         name: value
         for name, value in os.environ.items()
@@ -297,15 +309,16 @@ def supervise(
     started = time.monotonic()
     with Ledger(settings.ledger_url()) as ledger:
         lease = ledger.leases.take(run_id, shard_id, owner, settings.lease_ttl_s)
-        wanted = ItemState.PENDING if mode == "enhance" else ItemState.ENHANCED
-        if ledger.items.shard_counts(run_id, shard_id).get(wanted, 0):
-            supervisor = Supervisor(mode, lease, ledger, settings, on_event)
-            try:
-                supervisor.run()
-            finally:
-                ledger.leases.release(
-                    lease, busy_s=time.monotonic() - started, peak_rss_mb=supervisor.peak_rss_mb or None
-                )
+        supervisor = Supervisor(mode, lease, ledger, settings, on_event)
+        try:
+            supervisor.run()
+        finally:
+            worked = supervisor.peak_rss_mb > 0
+            ledger.leases.release(
+                lease,
+                busy_s=time.monotonic() - started if worked else 0.0,
+                peak_rss_mb=supervisor.peak_rss_mb if worked else None,
+            )
         counts = ledger.items.shard_counts(run_id, shard_id)
     log.info("shard done", mode=mode, run=run_id, shard=shard_id, **counts)
     return counts

@@ -12,7 +12,7 @@ from enhancer.batch.events import EventStream
 from enhancer.codecs import Limits, decode
 from enhancer.errors import EnhancerError
 from enhancer.image import Image, to_unit
-from enhancer.ledger import Ledger
+from enhancer.ledger import GOOD, Ledger
 from enhancer.settings import Settings
 from enhancer.storage import open_store
 from enhancer.storage.base import ObjectStore
@@ -27,12 +27,13 @@ MOST: Final = 60
 
 def send_thumbnails(run_id: str, settings: Settings, events: EventStream) -> None:
     """Send the `MOST` worst published pictures of a run as ``item`` events with JPEG data URLs, before and after
-    shown at the same size."""
+    shown at the same size.
+    """
     events.send("ready")
     with Ledger(settings.ledger_url()) as ledger:
         run = ledger.runs.get(run_id)
         source, output = open_store(run["input_url"], settings), open_store(run["output_url"], settings)
-        rows, _ = ledger.queries.items(run_id, order="worst", limit=MOST, offset=0)
+        rows, _ = ledger.queries.items(run_id, state=GOOD, order="worst", limit=MOST, offset=0)
         limits = Limits(
             max_bytes=settings.max_bytes, max_pixels=settings.max_output_pixels, max_pages=settings.max_pages
         )
@@ -41,7 +42,7 @@ def send_thumbnails(run_id: str, settings: Settings, events: EventStream) -> Non
             events.send("started", key=key)
             data: dict[str, Any] = {}
             for side, store, name in (("before", source, key), ("after", output, row.get("target_key"))):
-                if name and (side == "before" or row["state"] in ("published", "reused", "skipped")):
+                if name:
                     data[side] = _thumbnail(store, name, limits)
             events.send("item", key=key, state=row["state"], **{side: url for side, url in data.items() if url})
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
@@ -160,6 +160,8 @@ def _scattered(extreme: NDArray[np.bool_], rate: float) -> NDArray[np.bool_]:
 
     A crowd has more of them within 5 x 5 than impulses at `rate` would bring together once in a thousand times.
     """
+    from scipy import stats  # a second and a half to import, which only damaged pictures have to wait for
+
     side = 2 * CROWD_RADIUS + 1
     ones = extreme.astype(np.float32)
     around = ndimage.uniform_filter(ones, side, mode="mirror") * side**2 - ones

@@ -95,7 +95,7 @@ def test_filters_work_in_the_frame(page: Page, airflow: Airflow) -> None:
     frame = page.frame_locator("iframe[title=Pictures]")
     frame.get_by_role("link", name="quarantined").click()
     frame.get_by_text("bad/page.png: the full message").first.wait_for()
-    assert frame.locator("tbody tr").count() == 2
+    expect(frame.locator("tbody tr")).to_have_count(2)
     frame.get_by_role("searchbox").fill("trunc")
     frame.get_by_role("button", name="Show").click()
     frame.get_by_text("1 picture").wait_for()

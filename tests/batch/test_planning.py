@@ -1,0 +1,409 @@
+"""Planning: what is listed, left out, repeated and frozen; what a crash leaves behind; what a second call gives."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enhancer.batch import planning
+from enhancer.batch.paging import batched
+from enhancer.batch.planning import Plan, plan_run
+from enhancer.batch.shards import estimate_s
+from enhancer.errors import LeaseLostError, RequestError, StorageError
+from enhancer.ledger import ItemState
+from enhancer.recipe import parse_recipe
+from enhancer.settings import Settings
+from enhancer.storage import open_store
+from tests.batch.site_builder import PLAIN, Site, png
+
+
+def keys_of(site: Site, plan: Plan) -> list[str]:
+    """The manifest's keys in order, read from the shards' files."""
+    return [line["key"] for line in lines_of(plan)]
+
+
+def lines_of(plan: Plan) -> list[dict[str, Any]]:
+    lines = []
+    for reference in plan.shards:
+        body = Path(reference["uri"]).read_text(encoding="utf-8").splitlines()
+        assert len(body) == reference["n"]
+        lines += [json.loads(line) for line in body]
+    return lines
+
+
+def files_below(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        path.relative_to(folder).as_posix(): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def publish_all(site: Site, run_id: str = "r1", **params: Any) -> Plan:
+    """A finished run in which every picture was published, without a worker."""
+    plan = site.plan(run_id, **params)
+    for number, key in enumerate(keys_of(site, plan)):
+        site.stage(plan.run_id, key, b"result %d" % number)
+    site.publish(plan)
+    site.finish(plan.run_id)
+    return plan
+
+
+# -------------------------------------------------------------------- the manifest
+
+
+def test_the_manifest_is_what_a_naive_listing_gives(site: Site) -> None:
+    names = ["b.png", "a/z.png", "a.png", "a/ü 日本.png", "a-b.png", "sub/deep/er/x.JPG", "&<script>.png"]
+    for number, name in enumerate(names):
+        site.put_key(name, b"x" * (10 + number * 1000))
+    plan = site.plan(rules=[{"match": "a/*", "denoise_strength": 0.25}], recipe=None, scale=1)
+
+    expected = []
+    for key in sorted(names, key=str.encode):
+        strength = 0.25 if key.startswith("a/") else 0.5
+        recipe = parse_recipe({"name": "photo", "scale": 1, "denoise_strength": strength})
+        found = open_store(str(site.input), site.settings).head(key)
+        assert found is not None
+        expected.append(
+            {
+                "position": len(expected),
+                "key": key,
+                "size": (site.input / key).stat().st_size,
+                "etag": found.etag,
+                "recipe_name": "photo",
+                "recipe_digest": recipe.digest(),
+            }
+        )
+    assert lines_of(plan) == expected
+    rows = site.items(plan.run_id)
+    assert [{name: rows[line["key"]][name] for name in line} for line in expected] == expected
+    assert {row["state"] for row in rows.values()} == {"pending"}
+    run = site.ledger.runs.get(plan.run_id)
+    assert {value["denoise_strength"] for value in run["recipes"].values()} == {0.25, 0.5}
+    assert (run["listed"], run["items"], run["state"]) == (7, 7, "running")
+
+
+def test_shards_are_contiguous_cover_everything_and_are_named_in_the_references(site: Site) -> None:
+    for number in range(11):
+        site.put_key(f"p{number:02}.png", b"x" * (number % 4 * 200_000))
+    plan = site.plan("night 1", scale=None)  # a blank becomes a dash
+    plan_of_many = plan_run(
+        site.request(), settings=site.settings.model_copy(update={"min_shards": 4}), run_id="r4", trigger="cli"
+    )
+    assert len(plan.shards) == 1
+    assert [reference["run"] for reference in plan.shards] == ["night-1"]
+    assert len(plan_of_many.shards) == 4
+    assert [line["position"] for line in lines_of(plan_of_many)] == list(range(11))
+    assert sum(reference["n"] for reference in plan_of_many.shards) == 11
+    for reference in plan_of_many.shards:
+        assert set(reference) == {"run", "shard", "uri", "n"}
+        keys = {json.loads(line)["key"] for line in Path(reference["uri"]).read_text().splitlines()}
+        rows = site.ledger.items.of_shard("r4", reference["shard"], ItemState.PENDING)
+        assert {row["key"] for row in rows} == keys
+
+
+def test_the_header_holds_the_digest_of_all_shard_files(site: Site) -> None:
+    for number in range(5):
+        site.put_key(f"{number}.png", b"x" * 100)
+    settings = site.settings.model_copy(update={"min_shards": 3})
+    plan = plan_run(site.request(), settings=settings, run_id="r1", trigger="cli")
+    whole = b"".join(Path(reference["uri"]).read_bytes() for reference in plan.shards)
+    header = json.loads((site.work / "r1/manifest/manifest.json").read_text())
+    assert header["digest"] == blake3(whole).hexdigest() == site.ledger.runs.get("r1")["manifest_digest"]
+    assert [shard[:2] for shard in header["shards"]] == [[ref["shard"], ref["n"]] for ref in plan.shards]
+
+
+def test_one_large_picture_fills_several_shards_and_none_is_empty(site: Site) -> None:
+    site.put_key("a.png", b"x" * 5_000_000)
+    for name in "bcd":
+        site.put_key(f"{name}.png", b"x")
+    settings = site.settings.model_copy(update={"min_shards": 4})
+    plan = plan_run(site.request(), settings=settings, run_id="r1", trigger="cli")
+    assert [reference["n"] for reference in plan.shards] == [1, 3]
+    assert plan.summary["shards"] == site.ledger.runs.get("r1")["shards"] == 2
+
+
+def test_estimates_are_stored_uncorrected_so_that_calibration_does_not_feed_on_itself(site: Site) -> None:
+    site.put_key("a.png", b"x" * 1_000_000)
+    raw = estimate_s(1_000_000, parse_recipe(json.loads(PLAIN)))
+    for number in range(3):
+        plan = site.plan(f"r{number}", rerun="all")
+        (shard,) = site.ledger.runs.shards_of(plan.run_id)
+        assert shard["cost_s"] == pytest.approx(raw)
+        assert plan.summary["estimated_s"] == pytest.approx(raw * (1 if number == 0 else 4), abs=0.06)
+        lease = site.ledger.leases.take(plan.run_id, 0, "test", 60)
+        site.ledger.leases.release(lease, busy_s=4 * raw)  # this machine is four times slower
+        site.settle(plan.run_id, "a.png", ItemState.FAILED)
+        site.finish(plan.run_id)
+
+
+# -------------------------------------------------------------------- what is left out
+
+
+def test_what_is_published_and_unchanged_is_counted_and_gets_no_row(site: Site) -> None:
+    site.put(a_png=png(1), b_png=png(2))
+    publish_all(site)
+    plan = site.plan("r2")
+    assert plan.shards == []
+    assert (plan.summary["listed"], plan.summary["quick_skipped"], plan.summary["items"]) == (2, 2, 0)
+    assert site.items("r2") == {}
+
+
+def test_a_changed_object_is_work_also_at_the_same_size(site: Site) -> None:
+    site.put(a_png=b"one", b_png=b"two")
+    publish_all(site)
+    site.put(a_png=b"eno")
+    assert keys_of(site, site.plan("r2")) == ["a.png"]
+
+
+def test_another_recipe_makes_work_for_the_keys_it_is_for(site: Site) -> None:
+    site.put(a_png=png(1), x__b_png=png(2))
+    publish_all(site)
+    plan = site.plan("r2", rules=[{"match": "x/*", "denoise_strength": 0.125}])
+    assert keys_of(site, plan) == ["x/b.png"]
+
+
+def test_another_output_is_work(site: Site) -> None:
+    site.put(a_png=png(1))
+    publish_all(site)
+    assert keys_of(site, site.plan("r2", output_url=str(site.root / "out2"))) == ["a.png"]
+
+
+def test_rerun_all_looks_at_everything(site: Site) -> None:
+    site.put(a_png=png(1), b_png=png(2))
+    publish_all(site)
+    assert keys_of(site, site.plan("r2", rerun="all")) == ["a.png", "b.png"]
+
+
+def test_prefix_folder_markers_and_the_reserved_prefix(site: Site) -> None:
+    site.put(a_png=png(1), sub__b_png=png(2), sub2__c_png=png(3))
+    site.put_key("_enhancer/reports/r0/report.png", png(4))
+    site.put_key("x/_enhancer/d.png", png(5))
+    assert keys_of(site, site.plan("r1")) == ["a.png", "sub/b.png", "sub2/c.png", "x/_enhancer/d.png"]
+    assert keys_of(site, site.plan("r2", prefix="sub/")) == ["sub/b.png"]
+    assert keys_of(site, site.plan("r3", prefix="sub")) == ["sub/b.png", "sub2/c.png"]
+    assert site.plan("r4", prefix="none/").shards == []
+
+
+def test_max_items_is_a_bound_on_work(site: Site) -> None:
+    site.put(a_png=png(1), b_png=png(2), c_png=png(3), d_png=png(4))
+    first = publish_all(site, max_items=2)
+    assert first.summary["items"] == 2
+    assert keys_of(site, site.plan("r2", max_items=1)) == ["c.png"]  # what is skipped does not count
+
+
+# -------------------------------------------------------------------- earlier verdicts
+
+
+@pytest.fixture
+def judged(site: Site) -> Site:
+    """After a finished run: a rejected, b quarantined, c failed, d published, e not attempted; f is new."""
+    site.put(a_png=png(1), b_png=png(2), c_png=png(3), d_png=png(4), e_png=png(5))
+    plan = site.plan("r1")
+    reasons = {"stage": "score", "error_class": "gate", "error_message": "too smooth"}
+    site.settle("r1", "b.png", ItemState.QUARANTINED, stage="decode", error_class="truncated", error_message="cut off")
+    site.settle("r1", "c.png", ItemState.FAILED, stage="read", error_class="timeout", error_message="slow")
+    for key in ("a.png", "d.png"):
+        site.stage("r1", key, key.encode())
+    lease = site.ledger.leases.take("r1", 0, "test", 60)
+    site.ledger.items.move(lease, "a.png", ItemState.REJECTED, **reasons)
+    site.ledger.items.move(lease, "e.png", ItemState.NOT_ATTEMPTED)
+    site.publish(plan)
+    site.finish("r1")
+    site.put(f_png=png(6))
+    return site
+
+
+def test_verdicts_are_repeated_without_work_and_failures_are_tried_again(judged: Site) -> None:
+    plan = judged.plan("r2")
+    assert keys_of(judged, plan) == ["c.png", "e.png", "f.png"]
+    rows = judged.items("r2")
+    assert judged.states("r2") == {
+        "a.png": "rejected",
+        "b.png": "quarantined",
+        "c.png": "pending",
+        "e.png": "pending",
+        "f.png": "pending",
+    }
+    assert (rows["a.png"]["error_class"], rows["a.png"]["error_message"]) == ("gate", "too smooth")
+    assert (rows["b.png"]["stage"], rows["b.png"]["error_class"]) == ("decode", "truncated")
+    assert rows["b.png"]["shard_id"] == planning.NO_SHARD
+    assert (rows["c.png"]["failed_runs"], rows["e.png"]["failed_runs"], rows["f.png"]["failed_runs"]) == (1, 0, 0)
+    assert (plan.summary["repeated_verdicts"], plan.summary["items"], plan.summary["quick_skipped"]) == (2, 5, 1)
+
+
+def test_verdicts_live_on_through_the_runs_that_repeat_them(judged: Site) -> None:
+    for run_id in ("r2", "r3"):
+        plan = judged.plan(run_id)
+        for key in keys_of(judged, plan):
+            judged.settle(run_id, key, ItemState.SKIPPED)
+        judged.finish(run_id)
+    assert judged.states("r3")["b.png"] == "quarantined"
+    assert judged.items("r3")["b.png"]["error_message"] == "cut off"
+
+
+def test_verdicts_before_the_bound_of_max_items_are_all_recorded(judged: Site) -> None:
+    plan = judged.plan("r2", max_items=1)
+    assert keys_of(judged, plan) == ["c.png"]
+    assert set(judged.states("r2")) == {"a.png", "b.png", "c.png"}
+    assert judged.ledger.runs.get("r2")["items"] == len(judged.items("r2")) == plan.summary["items"]
+
+
+def test_rerun_failed_takes_what_an_earlier_run_did_not_finish_and_nothing_else(judged: Site) -> None:
+    assert keys_of(judged, judged.plan("r2", rerun="failed")) == ["a.png", "b.png", "c.png", "e.png"]
+    assert judged.ledger.runs.get("r2")["quick_skipped"] == 0
+
+
+def test_rerun_all_lifts_verdicts_for_this_run(judged: Site) -> None:
+    assert keys_of(judged, judged.plan("r2", rerun="all")) == [f"{name}.png" for name in "abcdef"]
+
+
+def test_released_verdicts_are_work_again(judged: Site) -> None:
+    assert judged.ledger.runs.release("r1", ["b.png"]) == 1
+    plan = judged.plan("r2")
+    assert keys_of(judged, plan) == ["b.png", "c.png", "e.png", "f.png"]
+    assert judged.states("r2")["a.png"] == "rejected"
+
+
+def test_a_verdict_falls_with_the_picture_or_the_recipe_that_it_was_about(judged: Site) -> None:
+    judged.put(b_png=png(9))
+    changed = judged.plan("r2")
+    assert "b.png" in keys_of(judged, changed)
+    assert judged.items("r2")["b.png"]["failed_runs"] == 0
+    other = judged.plan("r3", denoise_strength=0.25)
+    assert {"a.png", "b.png"} <= set(keys_of(judged, other))
+
+
+def test_failures_in_a_row_are_counted(site: Site) -> None:
+    site.put(a_png=png(1))
+    for number, expected in enumerate((0, 1, 2, 3, 3)):
+        site.plan(f"r{number}")
+        assert site.items(f"r{number}")["a.png"]["failed_runs"] == expected
+        site.settle(f"r{number}", "a.png", ItemState.FAILED)
+        site.finish(f"r{number}")
+
+
+def test_an_unfinished_run_says_nothing_about_a_picture(site: Site) -> None:
+    site.put(a_png=png(1))
+    site.plan("r1")
+    site.settle("r1", "a.png", ItemState.QUARANTINED)
+    assert keys_of(site, site.plan("r2")) == ["a.png"]
+
+
+# -------------------------------------------------------------------- dry runs, crashes, second calls
+
+
+def test_a_dry_run_counts_and_touches_nothing(judged: Site) -> None:
+    before = files_below(judged.root / "in"), files_below(judged.work), files_below(judged.output)
+    plan = judged.plan("dry", dry_run=True)
+    assert plan.shards == []
+    assert (plan.summary["work_items"], plan.summary["repeated_verdicts"], plan.summary["quick_skipped"]) == (3, 2, 1)
+    assert plan.summary["estimated_s"] > 0
+    assert plan.summary["estimated_shards"] == 1
+    assert judged.items("dry") == {}
+    assert (files_below(judged.root / "in"), files_below(judged.work), files_below(judged.output)) == before
+
+
+def test_planning_that_was_killed_in_the_middle_starts_anew(site: Site) -> None:
+    for number in range(6):
+        site.put_key(f"{number}.png", png(number))
+    settings = site.settings.model_copy(update={"min_shards": 3})
+    three = Site(site.root, settings, site.ledger)
+    three.child_killed("os.rename", r"shard-00001\.jsonl", "plan", {"params": three.params(), "run": "r1"})
+    assert site.ledger.runs.get("r1")["state"] == "planning"
+    assert site.items("r1")  # it got some way
+    site.put_key("0.png", png(10))
+    site.put_key("7.png", png(7))
+
+    plan = three.plan("r1")
+    assert plan.run_id == "r1"
+    assert keys_of(site, plan) == [f"{number}.png" for number in (0, 1, 2, 3, 4, 5, 7)]
+    assert sorted(site.items("r1")) == keys_of(site, plan)
+    assert len(plan.shards) == 3
+    assert site.ledger.runs.get("r1")["state"] == "running"
+
+
+def test_a_frozen_manifest_stays_whatever_happens_to_the_input_and_the_params(site: Site) -> None:
+    site.put(a_png=png(1))
+    first = site.plan("r1")
+    site.put(b_png=png(2), a_png=png(3))
+    second = site.plan("r1", work_url=str(site.root / "elsewhere"), rerun="all")
+    assert (second.run_id, second.shards, second.summary) == (first.run_id, first.shards, first.summary)
+
+
+def test_a_finished_run_never_reopens(site: Site) -> None:
+    site.put(a_png=png(1))
+    publish_all(site)
+    site.put(b_png=png(2))
+    again = site.plan("r1")
+    assert again.run_id == "r1~2"
+    assert keys_of(site, again) == ["b.png"]
+    assert {reference["run"] for reference in again.shards} == {"r1~2"}
+    assert site.plan("r1").run_id == site.plan("r1~2").run_id == "r1~2"  # it goes on while it is open
+
+
+def test_an_older_attempt_cannot_add_to_a_run_that_has_started(site: Site) -> None:
+    site.put(a_png=png(1))
+    site.plan("r1")
+    with pytest.raises(LeaseLostError):
+        site.ledger.runs.add_shards("r1", [(7, 1, 1.0)])
+
+
+def test_an_empty_input_is_a_run_without_shards(site: Site) -> None:
+    plan = site.plan()
+    assert plan.shards == []
+    assert plan.summary["listed"] == 0
+
+
+def test_an_input_that_is_not_there_is_named(site: Site) -> None:
+    site.input.rmdir()
+    with pytest.raises(StorageError, match=str(site.input)) as caught:
+        site.plan()
+    assert caught.value.reason == "no-such-store"
+
+
+def test_a_ledger_without_schema_is_refused(site: Site, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "other")
+    with pytest.raises(RequestError):
+        plan_run(site.request(), settings=settings, run_id="r1", trigger="cli")
+
+
+def test_keys_that_a_ledger_cannot_hold_are_refused_and_counted(site: Site) -> None:
+    site.put(a_png=png(1))
+    long = "/".join(["d" * 200] * 6) + ".png"
+    site.put_key(long, png(2))
+    (Path(os.fsdecode(os.fsencode(site.input) + b"/bad\xff.png"))).write_bytes(png(3))
+    plan = site.plan()
+    assert keys_of(site, plan) == ["a.png"]
+    assert plan.summary["refused_keys"] == 1  # the store itself leaves the other one out
+
+
+def test_a_page_is_no_boundary(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "BATCH", 3)
+    for number in range(8):
+        site.put_key(f"{number}.png", png(number))
+    plan = site.plan("r1", max_items=7)
+    assert keys_of(site, plan) == [f"{number}.png" for number in range(7)]
+    for key in ("0.png", "3.png"):
+        site.settle("r1", key, ItemState.QUARANTINED)
+    for key in ("1.png", "2.png", "4.png", "5.png", "6.png"):
+        site.settle("r1", key, ItemState.FAILED)
+    site.finish("r1")
+    again = site.plan("r2", max_items=4)
+    assert keys_of(site, again) == ["1.png", "2.png", "4.png", "5.png"]
+    assert [line["position"] for line in lines_of(again)] == [1, 2, 4, 5]
+    assert {key for key, state in site.states("r2").items() if state == "quarantined"} == {"0.png", "3.png"}
+
+
+@given(st.lists(st.integers()), st.integers(1, 10))
+def test_paging_loses_nothing(items: list[int], size: int) -> None:
+    pages = list(batched(items, size))
+    assert [item for page in pages for item in page] == items
+    assert all(len(page) == size for page in pages[:-1])

@@ -1,0 +1,137 @@
+"""Closing and reporting runs whose items ended without a worker: outcome, stragglers, the page's figures."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enhancer.batch.report_page import figure, gain_db, histogram
+from enhancer.batch.reporting import RunFailedError, failure_rate, report_run
+from enhancer.contract import Envelope
+from enhancer.errors import LeaseLostError, RequestError
+from enhancer.ledger import ItemState
+from tests.batch.site_builder import Site, png
+
+
+def with_failures(site: Site, failed: int, total: int) -> None:
+    for number in range(total):
+        site.put_key(f"{number}.png", png(number))
+    site.plan("r1")
+    for number in range(total):
+        state = ItemState.FAILED if number < failed else ItemState.SKIPPED
+        columns = {"stage": "read", "error_class": "timeout", "error_message": "too slow"} if number < failed else {}
+        site.settle("r1", f"{number}.png", state, **columns)
+
+
+@pytest.mark.parametrize(("failed", "outcome"), [(0, "success"), (2, "success"), (3, "failed")])
+def test_the_threshold_is_passed_by_more_than_it(site: Site, failed: int, outcome: str) -> None:
+    with_failures(site, failed, 4)
+    if outcome == "success":
+        assert report_run("r1", settings=site.settings).failure_rate == failed / 4
+    else:
+        with pytest.raises(RunFailedError, match=r"75%.*ENHANCER_FAILURE_THRESHOLD=0.5.*report.html") as caught:
+            report_run("r1", settings=site.settings)
+        assert caught.value.kind == "permanent"
+    run = site.ledger.runs.get("r1")
+    assert (run["state"], run["outcome"]) == ("finished", outcome)
+    envelope = Envelope.model_validate_json((site.output / "_enhancer/reports/r1/report.json").read_text())
+    assert envelope.ok is (outcome == "success")
+    assert len(envelope.items) == 4
+    assert "too slow" in Path(run["report_address"]).read_text() or not failed
+
+
+def test_a_failed_run_stays_failed_when_asked_again(site: Site) -> None:
+    with_failures(site, 4, 4)
+    for _ in range(2):
+        with pytest.raises(RunFailedError):
+            report_run("r1", settings=site.settings)
+
+
+def test_what_is_open_is_closed_and_stragglers_are_fenced_out(site: Site) -> None:
+    site.put(a_png=png(1), b_png=png(2), c_png=png(3), d_png=png(4))
+    site.plan("r1")
+    site.stage("r1", "a.png", b"scored, never published")
+    site.settle("r1", "d.png", ItemState.SKIPPED)
+    straggler = site.ledger.leases.take("r1", 0, "straggler", 60)
+    site.ledger.items.move(straggler, "b.png", ItemState.RUNNING)
+
+    with pytest.raises(RunFailedError):
+        report_run("r1", settings=site.settings)
+    assert site.states("r1") == {
+        "a.png": "failed",
+        "b.png": "failed",
+        "c.png": "not_attempted",
+        "d.png": "skipped",
+    }
+    with pytest.raises(LeaseLostError):
+        site.ledger.items.move(straggler, "b.png", ItemState.ENHANCED)
+    assert site.states("r1")["b.png"] == "failed"
+    # What was enhanced already is kept for the next run.
+    assert [path.read_bytes() for path in site.work.rglob("staged/**/*") if path.is_file()] == [
+        b"scored, never published"
+    ]
+    assert [reference["n"] for reference in site.plan("r2").shards] == [4]  # d has no target: it was only settled
+
+
+def test_staged_objects_that_no_result_points_to_are_swept(site: Site) -> None:
+    site.put(a_png=png(1))
+    plan = site.plan("r1")
+    row = site.stage("r1", "a.png", b"twin")
+    left = site.work / f"r1/staged/00000-1/{row['position']:08d}-0123456789abcdef"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"of an attempt that died")
+    site.publish(plan)
+    report_run("r1", settings=site.settings)
+    assert not left.exists()
+    assert (site.work / "r1/manifest/manifest.json").exists()
+
+
+def test_an_empty_run_is_a_success(site: Site) -> None:
+    plan = site.plan("r1")
+    report = report_run(plan.run_id, settings=site.settings)
+    assert (report.outcome, report.counts, report.failure_rate, report.published) == ("success", {}, 0.0, 0)
+    assert json.loads((site.output / "_enhancer/reports/r1/report.json").read_text())["items"] == []
+
+
+def test_an_unknown_run_is_named(site: Site) -> None:
+    with pytest.raises(RequestError, match="nosuch"):
+        report_run("nosuch", settings=site.settings)
+
+
+@pytest.mark.parametrize(
+    ("counts", "rate"),
+    [
+        ({}, 0.0),
+        ({"published": 3, "failed": 1}, 0.25),
+        ({"failed": 1, "quarantined": 1, "not_attempted": 1, "published": 1}, 0.75),
+        ({"rejected": 2, "skipped": 1, "reused": 1}, 0.0),
+    ],
+)
+def test_the_failure_rate(counts: dict[str, int], rate: float) -> None:
+    assert failure_rate(counts) == rate
+
+
+def test_a_histogram_is_numpys() -> None:
+    values = np.random.default_rng(1).normal(30, 4, 501).tolist()
+    found = histogram(values, bins=20)
+    counts, edges = np.histogram(values, bins=20)
+    assert found["counts"] == counts.tolist()
+    assert (found["low"], found["high"]) == (edges[0], edges[-1])
+    assert found["median"] == statistics.median(values)
+    assert (found["n"], found["top"]) == (501, counts.max())
+    assert sum(histogram([7.0])["counts"]) == 1
+    assert histogram([1.0, 4.0])["median"] == 2.5
+
+
+def test_figures_and_gains() -> None:
+    assert figure(None) == figure(float("inf")) == figure(float("nan")) == "–"
+    assert figure(31.256) == "31.26"
+    assert figure(0.12345, 3) == "0.123"
+    scores = {"reference": {"psnr": 31.0}, "baseline": {"psnr": 28.5}, "fidelity": {"psnr": 50.0}}
+    assert gain_db({"scores": scores}) == 2.5
+    assert gain_db({"scores": {"fidelity": {"psnr": 50.0}}}) is None
+    assert gain_db({"scores": {"reference": {"psnr": None}, "baseline": {"psnr": 1.0}}}) is None
