@@ -241,3 +241,21 @@ def test_two_inputs_never_share_a_target(enhancer, tmp_path):
     (folder / "a.bmp.png").write_bytes(png(data.coffee()[:32, :32]))
     records = ImageEnhancer("archive", settings=enhancer.settings).batch_enhance(folder, tmp_path / "out")
     assert sorted(record.state for record in records) == ["published", "quarantined"]
+
+
+def test_a_clean_jpeg_is_not_encoded_again(enhancer, tmp_path):
+    buffer = io.BytesIO()
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    PillowImage.fromarray(data.astronaut()).save(buffer, "JPEG", quality=80, exif=exif)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(buffer.getvalue())
+    keeper = ImageEnhancer(preset("photo", scale=1), settings=enhancer.settings)
+    [record] = keeper.batch_enhance(folder, tmp_path / "out")
+    assert record.state == "published"
+    assert (tmp_path / "out" / "a.jpg").read_bytes() == buffer.getvalue()
+    other = ImageEnhancer(preset("photo", scale=1, output={"format": "PNG"}), settings=enhancer.settings)
+    [record] = other.batch_enhance(folder, tmp_path / "png")
+    with PillowImage.open(tmp_path / "png" / "a.jpg.png") as converted:
+        assert (converted.format, converted.size) == ("PNG", (512, 512))

@@ -91,6 +91,8 @@ def test_from_the_navigation_to_one_picture(page: Page, tmp_path: Path) -> None:
 
 
 def test_filters_work_in_the_frame(page: Page, airflow: Airflow) -> None:
+    from playwright.sync_api import expect
+
     page.goto(f"{airflow.url}/plugin/pictures/enhancer/run?run_id={quote(RUN_ID, safe='')}")
     frame = page.frame_locator("iframe[title=Pictures]")
     frame.get_by_role("link", name="quarantined").click()
