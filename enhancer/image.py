@@ -29,9 +29,11 @@ class Metadata:
         icc: embedded ICC profile that the pixels are in now (CMYK profiles are consumed by the conversion to RGB).
         exif: EXIF block (TIFF structure, without the ``Exif\0\0`` prefix); its Orientation is already 1.
         xmp: XMP packet.
+        iptc: IPTC-IIM record.
         dpi: horizontal and vertical dots per inch.
         orientation: EXIF orientation 1..8 as found; already baked into the pixels.
         float_range: (lowest, highest) value as found, for float pictures.
+        value_range: what black and white of integer pixels stand for in the file's own unit (DICOM: after rescaling).
         jpeg_quality: the quality a JPEG was saved with, estimated from its quantisation tables.
         warnings: metadata troubles that were survived, for the record.
     """
@@ -42,9 +44,11 @@ class Metadata:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     orientation: int = 1
     float_range: tuple[float, float] | None = None
+    value_range: tuple[float, float] | None = None
     jpeg_quality: int | None = None
     warnings: tuple[str, ...] = ()
 

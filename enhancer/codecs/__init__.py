@@ -16,16 +16,16 @@ from enhancer.codecs.limits import Limits
 if TYPE_CHECKING:
     from enhancer.codecs.encoding import Encoded
     from enhancer.image import Document
-    from enhancer.recipe import OutputOptions
+    from enhancer.options import OutputOptions
 
-__all__ = ["CONTENT_TYPES", "Encoded", "Limits", "choose_format", "decode", "encode", "sniff", "target_key"]
+__all__ = ["CONTENT_TYPES", "Encoded", "Limits", "changes", "choose_format", "decode", "encode", "sniff", "target_key"]
 
 
-def decode(data: bytes, *, name: str, limits: Limits) -> Document:
+def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> Document:
     """The pictures in a file: see :func:`enhancer.codecs.decoding.decode`."""
     from enhancer.codecs import decoding
 
-    return decoding.decode(data, name=name, limits=limits)
+    return decoding.decode(data, name=name, limits=limits, salvage=salvage)
 
 
 def encode(document: Document, *, options: OutputOptions, processing: str | None = None) -> Encoded:
@@ -33,6 +33,13 @@ def encode(document: Document, *, options: OutputOptions, processing: str | None
     from enhancer.codecs import encoding
 
     return encoding.encode(document, options=options, processing=processing)
+
+
+def changes(document: Document, options: OutputOptions) -> bool:
+    """Whether encoding alone changes the picture: see :func:`enhancer.codecs.encoding.changes`."""
+    from enhancer.codecs import encoding
+
+    return encoding.changes(document, options)
 
 
 def __getattr__(name: str) -> object:

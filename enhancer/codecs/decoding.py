@@ -1,8 +1,8 @@
 """Files into documents: the format told from content, limits checked against the header, then pixels decoded.
 
 Pillow reads JPEG, WebP, BMP, GIF, AVIF and PNG of up to 8 bits; imagecodecs (libpng, libavif) what is deeper; tifffile
-reads TIFF (:mod:`enhancer.codecs.tiff`). Pillow's plugins are called by class, so that no other format can be reached
-and Pillow's process-wide pixel limit plays no part.
+reads TIFF (:mod:`enhancer.codecs.tiff`); JPEG 2000, HEIF and DICOM have modules of their own. Pillow's plugins are
+called by class, so that no other format can be reached and Pillow's process-wide pixel limit plays no part.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import imagecodecs
@@ -25,20 +26,23 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from enhancer.codecs import exif as exif_patch
-from enhancer.codecs import png
+from enhancer.codecs import iptc, png
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, widen
 from enhancer.codecs.formats import foreign_format, sniff
 from enhancer.codecs.jpeg import estimate_quality
+from enhancer.codecs.jpeg2000 import read_jpeg2000
 from enhancer.codecs.limits import Limits
-from enhancer.codecs.raster import Found, finish
+from enhancer.codecs.raster import Found, finish, split
+from enhancer.codecs.salvage import patch
 from enhancer.codecs.tiff import read_tiff
 from enhancer.errors import PictureError
 from enhancer.image import Document
 
+_EXTENDED_XMP: Final = b"http://ns.adobe.com/xmp/extension/"
 _CUT_SHORT: Final = re.compile(r"truncat|stream too small|premature|end of file|not enough|unexpected end|ran out")
 
 
-def decode(data: bytes, *, name: str, limits: Limits) -> Document:
+def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> Document:
     """The pictures in a file, upright, with what the file said about them.
 
     Bit depth comes from the header. Grey stays grey; palettes, CMYK and YCCK become RGB (CMYK through its embedded
@@ -49,6 +53,7 @@ def decode(data: bytes, *, name: str, limits: Limits) -> Document:
         data: the whole file.
         name: what errors call it: a path or key.
         limits: checked against the header before pixels are decoded.
+        salvage: take what can be read of a damaged JPEG, PNG or TIFF (:mod:`enhancer.codecs.salvage`), with a warning.
 
     Raises:
         PictureError: any failure; its reason is one of those in :mod:`enhancer.codecs`.
@@ -60,6 +65,15 @@ def decode(data: bytes, *, name: str, limits: Limits) -> Document:
     if format_name is None:
         raise _not_readable(data, name)
     try:
+        return _read(data, format_name, name, limits)
+    except PictureError as error:
+        if not salvage or error.reason not in ("truncated", "corrupt"):
+            raise
+        return _salvaged(data, format_name, name, limits, error)
+
+
+def _read(data: bytes, format_name: str, name: str, limits: Limits) -> Document:
+    try:
         pages = _READERS[format_name](data, name, limits)
         return Document(tuple(finish(page, format_name=format_name, name=name) for page in pages))
     except PictureError:
@@ -70,6 +84,23 @@ def decode(data: bytes, *, name: str, limits: Limits) -> Document:
         raise _failure(error, format_name, name) from error
 
 
+def _salvaged(data: bytes, format_name: str, name: str, limits: Limits, damage: PictureError) -> Document:
+    """What can be read of a damaged file, or its damage raised again where that is nothing."""
+    try:
+        patched = patch(data, format_name, name, limits)
+        document = _read(patched, format_name, name, limits) if patched is not None else None
+    except Exception as error:  # as in _read: whatever it is, this file cannot be saved
+        raise damage from error
+    if document is None:
+        raise damage
+    note = f"salvaged: {damage.message.removeprefix(name + ': ')}"
+    pages = (
+        replace(page, metadata=replace(page.metadata, warnings=(*page.metadata.warnings, note)))
+        for page in document.pages
+    )
+    return Document(tuple(pages))
+
+
 def _not_readable(data: bytes, name: str) -> PictureError:
     known = foreign_format(data)
     if known is not None:
@@ -77,7 +108,8 @@ def _not_readable(data: bytes, name: str) -> PictureError:
             f"{name}: {known} files are not supported; convert it to PNG or TIFF first", reason="unsupported"
         )
     return PictureError(
-        f"{name}: not a picture of a known kind (JPEG, PNG, TIFF, WebP, AVIF, BMP, GIF)", reason="not-a-picture"
+        f"{name}: not a picture of a known kind (JPEG, PNG, TIFF, WebP, AVIF, BMP, GIF, JPEG 2000, HEIC, DICOM)",
+        reason="not-a-picture",
     )
 
 
@@ -104,14 +136,15 @@ def _read_png(data: bytes, name: str, limits: Limits) -> list[Found]:
     chunks = png.take_apart(data, name)
     if header.depth == 16:
         samples = imagecodecs.png_decode(chunks.critical)
-        found = _split(samples.reshape(header.height, header.width, -1))
+        found = split(samples.reshape(header.height, header.width, -1))
     else:
         found = _from_pillow(PngImageFile(io.BytesIO(chunks.critical)))
     if header.colour in (png.GREY, png.RGB) and chunks.transparency is not None:
         found.alpha = _png_key_alpha(found.pixels, header, chunks)
     found.mode = found.mode if header.depth < 16 else {1: "I;16", 3: "RGB;16"}[found.pixels.shape[2]]
     found.bit_depth = 8 if header.colour == png.PALETTE else header.depth
-    found.icc, found.exif, found.xmp, found.dpi = chunks.icc, chunks.exif, chunks.xmp, chunks.dpi
+    found.icc, found.exif, found.xmp, found.iptc = chunks.icc, chunks.exif, chunks.xmp, chunks.iptc
+    found.dpi = chunks.dpi
     found.warnings += chunks.warnings
     if chunks.animated:
         found.warnings.append("an animation: only its default picture was read")
@@ -137,6 +170,9 @@ def _read_jpeg(data: bytes, name: str, limits: Limits) -> list[Found]:
     found = _from_pillow(image)
     if image.info.get("jfif_unit") not in (1, 2) and not exif_patch.states_resolution(found.exif or b""):
         found.dpi = None  # Pillow makes up 72 dpi where EXIF says nothing.
+    if any(body.startswith(_EXTENDED_XMP) for _, body in image.applist):
+        found.warnings.append("XMP beyond the first segment (extended XMP) was dropped")
+    found.iptc = image.info.get("photoshop", {}).get(iptc.RESOURCE) or None
     if image.mode != "CMYK" and 0 in image.quantization:
         found.jpeg_quality = estimate_quality(image.quantization[0])
     return [found]
@@ -154,7 +190,7 @@ def _read_avif(data: bytes, name: str, limits: Limits) -> list[Found]:
     found = _from_pillow(image)
     if depth > 8:
         deep = imagecodecs.avif_decode(data, index=0)
-        deeper = _split(widen(deep.reshape(*deep.shape[:2], -1), depth))
+        deeper = split(widen(deep.reshape(*deep.shape[:2], -1), depth))
         found.pixels, found.alpha, found.bit_depth = deeper.pixels, deeper.alpha, depth
     if monochrome and found.pixels.shape[2] == 3:
         found.pixels = found.pixels[..., :1]
@@ -183,6 +219,18 @@ def _read_with(plugin: Callable[[io.BytesIO], ImageFile.ImageFile]) -> Callable[
     return read
 
 
+def _read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
+    from enhancer.codecs.heif import read_heif
+
+    return read_heif(data, name, limits)
+
+
+def _read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
+    from enhancer.codecs.dicom import read_dicom
+
+    return read_dicom(data, name, limits)
+
+
 _READERS: Final[dict[str, Callable[[bytes, str, Limits], list[Found]]]] = {
     "JPEG": _read_jpeg,
     "PNG": _read_png,
@@ -191,6 +239,9 @@ _READERS: Final[dict[str, Callable[[bytes, str, Limits], list[Found]]]] = {
     "AVIF": _read_avif,
     "BMP": _read_with(BmpImageFile),
     "GIF": _read_with(GifImageFile),
+    "JPEG2000": read_jpeg2000,
+    "HEIF": _read_heif,
+    "DICOM": _read_dicom,
 }
 
 
@@ -205,10 +256,10 @@ def _from_pillow(image: ImageFile.ImageFile) -> Found:
     icc = info.get("icc_profile")
     if image.mode == "CMYK":
         rgb, icc, warning = cmyk_to_rgb(np.asarray(image), icc)
-        found = _split(rgb)
+        found = split(rgb)
         warnings += [warning] if warning else []
     else:
-        found = _split(np.asarray(_plain(image)))
+        found = split(np.asarray(_plain(image)))
     found.mode = mode
     found.bit_depth = 1 if mode == "1" else 8
     found.icc, found.exif, found.xmp = icc, _bytes(info.get("exif")), _bytes(info.get("xmp"))
@@ -229,15 +280,6 @@ def _plain(image: PillowImage.Image) -> PillowImage.Image:
         transparent = transparent or (palette is not None and palette.mode == "RGBA")
         return image.convert("RGBA" if transparent else "RGB")
     raise NotImplementedError(f"pixel mode {image.mode}")
-
-
-def _split(samples: Raster) -> Found:
-    """Colour and alpha of an H x W or H x W x 1..4 array."""
-    if samples.ndim == 2:
-        samples = samples[..., None]
-    if samples.shape[2] in (2, 4):
-        return Found(pixels=samples[..., :-1], alpha=np.ascontiguousarray(samples[..., -1]))
-    return Found(pixels=samples)
 
 
 def _bytes(value: Any) -> bytes | None:

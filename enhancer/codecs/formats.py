@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from enhancer.image import Document
-    from enhancer.recipe import OutputOptions
+    from enhancer.options import OutputOptions
 
 WRITABLE: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")
 
@@ -43,11 +43,11 @@ _SIGNATURES: Final = (
     (b"MM\0+", "TIFF"),
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
+    (b"\0\0\0\x0cjP  ", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
 
 _FOREIGN: Final = (
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\0\0\0\x0cJXL ", "JPEG XL"),
     (b"\xff\x0a", "JPEG XL"),
     (b"8BPS", "Photoshop"),
@@ -70,7 +70,8 @@ def sniff(data: bytes) -> str | None:
     """The format of a file by its first bytes, never by its name.
 
     Returns:
-        ``JPEG``, ``PNG``, ``TIFF``, ``WEBP``, ``AVIF``, ``BMP`` or ``GIF``, or None for anything else.
+        ``JPEG``, ``PNG``, ``TIFF``, ``WEBP``, ``AVIF``,
+        ``BMP``, ``GIF``, ``JPEG2000``, ``HEIF`` or ``DICOM``, or None for anything else.
     """
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
@@ -79,9 +80,12 @@ def sniff(data: bytes) -> str | None:
         return "WEBP"
     if data[:2] == b"BM" and len(data) >= 18 and struct.unpack_from("<I", data, 14)[0] in _BMP_HEADER_SIZES:
         return "BMP"
-    if {b"avif", b"avis"} & _iso_brands(data):
+    brands = _iso_brands(data)
+    if {b"avif", b"avis"} & brands:
         return "AVIF"
-    return None
+    if {b"heic", b"heix", b"hevc", b"mif1"} & brands:
+        return "HEIF"
+    return "DICOM" if data[128:132] == b"DICM" else None
 
 
 def foreign_format(data: bytes) -> str | None:
@@ -89,10 +93,6 @@ def foreign_format(data: bytes) -> str | None:
     for signature, name in _FOREIGN:
         if data.startswith(signature):
             return name
-    if {b"heic", b"heix", b"hevc", b"mif1"} & _iso_brands(data):
-        return "HEIC"
-    if data[128:132] == b"DICM":
-        return "DICOM"
     return None
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from enhancer.codecs.exif import strip_prefix
+from enhancer.codecs.iptc import HEADER, from_resources, to_resources
 from enhancer.errors import PictureError
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -55,6 +56,7 @@ class Chunks:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     animated: bool = False
     warnings: list[str] = field(default_factory=list)
@@ -108,19 +110,27 @@ def insert_metadata(
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
+    iptc: bytes | None = None,
     dpi: tuple[float, float] | None = None,
 ) -> bytes:
-    """`data` (a PNG from an encoder) with iCCP, pHYs, eXIf and iTXt chunks behind its header."""
+    """`data` (a PNG from an encoder) with iCCP, pHYs, eXIf and iTXt chunks behind its header.
+
+    PNG has no chunk for IPTC: it goes the way of ImageMagick, which ExifTool reads too.
+    """
     extra = bytearray()
     if icc is not None:
-        extra += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc, 9))
+        extra += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc, 9))
     if dpi is not None:
         x, y = (round(value * _INCHES_PER_METRE) for value in dpi)
-        extra += _chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
+        extra += chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
     if exif is not None:
-        extra += _chunk(b"eXIf", exif)
+        extra += chunk(b"eXIf", exif)
     if xmp is not None:
-        extra += _chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + xmp)
+        extra += chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + xmp)
+    if iptc is not None:
+        resources = to_resources(iptc).removeprefix(HEADER)
+        text = f"\niptc\n{len(resources):8d}\n{resources.hex()}\n".encode()
+        extra += chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text, 9))
     return data[:33] + bytes(extra) + data[33:]
 
 
@@ -164,7 +174,7 @@ def _read_metadata(kind: bytes, body: bytes, found: Chunks) -> None:
 
 def _read_raw_profile(kind: bytes, text: bytes, found: Chunks) -> None:
     """ImageMagick's way, older than the eXIf chunk: name, length and hexadecimal digits as text."""
-    if kind not in (b"exif", b"APP1", b"xmp"):
+    if kind not in (b"exif", b"APP1", b"xmp", b"iptc"):
         return
     match = re.fullmatch(rb"\s*\S+\s+\d+\s+([0-9a-fA-F\s]*)", text)
     if match is None:
@@ -172,6 +182,8 @@ def _read_raw_profile(kind: bytes, text: bytes, found: Chunks) -> None:
     profile = bytes.fromhex(match[1].decode("ascii"))
     if kind == b"xmp":
         found.xmp = found.xmp or profile
+    elif kind == b"iptc":
+        found.iptc = from_resources(profile)
     elif profile.startswith(b"Exif\0\0"):
         found.exif = found.exif or strip_prefix(profile)
 
@@ -186,5 +198,6 @@ def _inflate(data: bytes) -> bytes:
     return plain
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk with its length and checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

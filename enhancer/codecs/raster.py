@@ -8,7 +8,8 @@ import numpy as np
 
 from enhancer.codecs import exif as exif_patch
 from enhancer.codecs import xmp as xmp_patch
-from enhancer.codecs.colour import Raster, profile_space, upright
+from enhancer.codecs.colour import Raster, upright
+from enhancer.codecs.profiles import profile_space
 from enhancer.errors import PictureError
 from enhancer.image import Image, Metadata
 
@@ -30,10 +31,21 @@ class Found:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
     orientation: int | None = None
+    value_range: tuple[float, float] | None = None
     jpeg_quality: int | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+def split(samples: Raster) -> Found:
+    """Colour and alpha of an H x W or H x W x 1..4 array."""
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    if samples.shape[2] in (2, 4):
+        return Found(pixels=samples[..., :-1], alpha=np.ascontiguousarray(samples[..., -1]))
+    return Found(pixels=samples)
 
 
 def finish(found: Found, *, format_name: str, name: str) -> Image:
@@ -55,9 +67,11 @@ def finish(found: Found, *, format_name: str, name: str) -> Image:
         icc=_checked_icc(found.icc, warnings),
         exif=exif_patch.reset_orientation(exif) if exif is not None else None,
         xmp=xmp_patch.reset_orientation(found.xmp) if found.xmp else None,
+        iptc=found.iptc,
         dpi=dpi,
         orientation=turn,
         float_range=_float_range(found.pixels, name),
+        value_range=found.value_range,
         jpeg_quality=found.jpeg_quality,
         warnings=tuple(warnings),
     )

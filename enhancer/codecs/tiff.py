@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import tifffile
 
-from enhancer.codecs import ifd
+from enhancer.codecs import ifd, iptc
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply, widen
 from enhancer.codecs.exif import EXIF_IFD
 from enhancer.codecs.jpeg import frame_size
@@ -25,7 +25,8 @@ _JPEG: Final = 7
 _COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 34925, 50000})
 """None, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard: those whose output is bounded by what the page says.
 Streams with a size of their own (JPEG 2000, WebP, PNG) could unpack to anything; JPEG's size is checked."""
-_TAG_ORIENTATION, _TAG_XMP, _TAG_ICC = 274, 700, 34675
+_TAG_ORIENTATION, _TAG_XMP, _TAG_IPTC, _TAG_PHOTOSHOP, _TAG_ICC = 274, 700, 33723, 34377, 34675
+_LONG: Final = 4
 _CENTIMETRES_PER_INCH: Final = 2.54
 
 
@@ -49,8 +50,9 @@ def read_tiff(data: bytes, name: str, limits: Limits) -> list[Found]:
                 raise PictureError(f"{name}: page {index + 1} of the TIFF is not a whole page", reason="corrupt")
             if int(page.subfiletype) & (_REDUCED | _MASK):
                 continue
-            _check_page(page, len(data), name, limits)
-            _check_jpeg(page, data, name)
+            check_declared(page, name, limits)
+            _check_data(page, len(data), name)
+            check_jpeg(page, data, name)
             pixels += page.imagewidth * page.imagelength
             pages.append(page)
         limits.check_document(len(pages), pixels, name)
@@ -59,7 +61,7 @@ def read_tiff(data: bytes, name: str, limits: Limits) -> list[Found]:
         return [_read_page(page, data, name) for page in pages]
 
 
-def _check_page(page: Any, size: int, name: str, limits: Limits) -> None:
+def check_declared(page: Any, name: str, limits: Limits) -> None:
     """Limits and soundness of what the page's tags say, before any of its data is touched."""
     limits.check_size(page.imagewidth, page.imagelength, name)
     if page.is_tiled:
@@ -73,16 +75,20 @@ def _check_page(page: Any, size: int, name: str, limits: Limits) -> None:
         raise _unsupported(f"compression {int(page.compression)}", name)
     if page.dtype is None or page.dtype.kind not in "buf" or (page.dtype.kind == "u" and page.dtype.itemsize > 2):
         raise _unsupported(f"{page.bitspersample}-bit samples of format {page.sampleformat}", name)
+
+
+def _check_data(page: Any, size: int, name: str) -> None:
+    """Whether strips and tiles lie within the file."""
     if not page.dataoffsets:
         raise PictureError(f"{name}: the TIFF says nowhere where its pixels are", reason="corrupt")
-    ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
+    ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False) if count)
     if max(ends, default=0) > size:
         raise PictureError(
             f"{name}: the TIFF ends before its last strip or tile; fetch or export it again", reason="truncated"
         )
 
 
-def _check_jpeg(page: Any, data: bytes, name: str) -> None:
+def check_jpeg(page: Any, data: bytes, name: str) -> None:
     """Refuse JPEG strips and tiles that are larger than the page's tags say (beyond padding to whole blocks)."""
     if int(page.compression) != _JPEG:
         return
@@ -135,6 +141,7 @@ def _read_page(page: Any, data: bytes, name: str) -> Found:
         icc=icc,
         exif=_exif(page, data, warnings),
         xmp=_tag_bytes(page, _TAG_XMP),
+        iptc=_iptc(page, warnings),
         dpi=_dpi(page),
         orientation=_tag_integer(page, _TAG_ORIENTATION),
         warnings=warnings,
@@ -185,6 +192,25 @@ def _through_palette(indices: Raster, page: Any) -> Raster:
 def _tag_bytes(page: Any, code: int) -> bytes | None:
     value = page.tags.valueof(code)
     return bytes(value) if isinstance(value, bytes | bytearray) and value else None
+
+
+def _iptc(page: Any, warnings: list[str]) -> bytes | None:
+    """The record of its own tag (some writers declare LONGs, whose bytes are swapped), else of Photoshop's."""
+    tag = page.tags.get(_TAG_IPTC)
+    if tag is not None:
+        start = tag.valueoffset
+        size = tag.count * (4 if int(tag.dtype) == _LONG else 1)
+        page.parent.filehandle.seek(start)
+        record = bytes(page.parent.filehandle.read(size)).rstrip(b"\0")
+        if record.startswith(b"\x1c"):
+            return record
+        warnings.append("the IPTC tag holds no IPTC record and was dropped")
+    resources = _tag_bytes(page, _TAG_PHOTOSHOP)
+    try:
+        return iptc.from_resources(resources) if resources else None
+    except ValueError as error:
+        warnings.append(f"Photoshop's image resources are not readable and were dropped: {error}")
+        return None
 
 
 def _tag_integer(page: Any, code: int) -> int | None:

@@ -21,7 +21,8 @@ DEFLATE_LEVEL: Final = 6
 _CLASSIC_LIMIT: Final = 3_900_000_000
 """Uncompressed bytes beyond which BigTIFF is written: the offsets of classic TIFF end at 4 GiB."""
 _TAG_XMP: Final = 700
-_BYTE: Final = 1
+_TAG_IPTC: Final = 33723
+_BYTE, _UNDEFINED = 1, 7
 
 
 def write_tiff(document: Document, warnings: list[str]) -> bytes:
@@ -68,7 +69,6 @@ def _samples(page: Image) -> Raster:
 def _write_page(writer: Any, page: Image) -> None:
     samples = _samples(page)
     metadata = page.metadata
-    packet = metadata.xmp
     writer.write(
         samples,
         photometric="minisblack" if page.is_grey else "rgb",
@@ -82,6 +82,10 @@ def _write_page(writer: Any, page: Image) -> None:
         resolutionunit="INCH" if metadata.dpi is not None else None,
         metadata=None,
         software=False,
-        extratags=[(_TAG_XMP, _BYTE, len(packet), packet, True)] if packet is not None else [],
+        extratags=[
+            (tag, kind, len(block), block, True)
+            for tag, kind, block in ((_TAG_XMP, _BYTE, metadata.xmp), (_TAG_IPTC, _UNDEFINED, metadata.iptc))
+            if block is not None
+        ],
         contiguous=False,
     )

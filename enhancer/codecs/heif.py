@@ -1,0 +1,46 @@
+"""HEIC and HEIF by libheif (pillow-heif, the extra ``heic``): 8 to 12 bits, grey and RGB, with alpha."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+
+import numpy as np
+
+from enhancer.codecs.colour import widen
+from enhancer.codecs.limits import Limits
+from enhancer.codecs.raster import Found, split
+from enhancer.errors import PictureError
+
+
+def read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
+    """The primary picture of a HEIF file. libheif turns it as the container says; EXIF's orientation plays no part.
+
+    Raises:
+        PictureError: limits; ``unsupported`` without pillow-heif.
+        Exception: what libheif's binding raises on damaged data.
+    """
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise PictureError(
+            f"{name}: HEIC needs pillow-heif: pip install 'airflow-image-enhancer[heic]'", reason="unsupported"
+        ) from error
+    for match in re.finditer(rb"ispe\0\0\0\0(.{8})", data[: 1 << 16], re.DOTALL):
+        width, height = struct.unpack(">II", match[1])
+        limits.check_size(width, height, name)
+    file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    picture = file[file.primary_index]
+    limits.check_size(picture.size[0], picture.size[1], name)
+    depth = int(picture.info.get("bit_depth") or 8)
+    samples = np.asarray(picture)
+    if samples.dtype == np.uint16:  # libheif's values stand in the upper bits
+        samples = widen(samples >> (16 - depth), depth)
+    found = split(samples)
+    found.mode, found.bit_depth, found.orientation = picture.mode, depth, 1
+    found.icc = picture.info.get("icc_profile") or None
+    found.exif, found.xmp = picture.info.get("exif") or None, picture.info.get("xmp") or None
+    if len(file) > 1:
+        found.warnings.append(f"{len(file)} pictures: only the primary one was read")
+    return [found]
