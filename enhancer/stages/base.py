@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from enhancer.image import Metadata
     from enhancer.recipe import Recipe
     from enhancer.stages.nets import Nets
+
+
+WHOLE_PICTURE: Final = 1 << 30
+"""Halo of a stage whose result may depend on all of the picture; it cannot be applied block by block."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.noise import estimate_noise
 from enhancer.stages.sampling import evenly_spread_crops
 
-FLOOR: Final = 2.5 / 255
-"""Noise below this stays: clean photographs measure at most 1.2 levels, and one cannot see 2.5."""
+FLOOR: Final = 3.2 / 255
+"""Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and
+one cannot see that."""
 HIGHEST: Final = 75 / 255
 """FFDNet was trained up to here."""
 SMALLEST_SIDE: Final = 16

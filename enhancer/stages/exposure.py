@@ -1,0 +1,177 @@
+"""Automatic exposure compensation in linear light.
+
+Where a picture is mis-exposed, exposure is one factor on all light: 2^EV. Whether it is cannot be known from the
+picture alone, for dark scenes and light scenes exist. So ``auto`` acts on evidence that a well-exposed picture hardly
+ever gives, and leaves the others alone:
+
+* *under-exposed*: nothing reaches the upper part of the scale. The 99.9th percentile of the brightest channel lies at
+  least :data:`LEAST_HEADROOM` stops below the top **and** the median luminance is at most middle grey. The correction
+  is that headroom: it brings the brightest to the top and no further.
+* *over-exposed*: at least :data:`LEAST_CLIPPED` of the pixels have a channel at the top, the luminance itself reaches
+  the top (else the colours are strong and not the light), the median is not dark (else it is a bright window in a dark
+  room), and at most :data:`WHITE_GROUND` are pure white (else it may be paper or a studio's background). The correction
+  grows with the clipped share, after a least-squares fit to 200 photographs of BSDS500's training set shifted by 0, 1
+  and 1.5 EV: ``EV = -(0.25 + 1.72 sqrt(share))``.
+
+On CBSD68's 68 photographs, on which gates were compared too but nothing was fitted, the first evidence is given by
+none as they are and by 91 % when exposed by 1 EV less; the second by 7 as they are and by 44 % when exposed by 1 EV
+more, 63 % by 1.5 EV more.
+
+It fails where evidence is missing: under-exposed pictures with a lamp or a highlight in them, and over-exposed ones
+that hold no bright areas, stay as they are; a dusk scene without any light is brightened.
+
+The curve is highlight-safe both ways (:func:`compensate`): what was below the top stays below it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from enhancer.image import FloatPixels
+from enhancer.stages.base import Context, Decision
+from enhancer.stages.dynamic_range import RangeNumbers, analyse
+from enhancer.stages.light import from_linear, to_linear
+
+LEAST_HEADROOM: Final = 0.9
+MIDDLE_GREY: Final = 0.18
+LEAST_CLIPPED: Final = 0.1
+DARK_MEDIAN: Final = 0.15
+REACHES_TOP: Final = 0.93
+"""Luminance at 99.9 % from which the light, and not only a colour, is at the top."""
+WHITE_GROUND: Final = 0.25
+CLIPPED_FIT: Final = (0.25, 1.72)
+DARKENS_MOST: Final = 2.0
+"""The fit knows no stronger over-exposure."""
+SMALLEST_AREA: Final = 1024
+"""Pixels below which percentiles say little."""
+
+KNEE: Final = 0.8
+"""Linear light up to which brightening is the plain factor."""
+BEHIND_WHITE: Final = 1.5
+"""Darkened white over the plain factor: what is clipped was brighter than where it was cut off."""
+BEND_POWER: Final = 8
+
+
+class Exposure:
+    """Multiplies the light where it is measurably too little or too much."""
+
+    name: ClassVar[str] = "exposure"
+
+    def measure(self, pixels: FloatPixels, context: Context) -> Decision:
+        """Judge the exposure.
+
+        Args:
+            pixels: H x W x C, float32 in [0, 1].
+            context: the recipe's ``exposure`` (an explicit ``ev`` holds whatever the mode) and its mask of visible
+                pixels.
+
+        Returns:
+            A decision whose numbers are those of :class:`enhancer.stages.dynamic_range.RangeNumbers` and, where
+            applied, ``ev`` (stops; above 0 brightens) and ``peak`` (the largest linear value, which the curve keeps
+            from clipping).
+        """
+        options = context.recipe.exposure
+        if options.ev is None and options.mode == "off":
+            return Decision(False, "the recipe's exposure mode is off")
+        if options.ev == 0:
+            return Decision(False, "the recipe's exposure value is 0")
+        numbers = analyse(pixels, context.visible)
+        if options.ev is not None:
+            ev, reason = options.ev, f"the recipe asks for {options.ev:+.2f} EV"
+        elif pixels.shape[0] * pixels.shape[1] < SMALLEST_AREA:
+            return Decision(False, "too small to judge the exposure", numbers.as_numbers())
+        else:
+            measured, reason = mis_exposure(numbers)
+            ev = math.copysign(min(abs(measured), options.max_ev), measured)
+        if ev == 0:
+            return Decision(False, reason, numbers.as_numbers())
+        told: dict[str, Any] = {
+            **numbers.as_numbers(),
+            "ev": round(ev, 3),
+            "peak": float(to_linear(np.asarray(pixels.max(), dtype=np.float32))),
+        }
+        return Decision(True, reason, told)
+
+    def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+        """Compensate a block.
+
+        Args:
+            block: H x W x C, float32 in [0, 1].
+            decision: from :meth:`measure`.
+            context: unused.
+
+        Returns:
+            H x W x C, float32 in [0, 1].
+        """
+        light = compensate(to_linear(block), decision.numbers["ev"], decision.numbers["peak"])
+        return np.clip(from_linear(light), 0, 1)
+
+    def halo(self, context: Context) -> int:
+        """Each pixel on its own."""
+        return 0
+
+    def scale(self, context: Context) -> float:
+        """The size is kept."""
+        return 1.0
+
+
+def mis_exposure(numbers: RangeNumbers) -> tuple[float, str]:
+    """The correction that a picture's range calls for (see the module).
+
+    Returns:
+        Stops, above 0 to brighten, 0 to leave alone; and why.
+    """
+    if numbers.headroom >= LEAST_HEADROOM:
+        if numbers.median > MIDDLE_GREY:
+            return 0.0, "the brightest values are low, but the middle is not dark: low contrast"
+        return numbers.headroom, f"under-exposed: the top {numbers.headroom:.1f} stops are empty and the middle is dark"
+    share = numbers.any_highlight_clipped
+    if share < LEAST_CLIPPED:
+        return 0.0, "the exposure shows no fault"
+    if objection := _objection_to_darkening(numbers):
+        return 0.0, objection
+    base, slope = CLIPPED_FIT
+    return -min(base + slope * math.sqrt(share), DARKENS_MOST), f"over-exposed: {share:.0%} of the pixels are clipped"
+
+
+def _objection_to_darkening(numbers: RangeNumbers) -> str | None:
+    """What else than over-exposure may have put pixels at the top."""
+    if numbers.luminance_percentiles["99.9"] < REACHES_TOP:
+        return "strong colours reach the top, the light does not"
+    if numbers.median < DARK_MEDIAN:
+        return "highlights are clipped, but the middle is dark"
+    if numbers.white > WHITE_GROUND:
+        return f"{numbers.white:.0%} is pure white: a background, or past mending"
+    return None
+
+
+def compensate(light: FloatPixels, ev: float, peak: float = 1.0) -> FloatPixels:
+    """Light times 2^ev with a shoulder; rises strictly and keeps the channels' order.
+
+    Brightening: the plain factor up to :data:`KNEE`, above it a rational shoulder that joins with the same slope and
+    takes `peak` to 1 (or to where the plain factor takes it, if that is lower). Darkening: the plain factor, bent up
+    near the top so that white becomes 1.5 times as bright as the plain factor makes it, and at most 1.
+
+    Args:
+        light: any shape, float32, linear in [0, `peak`].
+        ev: stops.
+        peak: the largest value, which must not clip.
+
+    Returns:
+        The same shape, float32; at most 1 where `light` is at most `peak`, and below 1 where it is below.
+    """
+    gain = np.float32(2.0**ev)
+    out = gain * light
+    if ev < 0:
+        bend = np.float32(min(1.0, BEHIND_WHITE * float(gain)) - float(gain))
+        return out + bend * light**BEND_POWER
+    top = float(gain) * peak
+    if top <= 1:
+        return out
+    steep = np.float32((top - KNEE) / (1 - KNEE))
+    share = np.maximum(out - np.float32(KNEE), 0) / np.float32(top - KNEE)
+    shoulder = np.float32(KNEE) + np.float32(1 - KNEE) * steep * share / (1 + (steep - 1) * share)
+    return np.where(out <= np.float32(KNEE), out, shoulder)
