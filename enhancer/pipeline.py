@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
@@ -18,26 +17,50 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from enhancer.codecs import CONTENT_TYPES, Encoded, Limits, choose_format, decode, encode, target_key
+from enhancer.codecs import CONTENT_TYPES, Encoded, Limits, changes, choose_format, decode, encode, target_key
+from enhancer.codecs.colour import from_working, to_working
 from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, PictureError, RequestError
+from enhancer.files import Folder, read_bytes
 from enhancer.identity import digest, identity_of, weights_for
-from enhancer.image import Document, FloatPixels, Image, from_unit, image_from_array, to_unit
-from enhancer.recipe import OutputOptions, Recipe, parse_recipe
+from enhancer.image import Document, FloatPixels, Image, Pixels, from_unit, image_from_array, to_unit
+from enhancer.options import OutputOptions
+from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings, get_settings
 from enhancer.stages.alpha import bleed, resize_alpha
 from enhancer.stages.base import Context, Decision, Stage
+from enhancer.stages.cast import ColourCast
 from enhancer.stages.denoise import Denoising
+from enhancer.stages.exposure import Exposure
+from enhancer.stages.fading import FadingRestoration
 from enhancer.stages.impulse import ImpulseRepair
+from enhancer.stages.lens import LensCorrection
+from enhancer.stages.limit_size import SizeLimit, limited_size
+from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
 from enhancer.stages.resize import scaled_size
+from enhancer.stages.sharpen import Sharpening
 from enhancer.stages.super_resolution import SuperResolution
+from enhancer.stages.tone import Tone
 
 STAGES: Final[tuple[Stage, ...]] = (
-    ImpulseRepair(),  # first: impulses would spoil every later measurement
+    SizeLimit(),  # first: everything after it has fewer pixels to pay for
+    LensCorrection(),  # by the file's own size and place in the frame
+    ImpulseRepair(),  # impulses would spoil every later measurement
     Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
+    FadingRestoration(),
+    Exposure(),  # behind denoising, which measures noise before light is multiplied
+    ColourCast(),  # behind exposure: it judges by the brightest parts
     SuperResolution(),
+    LocalContrast(),  # what is for looks comes last, at the final size
+    Tone(),
+    Sharpening(),  # last: whatever came after it would be done to its edges
 )
+
+CORRECTIONS: Final = frozenset(
+    {"size-limit", "lens-correction", "fading", "exposure", "colour-cast", "local-contrast", "tone"}
+)
+"""Stages that change on purpose what a picture shows, where the others bring back what was there."""
 
 MACHINE_KEYS: Final = ("device", "sr_path", "dn_path")
 """Keys of a config mapping that say where and with which files to run, and are no part of the recipe."""
@@ -45,6 +68,7 @@ MACHINE_KEYS: Final = ("device", "sr_path", "dn_path")
 log = structlog.get_logger(__name__)
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
+Write = Callable[[str, bytes, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +169,8 @@ class ImageEnhancer:
                 return img
             return result.pixels[..., 0] if img.ndim == 2 else result.pixels
         if isinstance(img, (str, Path)):
-            img = decode(_read_bytes(Path(img)), name=str(img), limits=Limits.from_settings(self.settings)).first
+            limits = Limits.from_settings(self.settings)
+            img = decode(read_bytes(Path(img)), name=str(img), limits=limits, salvage=recipe.input.salvage).first
         if not isinstance(img, Image):
             raise TypeError(f"cannot enhance a {type(img).__name__}: give an Image, a path or a NumPy array")
         return self.enhance_document(Document((img,)), recipe).document.first
@@ -188,13 +213,35 @@ class ImageEnhancer:
                 ``input``.
             taken: resolved paths that must not be written: all inputs. The result's is added.
         """
+        return self.enhance_item(key, lambda: read_bytes(path), Folder(output_dir, taken).write)
+
+    def enhance_item(
+        self,
+        key: str,
+        read: Callable[[], bytes],
+        write: Write,
+        watch: Callable[[Document, Enhanced], None] | None = None,
+    ) -> ItemRecord:
+        """Enhance one picture from wherever it is to wherever it goes; its errors go into its record.
+
+        Args:
+            key: the record's ``input``, and the result's name (the new extension is appended where the format changes).
+            read: gives the input's bytes.
+            write: told the result's name, bytes and media type; returns the record's ``output``.
+            watch: shown the picture before and after, once it is written.
+        """
         record = ItemRecord(input=key, state="failed", recipe=self.recipe.name, scale=self.recipe.scale)
         clock = _Clock(record.timings)
         try:
             with clock.step("read"):
-                data = _read_bytes(path)
+                data = read()
             with clock.step("decode"):
-                document = decode(data, name=key, limits=Limits.from_settings(self.settings))
+                document = decode(
+                    data,
+                    name=key,
+                    limits=Limits.from_settings(self.settings),
+                    salvage=self.recipe.input.salvage,
+                )
             record.width, record.height = document.first.width, document.first.height
             record.warnings.extend(warning for page in document.pages for warning in page.metadata.warnings)
             record.identity = identity_of(digest(data), self.recipe, self.weights_for())
@@ -205,12 +252,14 @@ class ImageEnhancer:
             with clock.step("encode"):
                 encoded = encode_result(data, document, enhanced, self.recipe.output, enhanced.processing)
             with clock.step("write"):
-                place = output_dir / target_key(key, document.first.metadata.format, encoded.format)
-                _claim(place, taken)
-                _write_atomically(place, encoded.data)
-            record.output, record.state = place.relative_to(output_dir).as_posix(), "published"
+                name = target_key(key, document.first.metadata.format, encoded.format)
+                record.output = write(name, encoded.data, encoded.content_type)
+            record.state = "published"
+            record.warnings.extend(encoded.warnings)
             first = enhanced.document.first
             record.output_width, record.output_height = first.width, first.height
+            if watch is not None:
+                watch(document, enhanced)
         except EnhancerError as error:
             record.state = "failed" if error.kind is ErrorKind.TRANSIENT else "quarantined"
             record.error = ErrorRecord(error_class=error.reason, message=error.message, stage=clock.current)
@@ -281,10 +330,11 @@ class ImageEnhancer:
         return parse_recipe({**self.recipe.model_dump(), **updates}) if updates else self.recipe
 
     def _check_output_size(self, page: Image, recipe: Recipe) -> None:
-        height, width = scaled_size(page.height, page.width, recipe.scale)
+        before = limited_size(page.height, page.width, recipe.input.max_pixels, recipe.input.max_side)
+        height, width = scaled_size(*before, recipe.scale)
         limit = self.settings.max_output_pixels
         if height * width > limit:
-            fitting = (limit / (page.height * page.width)) ** 0.5
+            fitting = (limit / math.prod(before)) ** 0.5
             way_out = f"lower the scale to {fitting:.2f} or less, or raise" if fitting >= 1 else "raise"
             raise PictureError(
                 f"the result would have {width} x {height} pixels, more than the {limit} allowed: {way_out} "
@@ -296,7 +346,7 @@ class ImageEnhancer:
 def encode_result(
     data: bytes, document: Document, enhanced: Enhanced, options: OutputOptions, processing: str | None
 ) -> Encoded:
-    """The result as a file; the input's own bytes where nothing was done and its format stays.
+    """The result as a file; the input's own bytes where nothing was done to pixels or metadata and its format stays.
 
     Encoding an untouched JPEG once more would make it worse.
 
@@ -311,17 +361,17 @@ def encode_result(
         RequestError: the requested format cannot hold the picture.
     """
     source_format = document.first.metadata.format
-    if enhanced.document is document and choose_format(document, options) == source_format:
+    salvaged = any(note.startswith("salvaged:") for page in document.pages for note in page.metadata.warnings)
+    untouched = enhanced.document is document and not changes(document, options)
+    if untouched and not salvaged and choose_format(document, options) == source_format:
         return Encoded(data=data, format=source_format, content_type=CONTENT_TYPES[source_format])
     return encode(enhanced.document, options=options, processing=processing)
 
 
 def _enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Image:
     """Run the stages over one page; fills the context's decisions and adds to the timings."""
-    unit = to_unit(page.pixels, page.metadata.float_range)
-    if page.alpha is not None:
-        context.visible = page.alpha > 0
-        unit = bleed(unit, context.visible)
+    working = to_working(page)
+    unit, alpha = prepare(working, context)
     applied = False
     for stage in STAGES:
         started = time.perf_counter()
@@ -330,14 +380,52 @@ def _enhance_page(page: Image, context: Context, timings: dict[str, float]) -> I
         if decision.applied:
             unit = _apply(stage, unit, decision, context)
             applied = True
+            if alpha is not None and alpha.shape != unit.shape[:2]:
+                alpha = resize_alpha(alpha, *unit.shape[:2])
+                context.visible = alpha > 0
         timings[stage.name] += time.perf_counter() - started
     if not applied:
-        return page
-    pixels = from_unit(unit, page.pixels.dtype, page.metadata.float_range)
-    alpha = page.alpha
-    if alpha is not None and pixels.shape[:2] != alpha.shape:
-        alpha = resize_alpha(alpha, *pixels.shape[:2])
-    return page.with_pixels(pixels, alpha)
+        return page  # and not the round trip through the working space
+    pixels = from_unit(unit, working.pixels.dtype, working.metadata.float_range)
+    return from_working(working.with_pixels(pixels, alpha), page)
+
+
+def prepare(working: Image, context: Context) -> tuple[FloatPixels, Pixels | None]:
+    """What the first stage sees of a picture in the working space, and its alpha; tells the context what is visible."""
+    unit = to_unit(working.pixels, working.metadata.float_range)
+    if working.alpha is not None:
+        context.visible = working.alpha > 0
+        unit = bleed(unit, context.visible)
+    return unit, working.alpha
+
+
+def corrected(page: Image, decisions: Iterable[DecisionRecord], recipe: Recipe, nets: Nets) -> Image:
+    """The input with the corrections that its result has, and nothing else: what a result can be held against.
+
+    A result whose exposure was corrected must not agree with its input, but with its input so corrected.
+
+    Args:
+        page: as decoded.
+        decisions: of this page's stages; only those of :data:`CORRECTIONS` are made again.
+        recipe: that was followed.
+        nets: unused by these stages, but part of every context.
+
+    Returns:
+        The picture in the working space, its size that of the input but where the size was limited.
+    """
+    working = to_working(page)
+    context = Context(recipe=recipe, metadata=page.metadata, nets=nets)
+    made = {one.stage: one for one in decisions if one.applied and one.stage in CORRECTIONS}
+    if not made:
+        return working
+    unit, alpha = prepare(working, context)
+    for stage in STAGES:
+        if stage.name in made:
+            record = made[stage.name]
+            unit = _apply(stage, unit, Decision(True, record.reason, record.numbers), context)
+    if alpha is not None and alpha.shape != unit.shape[:2]:
+        alpha = resize_alpha(alpha, *unit.shape[:2])
+    return working.with_pixels(from_unit(unit, working.pixels.dtype, working.metadata.float_range), alpha)
 
 
 def _apply(stage: Stage, unit: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -363,33 +451,3 @@ class _Clock:
             yield
         finally:
             self._timings[name] = round(time.perf_counter() - started, 4)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"cannot read {path}: {error.strerror}", reason="unreadable") from error
-
-
-def _claim(place: Path, taken: set[Path]) -> None:
-    """Take a path that is neither an input nor the result of an earlier one."""
-    if place.resolve() in taken:
-        raise RequestError(f"{place} is an input or another input's result", reason="target-taken")
-    taken.add(place.resolve())
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """The whole file under its name, or nothing: written beside it and renamed once it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).chmod(0o644)  # mkstemp makes it readable for its owner alone
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise

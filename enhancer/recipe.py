@@ -9,27 +9,26 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from blake3 import blake3
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from enhancer.errors import RequestError
+from enhancer.options import (
+    CastOptions,
+    ExposureOptions,
+    FadingOptions,
+    InputOptions,
+    LensOptions,
+    LocalContrastOptions,
+    OutputOptions,
+    SharpenOptions,
+    ToneOptions,
+)
 
 Precision = Literal["fp32", "fp16", "int8"]
-OutputFormat = Literal["JPEG", "PNG", "TIFF", "WEBP", "AVIF"]
-
-
-class OutputOptions(BaseModel):
-    """How the result is encoded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: OutputFormat | None = Field(
-        None, description="None: the input's format where it can be written, else PNG or TIFF"
-    )
-    quality: int = Field(92, ge=1, le=100, description="for the lossy formats")
-    lossless: bool = Field(False, description="WebP without loss")
 
 
 class Gate(BaseModel):
@@ -48,7 +47,7 @@ class Gate(BaseModel):
 
 
 class Recipe(BaseModel):
-    """What to do to a picture.
+    """What to do to a picture; the defaults are those of the preset ``photo``.
 
     ``scale`` 1 restores only. ``denoise_strength``: 0 off, 0.5 as measured, 1 twice as strong. ``model`` and
     ``denoise_model`` name catalogue entries; None takes the catalogue's default for the purpose.
@@ -64,6 +63,14 @@ class Recipe(BaseModel):
     model: str | None = None
     denoise_model: str | None = None
     precision: Precision = "fp32"
+    input: InputOptions = InputOptions()
+    lens: LensOptions = LensOptions()
+    fading: FadingOptions = FadingOptions()
+    exposure: ExposureOptions = ExposureOptions(mode="auto")
+    cast: CastOptions = CastOptions(mode="auto")
+    local_contrast: LocalContrastOptions = LocalContrastOptions()
+    tone: ToneOptions = ToneOptions()
+    sharpen: SharpenOptions = SharpenOptions()
     output: OutputOptions = OutputOptions()
     gate: Gate = Gate()
 
@@ -76,25 +83,61 @@ class Recipe(BaseModel):
         return blake3(self.canonical_json().encode()).hexdigest()
 
     def gentler(self) -> Recipe:
-        """The one second try of a rejected picture: half the denoising, nothing else changed but what is optional."""
-        return self.model_copy(update={"denoise_strength": self.denoise_strength / 2})
+        """The one second try of a rejected picture: half the denoising and cast correction, nothing for looks alone.
+
+        Sharpening, local contrast and tone are turned off; exposure stays, since it is what the picture lacked.
+        """
+        return self.model_copy(
+            update={
+                "denoise_strength": self.denoise_strength / 2,
+                "cast": self.cast.model_copy(update={"strength": self.cast.strength / 2}),
+                "local_contrast": LocalContrastOptions(),
+                "tone": ToneOptions(),
+                "sharpen": SharpenOptions(),
+            }
+        )
 
 
 DEFAULT_PRESET: Final = "photo"
 
+_AS_THEY_ARE: Final[dict[str, Any]] = {"exposure": {"mode": "off"}, "cast": {"mode": "off"}}
+"""Brightness and colours stay: what they are is what the picture says, or the look that somebody chose."""
+
 PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "photo": ("photographs: measured denoising, 4x", {}),
-    "scan": ("scanned prints and slides: measured denoising, 2x", {"scale": 2.0}),
-    "old-photo": ("aged prints: stronger denoising, 2x", {"scale": 2.0, "denoise_strength": 0.6}),
-    "document": ("text and drawings: light denoising, 2x", {"scale": 2.0, "denoise_strength": 0.3}),
-    "low-light": ("night and indoor pictures: stronger denoising, size kept", {"scale": 1.0, "denoise_strength": 0.6}),
-    "medical-grey": (
-        "grey diagnostic pictures: light denoising, size kept, no impulse repair",
-        {"scale": 1.0, "denoise_strength": 0.3, "repair_impulses": False},
+    "photo": ("photographs: 4x; noise, wrong exposure and clear colour casts go, where they are measured", {}),
+    "scan": (
+        "scanned prints and slides: 2x; noise and clear colour casts go, the brightness stays",
+        {"scale": 2.0, "exposure": {"mode": "off"}},
     ),
-    "web-image": ("small pictures from the web: 4x", {"denoise_strength": 0.4}),
-    "archive": ("masters for keeping: light denoising, size kept", {"scale": 1.0, "denoise_strength": 0.3}),
+    "old-photo": (
+        "aged prints: 2x; stronger denoising, faded tones and clear casts mended, local contrast where it is flat",
+        {"scale": 2.0, "denoise_strength": 0.6, "fading": {"mode": "auto"}, "local_contrast": {"mode": "auto"}},
+    ),
+    "document": (
+        "text and drawings: 2x; light denoising, soft strokes sharpened, brightness and colours stay",
+        {"scale": 2.0, "denoise_strength": 0.3, **_AS_THEY_ARE, "sharpen": {"mode": "auto"}},
+    ),
+    "low-light": (
+        "night and indoor pictures: size kept; stronger denoising, exposure lifted by up to 4 stops, lamp light evened",
+        {"scale": 1.0, "denoise_strength": 0.6, "exposure": {"mode": "auto", "max_ev": 4.0}},
+    ),
+    "medical-grey": (
+        "grey diagnostic pictures: size kept; light denoising and nothing else, so that grey values keep their meaning",
+        {"scale": 1.0, "denoise_strength": 0.3, "repair_impulses": False, **_AS_THEY_ARE},
+    ),
+    "web-image": (
+        "small pictures from the web: 4x; light denoising, soft edges sharpened, the look that was chosen stays",
+        {"denoise_strength": 0.4, **_AS_THEY_ARE, "sharpen": {"mode": "auto"}},
+    ),
+    "archive": (
+        "masters for keeping: size kept; light denoising and impulse repair, nothing else",
+        {"scale": 1.0, "denoise_strength": 0.3, **_AS_THEY_ARE},
+    ),
 }
+"""One line for people, and what differs from :class:`Recipe`'s defaults.
+
+No preset turns lens correction on: most cameras correct their JPEGs themselves and EXIF does not tell.
+"""
 
 
 def preset(name: str, **overrides: Any) -> Recipe:
@@ -107,7 +150,7 @@ def preset(name: str, **overrides: Any) -> Recipe:
         close = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise RequestError(f"no recipe is called {name!r}{hint} (known: {', '.join(PRESETS)})", reason="unknown-recipe")
-    return parse_recipe({"name": name, **PRESETS[name][1], **overrides})
+    return parse_recipe({"name": name, **overrides})
 
 
 def parse_recipe(value: str | dict[str, Any] | Recipe | None) -> Recipe:
@@ -115,7 +158,8 @@ def parse_recipe(value: str | dict[str, Any] | Recipe | None) -> Recipe:
 
     Args:
         value: a preset's name; JSON text or a mapping of a recipe's fields, in which ``name`` may be a preset, whose
-            values then hold where the mapping is silent; a Recipe; or None for the default preset.
+            values then hold where the mapping is silent, in its nested parts too; a Recipe; or None for the default
+            preset.
 
     Raises:
         RequestError: what is wrong with it, field by field.
@@ -136,9 +180,70 @@ def parse_recipe(value: str | dict[str, Any] | Recipe | None) -> Recipe:
         raise RequestError("a recipe is a preset's name or a JSON object", reason="bad-recipe")
     base = PRESETS.get(str(value.get("name", DEFAULT_PRESET)), ("", {}))[1]
     try:
-        return Recipe.model_validate({**base, **value})
+        return Recipe.model_validate(_merged(_merged(Recipe().model_dump(), base), value))
     except ValidationError as error:
         raise RequestError(f"the recipe is not valid: {describe(error)}", reason="bad-recipe") from error
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`; mappings in both are merged in turn."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = _merged(below, value) if nested else value  # type: ignore[arg-type]
+    return result
+
+
+def with_settings(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """A recipe with single values set, as the command line's ``--set`` has them.
+
+    Args:
+        recipe: what holds where the assignments are silent.
+        assignments: ``stage.param=value`` or ``param=value``, the last of one name wins. Values are JSON (``0.5``,
+            ``true``, ``[[0, 0], [1, 1]]``, ``null``); what is no JSON is text.
+
+    Raises:
+        RequestError: no ``=``, an unknown name (with the nearest known one), or a value that is not valid.
+    """
+    known = setting_names()
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals or not name:
+            raise RequestError(f"{assignment!r} is not of the form stage.param=value", reason="bad-setting")
+        if name not in known:
+            raise RequestError(f"no recipe has {name!r}{_nearest(name, known)}", reason="unknown-setting")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *group, leaf = name.split(".")
+        changes = _merged(changes, {group[0]: {leaf: value}} if group else {leaf: value})
+    return parse_recipe(_merged(recipe.model_dump(), changes)) if changes else recipe
+
+
+def setting_names() -> tuple[str, ...]:
+    """Every name that :func:`with_settings` takes: ``scale``, ``sharpen.amount``, ..."""
+    names = []
+    for name, field in Recipe.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            names += [f"{name}.{leaf}" for leaf in group.model_fields]
+        else:
+            names.append(name)
+    return tuple(names)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for a name that is not known: the parameters of the stage it names, or the name it resembles."""
+    group = name.partition(".")[0]
+    inside = [other for other in known if other.startswith(f"{group}.")]
+    close = difflib.get_close_matches(name, inside or known, n=1) or difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    groups = dict.fromkeys(f"{head}.*" if dot else head for head, dot, _ in (other.partition(".") for other in known))
+    return f" (known: {', '.join(inside or groups)})"
 
 
 class Rule(BaseModel):
@@ -207,6 +312,26 @@ def resolve(
     base = parse_recipe(chosen)
     updates = {**(rule.overrides() if rule else {}), **{k: v for k, v in (overrides or {}).items() if v is not None}}
     return parse_recipe({**base.model_dump(), **updates}) if updates else base
+
+
+def rules_with_settings(
+    rules: tuple[Rule, ...], recipe: str | dict[str, Any] | Recipe | None, assignments: Sequence[str]
+) -> tuple[Rule, ...]:
+    """Rules that give every key the recipe that `rules` and `recipe` give it, with `assignments` set.
+
+    Raises:
+        RequestError: as :func:`with_settings`.
+    """
+    everything = {"match": "*"}
+    return tuple(
+        Rule(
+            match=rule.match,
+            recipe=with_settings(resolve("", (rule.model_copy(update=everything),), recipe), assignments).model_dump(
+                mode="json"
+            ),
+        )
+        for rule in (*rules, Rule(**everything))
+    )
 
 
 def describe(error: ValidationError) -> str:

@@ -21,6 +21,17 @@ from enhancer.settings import Settings
 MODELS = Path.home() / ".cache" / "enhancer" / "models"
 
 
+ORDER = [
+    "size-limit", "lens-correction", "impulse-repair", "denoising", "fading", "exposure", "colour-cast", "super-resolution",
+    "local-contrast", "tone", "sharpening",
+]  # fmt: skip
+"""DESIGN's order."""
+
+
+def decision_on(enhanced, stage):
+    return next(decision for decision in enhanced.decisions if decision.stage == stage)
+
+
 @pytest.fixture(scope="module")
 def enhancer(tmp_path_factory: pytest.TempPathFactory) -> ImageEnhancer:
     settings = Settings(home=tmp_path_factory.mktemp("home"), model_dir=MODELS, device="cpu")
@@ -48,7 +59,7 @@ def test_clean_pictures_come_out_byte_identical(enhancer, name):
 def test_from_a_mildly_noisy_one_no_more_than_its_noise_is_taken(enhancer):
     pixels = np.ascontiguousarray(data.hubble_deep_field()[:256, :256])
     enhanced = enhancer.enhance_document(Document((Image(pixels),)), preset("photo", scale=1))
-    sigma = max(enhanced.decisions[1].numbers["sigma"])
+    sigma = max(decision_on(enhanced, "denoising").numbers["sigma"])
     removed = enhanced.document.first.pixels.astype(float) - pixels
     assert 2.5 < sigma < 6
     assert removed.std() < 1.25 * sigma
@@ -104,12 +115,12 @@ def test_impulses_then_noise_then_size_are_decided_in_order(enhancer):
     struck = pixels.copy()
     struck[rng.random((160, 160)) < 0.03] = 255
     enhanced = enhancer.enhance_document(Document((Image(struck),)), preset("archive", denoise_strength=0.5))
-    assert [d.stage for d in enhanced.decisions] == ["impulse-repair", "denoising", "super-resolution"]
-    assert [d.applied for d in enhanced.decisions] == [True, True, False]
+    assert [d.stage for d in enhanced.decisions] == ORDER
+    assert [d.stage for d in enhanced.decisions if d.applied] == ["impulse-repair", "denoising"]
     # Impulses would have doubled the noise estimate had they not gone first.
-    assert np.mean(enhanced.decisions[1].numbers["sigma"]) == pytest.approx(15, rel=0.2)
+    assert np.mean(decision_on(enhanced, "denoising").numbers["sigma"]) == pytest.approx(15, rel=0.2)
     assert enhanced.models == {"ffdnet-color": "286f04f7e3a20254c067ba95efb5d3339f4fc8a09a365a93cd469184d4cdb279"}
-    assert set(enhanced.timings) == {"impulse-repair", "denoising", "super-resolution"}
+    assert list(enhanced.timings) == ORDER
     assert enhanced.processing == "impulse-repair, denoising (ffdnet-color)"
     assert all(seconds >= 0 for seconds in enhanced.timings.values())
 
@@ -168,7 +179,8 @@ def test_machine_keys_work_and_are_no_part_of_the_recipe(enhancer):
     assert list(weights) == ["file:denoising"]
     assert configured.weights_for(preset("photo")).keys() == {"file:denoising", "dat-light-x4"}
     given = noisy(data.coffee()[:64, :64])
-    assert np.array_equal(configured.enhance(given), enhancer.enhance(given, scale=1, denoise_strength=0.3))
+    expected = enhancer.enhance_document(Document((Image(given),)), preset("archive")).document.first.pixels
+    assert np.array_equal(configured.enhance(given), expected)
 
 
 def png(pixels) -> bytes:
@@ -259,3 +271,61 @@ def test_a_clean_jpeg_is_not_encoded_again(enhancer, tmp_path):
     [record] = other.batch_enhance(folder, tmp_path / "png")
     with PillowImage.open(tmp_path / "png" / "a.jpg.png") as converted:
         assert (converted.format, converted.size) == ("PNG", (512, 512))
+
+
+def test_a_limited_picture_keeps_its_alpha_with_it(enhancer):
+    pixels = np.ascontiguousarray(data.coffee()[:120, :160])
+    alpha = np.zeros((120, 160), np.uint8)
+    alpha[30:90, 40:120] = 255
+    recipe = preset("archive", input={"max_side": 80})
+    enhanced = enhancer.enhance_document(Document((Image(pixels, alpha),)), recipe)
+    result = enhanced.document.first
+    assert (result.pixels.shape, result.alpha.shape) == ((60, 80, 3), (60, 80))
+    assert result.alpha[30, 40] == 255
+    assert result.alpha[5, 5] == 0
+    shown = np.asarray(PillowImage.fromarray(pixels).resize((80, 60), PillowImage.Resampling.LANCZOS)).astype(int)
+    inside = np.s_[20:40, 26:54]
+    assert np.abs(result.pixels[inside].astype(int) - shown[inside]).max() <= 1
+
+
+def test_a_limit_makes_room_for_an_enlargement(tmp_path):
+    tight = ImageEnhancer(
+        preset("photo", scale=2, denoise_strength=0, input={"max_side": 50}),
+        settings=Settings(home=tmp_path, model_dir=MODELS, max_output_pixels=10_000, device="cpu"),
+    )
+    assert tight.enhance(np.ascontiguousarray(data.coffee()[:100, :100])).shape == (100, 100, 3)
+
+
+def test_a_wide_gamut_picture_is_enhanced_in_the_working_space_and_comes_back_in_its_own(enhancer):
+    from enhancer.codecs.profiles import profile_for
+
+    pixels = np.ascontiguousarray(data.coffee()[:96, :96])
+    image = Image(pixels, metadata=Metadata(format="PNG", icc=profile_for("adobe-rgb")))
+    untouched = enhancer.enhance_document(Document((image,)), preset("archive"))
+    assert untouched.document.first is image
+    brightened = preset("archive", exposure={"ev": 1.0})
+    result = enhancer.enhance_document(Document((image,)), brightened).document.first
+    assert result.metadata.icc == image.metadata.icc
+    plain = enhancer.enhance(Image(pixels), scale=1)  # the same numbers without a profile are other colours
+    assert plain.metadata.icc is None
+    # Adobe RGB's curve is close to a power of 2.2 (563/256): twice the light in it, where nothing reaches the shoulder.
+    given = (pixels / 255.0) ** (563 / 256)
+    dark = (given * 2).max(axis=2) < 0.7
+    expected = 255 * (2 * given[dark]) ** (256 / 563)
+    assert dark.mean() > 0.3
+    assert np.percentile(np.abs(result.pixels[dark] - expected), 99) <= 3
+
+
+def test_what_a_result_is_held_against_has_its_corrections_and_nothing_else(enhancer):
+    from enhancer.pipeline import corrected
+
+    truth = np.ascontiguousarray(data.coffee()[:128, :128])
+    given = Document((Image(noisy(truth, 15)),))
+    recipe = preset("archive", exposure={"ev": 0.8}, tone={"saturation": 1.2})
+    enhanced = enhancer.enhance_document(given, recipe)
+    assert decision_on(enhanced, "denoising").applied
+    held = corrected(given.first, enhanced.decisions, recipe, enhancer.nets)
+    without = preset("archive", denoise_strength=0, exposure={"ev": 0.8}, tone={"saturation": 1.2})
+    expected = enhancer.enhance_document(given, without).document.first.pixels
+    assert np.abs(held.pixels.astype(int) - expected).mean() < 1  # the brightest value, which noise had raised
+    assert np.abs(held.pixels.astype(int) - given.first.pixels).mean() > 10

@@ -7,13 +7,29 @@ import json
 import pytest
 
 from enhancer.errors import RequestError
-from enhancer.recipe import PRESETS, Recipe, parse_recipe, parse_rules, preset, resolve
+from enhancer.recipe import (
+    PRESETS,
+    Recipe,
+    parse_recipe,
+    parse_rules,
+    preset,
+    resolve,
+    rules_with_settings,
+    with_settings,
+)
 
 GOLDEN = (
-    '{"denoise_model":null,"denoise_strength":0.5,'
+    '{"cast":{"mode":"auto","strength":1.0},"denoise_model":null,"denoise_strength":0.5,'
+    '"exposure":{"ev":null,"max_ev":3.0,"mode":"auto"},"fading":{"mode":"off"},'
     '"gate":{"max_artifact_score":0.5,"max_low_frequency_shift":0.1,"max_residual_ratio":3.0,"min_score":0.25},'
-    '"model":null,"name":"photo","output":{"format":null,"lossless":false,"quality":92},'
-    '"precision":"fp32","repair_impulses":true,"scale":4.0,"version":1}'
+    '"input":{"max_pixels":null,"max_side":null,"salvage":false},'
+    '"lens":{"chromatic_aberration":true,"distortion":true,"mode":"off","vignetting":true},'
+    '"local_contrast":{"clip_limit":2.0,"mode":"off","tiles":8},'
+    '"model":null,"name":"photo",'
+    '"output":{"colour_space":null,"convert":false,"format":null,"lossless":false,"quality":92,"strip_private":false},'
+    '"precision":"fp32","repair_impulses":true,"scale":4.0,'
+    '"sharpen":{"amount":0.8,"kernel":3,"method":"adaptive","mode":"off","threshold":0.0},'
+    '"tone":{"black_point":0.0,"curve":null,"gamma":1.0,"points":[],"saturation":1.0,"white_point":1.0},"version":1}'
 )
 """Changing this text changes the identity of every stored result: raise the recipe's version knowingly."""
 
@@ -83,10 +99,80 @@ def test_a_recipe_cannot_be_changed() -> None:
         preset("photo").scale = 2  # type: ignore[misc]
 
 
-def test_the_gentler_recipe_denoises_half_as_much_and_nothing_else() -> None:
-    before, after = preset("old-photo").model_dump(), preset("old-photo").gentler().model_dump()
-    assert {key for key in before if before[key] != after[key]} == {"denoise_strength"}
-    assert after["denoise_strength"] == pytest.approx(0.3)
+def test_the_gentler_recipe_does_half_as_much_and_nothing_for_looks_alone() -> None:
+    recipe = preset("old-photo", sharpen={"mode": "on"}, tone={"gamma": 1.2}, cast={"strength": 0.8})
+    gentler = recipe.gentler()
+    assert (recipe.denoise_strength, gentler.denoise_strength) == (0.6, pytest.approx(0.3))
+    assert (gentler.cast.mode, gentler.cast.strength) == ("auto", pytest.approx(0.4))
+    assert (gentler.sharpen.mode, gentler.local_contrast.mode, gentler.tone.gamma) == ("off", "off", 1.0)
+    before, after = recipe.model_dump(), gentler.model_dump()
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == {"denoise_strength", "cast", "sharpen", "local_contrast", "tone"}
+
+
+def test_a_nested_mapping_changes_only_what_it_names() -> None:
+    recipe = parse_recipe({"name": "low-light", "exposure": {"ev": 1.5}, "output": {"quality": 80}})
+    assert (recipe.exposure.mode, recipe.exposure.max_ev, recipe.exposure.ev) == ("auto", 4, 1.5)
+    assert (recipe.output.quality, recipe.cast.mode) == (80, "auto")
+
+
+def test_grey_diagnostic_pictures_and_masters_keep_their_values() -> None:
+    for name in ("medical-grey", "archive"):
+        recipe = preset(name)
+        modes = {
+            recipe.exposure.mode,
+            recipe.cast.mode,
+            recipe.lens.mode,
+            recipe.sharpen.mode,
+            recipe.local_contrast.mode,
+        }
+        assert modes == {"off"}
+        assert recipe.scale == 1
+
+
+@pytest.mark.parametrize(
+    ("assignment", "group", "field", "value"),
+    [
+        ("sharpen.amount=0.5", "sharpen", "amount", 0.5),
+        ("sharpen.mode=on", "sharpen", "mode", "on"),
+        ("output.format=PNG", "output", "format", "PNG"),
+        ("output.format=null", "output", "format", None),
+        ("lens.distortion = false", "lens", "distortion", False),
+        ("tone.points=[[0, 0], [0.5, 0.6], [1, 1]]", "tone", "points", ((0, 0), (0.5, 0.6), (1, 1))),
+    ],
+)
+def test_single_values_are_set(assignment: str, group: str, field: str, value: object) -> None:
+    before = preset("old-photo")
+    after = with_settings(before, [assignment])
+    assert getattr(getattr(after, group), field) == value
+    untouched = {group: getattr(before, group)}
+    restored = getattr(after, group).model_copy(update={field: getattr(getattr(before, group), field)})
+    assert {group: restored} == untouched
+    assert after.model_copy(update=untouched) == before
+
+
+def test_settings_add_up_and_the_last_of_a_name_wins() -> None:
+    recipe = with_settings(preset("photo"), ["scale=2", "sharpen.mode=on", "sharpen.amount=1", "scale=3"])
+    assert (recipe.scale, recipe.sharpen.mode, recipe.sharpen.amount) == (3, "on", 1)
+    assert with_settings(recipe, []) is recipe
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("sharpness.amount=1", "no recipe has 'sharpness.amount'; did you mean 'sharpen.amount'"),
+        ("sharpen.amonut=1", "did you mean 'sharpen.amount'"),
+        ("denoise=1", "did you mean 'denoise_"),
+        ("sharpen={}", "did you mean 'sharpen."),
+        ("xyz=1", r"known: .*scale, .*sharpen\.\*"),
+        ("sharpen.amount", "not of the form stage.param=value"),
+        ("sharpen.amount=much", "sharpen.amount"),
+        ("scale=9", "scale"),
+    ],
+)
+def test_settings_that_are_not_valid_are_named(assignment: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        with_settings(preset("photo"), [assignment])
 
 
 RULES = parse_rules(
@@ -106,6 +192,23 @@ def test_the_first_matching_rule_decides() -> None:
     assert (resolve("scans/b/c.png", RULES).name, resolve("scans/b/c.png", RULES).scale) == ("scan", 3)
     assert resolve("scans/d.gif", RULES).denoise_strength == 0.5
     assert (resolve("web/d.gif", RULES).name, resolve("web/d.gif", RULES).denoise_strength) == ("photo", 0)
+
+
+def test_a_rule_may_hold_a_recipe_as_a_mapping() -> None:
+    rules = parse_rules([{"match": "a/*", "recipe": {"name": "scan", "sharpen": {"mode": "auto"}}, "scale": 1}])
+    recipe = resolve("a/b.png", rules)
+    assert (recipe.name, recipe.scale, recipe.sharpen.mode, recipe.exposure.mode) == ("scan", 1, "auto", "off")
+
+
+@pytest.mark.parametrize("recipe", [None, "web-image", {"name": "document", "tone": {"gamma": 1.1}}])
+def test_settings_reach_every_key_of_a_run_with_rules(recipe: object) -> None:
+    assignments = ["sharpen.amount=0.5", "output.quality=85"]
+    changed = rules_with_settings(RULES, recipe, assignments)  # type: ignore[arg-type]
+    for key in ("scans/raw/a.tif", "scans/d.gif", "web/d.gif", "other.jpg"):
+        before = resolve(key, RULES, recipe)  # type: ignore[arg-type]
+        assert resolve(key, parse_rules([rule.model_dump(mode="json") for rule in changed])) == with_settings(
+            before, assignments
+        )
 
 
 def test_a_key_that_no_rule_matches_takes_the_runs_recipe() -> None:

@@ -123,7 +123,8 @@ class EnhanceShard:
         """The work itself: decode, enhance, encode, write under work_url, record."""
         key, lease = row["key"], self._lease
         with timings.measure("decode"):
-            document = decode(fetched.data, name=key, limits=Limits.from_settings(self._settings))
+            limits = Limits.from_settings(self._settings)
+            document = decode(fetched.data, name=key, limits=limits, salvage=recipe.input.salvage)
         with timings.measure("enhance"):
             enhanced = self._enhancer.enhance_document(document, recipe)
         with timings.measure("encode"):

@@ -20,17 +20,20 @@ from enhancer.batch.enhance_items import log_failure, stamp
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
 from enhancer.codecs import Limits, decode
+from enhancer.codecs.colour import to_working
+from enhancer.contract import DecisionRecord
 from enhancer.errors import ErrorKind, LeaseLostError, PictureError, StorageError
 from enhancer.identity import digest, identity_of
-from enhancer.image import Document, Image
+from enhancer.image import Document, Image, to_unit
 from enhancer.ledger import ItemState, Lease, Ledger
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import ImageEnhancer, encode_result
+from enhancer.pipeline import CORRECTIONS, ImageEnhancer, corrected, encode_result
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings
+from enhancer.stages.noise import estimate_noise
 from enhancer.storage import open_store, split_address
 from enhancer.storage.base import ObjectStore
 
@@ -96,11 +99,11 @@ class EvaluateShard:
         if stored is None or stored["address"] is None:
             raise StorageError(f"the result of {row['key']!r} is not stored any more", reason="result-gone")
         data = self._input(row)
-        before = decode(data, name=row["key"], limits=self._limits)
+        recipe = self._recipes[row["recipe_digest"]]
+        before = decode(data, name=row["key"], limits=self._limits, salvage=recipe.input.salvage)
         root, name = split_address(stored["address"])
         after = decode(open_store(root, self._settings).get(name).data, name=name, limits=self._result_limits)
         truth = self._truth(row["key"])
-        recipe = self._recipes[row["recipe_digest"]]
         judged = self._judge(before, after, truth, recipe, row["details"] or {})
         if not judged.verdict.passed:
             second = self._second_try(row, data, before, truth, recipe)
@@ -141,9 +144,15 @@ class EvaluateShard:
     def _judge(
         self, before: Document, after: Document, truth: Image | None, recipe: Recipe, details: dict[str, Any]
     ) -> Judged:
-        """Scores of the first page (pages of one document share their fate) and the gate's verdict."""
-        sigma = _measured_sigma(details)
-        fidelity = score_fidelity(after.first, before.first, self._scorer, sigma=sigma)
+        """Scores of the first page (pages of one document share their fate) and the gate's verdict.
+
+        Fidelity is to the input with the same corrections of exposure, colour and geometry: they are meant to differ
+        from the input, and what the nets did is still held against something that shows it.
+        """
+        decisions = first_page_decisions(details)
+        given = corrected(before.first, decisions, recipe, self._enhancer.nets)
+        sigma = _measured_sigma(details, given, any(one.stage in CORRECTIONS and one.applied for one in decisions))
+        fidelity = score_fidelity(to_working(after.first), given, self._scorer, sigma=sigma)
         if truth is None or (truth.height, truth.width) != (after.first.height, after.first.width):
             return Judged((fidelity,), judge(recipe.gate, fidelity, None))
         crop = math.ceil(recipe.scale) if recipe.scale > 1 else 0
@@ -215,10 +224,22 @@ def score_columns(scores: Scores) -> dict[str, Any]:
     return {name: values[name] for name in Scores.model_fields}
 
 
-def _measured_sigma(details: dict[str, Any]) -> float | None:
-    """The noise that the denoising stage measured (per channel, in levels of 255): the strongest channel's, on 0..1."""
+def first_page_decisions(details: dict[str, Any]) -> list[DecisionRecord]:
+    """What the stages decided about the first page, from a result's recorded details."""
+    records = (DecisionRecord.model_validate(one) for one in details.get("decisions", ()))
+    return [record for record in records if record.numbers.get("page", 1) == 1]
+
+
+def _measured_sigma(details: dict[str, Any], given: Image, is_corrected: bool) -> float | None:
+    """The noise of the picture that the result is held against, on 0..1: the strongest channel's.
+
+    The denoising stage measured it, unless a correction multiplied it since.
+    """
+    if is_corrected:
+        sigmas = estimate_noise(to_unit(given.pixels, given.metadata.float_range))
+        return max(sigmas) if sigmas else None
     for decision in details.get("decisions", ()):
-        sigmas = decision.get("numbers", {}).get("sigma")
-        if decision.get("stage") == "denoising" and sigmas:
-            return max(float(sigma) for sigma in sigmas) / 255
+        levels = decision.get("numbers", {}).get("sigma")
+        if decision.get("stage") == "denoising" and levels:
+            return max(float(level) for level in levels) / 255
     return None

@@ -12,7 +12,7 @@ import typer
 
 from enhancer.cli.command import Interrupted, Json, Reply, command
 from enhancer.cli.ledger import open_ledger
-from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption
+from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption, SetOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +53,7 @@ def run(
     scale: ScaleOption = None,
     denoise_strength: DenoiseOption = None,
     model: ModelOption = None,
+    assignments: SetOption = None,
     max_items: Annotated[int | None, typer.Option(min=1, help="At most so many pictures of work.")] = None,
     rerun: Annotated[Rerun, typer.Option(help="What is not there yet, what failed, or everything.")] = Rerun.MISSING,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count; touch no picture.")] = False,
@@ -87,6 +88,8 @@ def run(
         "rerun": rerun.value,
         "dry_run": dry_run,
     }
+    if assignments:
+        settings, params = _with_settings(assignments, settings, params)
     request = RunRequest.from_params(params, settings)
     if settings.ledger_url().startswith("sqlite"):
         upgrade(settings.ledger_url())  # a file of one's own; a server's schema is its keeper's to change
@@ -148,6 +151,18 @@ def status(
             console.print(f"report: {row['report_address']}", soft_wrap=True)
 
     return Reply(Envelope(command="batch status", ok=True, summary=summary), show)
+
+
+def _with_settings(
+    assignments: list[str], settings: Settings, params: dict[str, Any]
+) -> tuple[Settings, dict[str, Any]]:
+    """Settings and params in which ``--set`` is part of every rule's recipe, those of the settings included."""
+    from enhancer.recipe import parse_rules, rules_with_settings
+
+    rules = parse_rules(params["rules"] or settings.rules)
+    made = rules_with_settings(rules, params["recipe"] or settings.recipe or None, assignments)
+    rules_only = {"rules": [rule.model_dump(mode="json") for rule in made], "recipe": None}
+    return settings.model_copy(update={"recipe": None}), params | rules_only
 
 
 def _absolute(url: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""``enhancer enhance``: files, folders and globs into a folder."""
+"""``enhancer enhance``: files, folders, globs and S3 addresses into a folder or an S3 prefix."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enhancer.cli.command import Interrupted, Json, Reply, command
-from enhancer.cli.options import DenoiseOption, Device, DeviceOption, ModelOption, RecipeOption, ScaleOption
+from enhancer.cli.options import DenoiseOption, Device, DeviceOption, ModelOption, RecipeOption, ScaleOption, SetOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from enhancer.cli.inputs import Input
+    from enhancer.cli.outputs import Target
+    from enhancer.cli.sheet import Sheet
     from enhancer.contract import ItemRecord
     from enhancer.pipeline import ImageEnhancer
     from enhancer.recipe import Recipe
@@ -22,40 +24,66 @@ if TYPE_CHECKING:
 
 @command("enhance")
 def enhance(
-    inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Files, folders or globs.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; made where it is missing.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="IN...", help="Files, folders, globs or s3://bucket/prefix.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder for the results, made where it is missing; or s3://...")
+    ],
     recipe: RecipeOption = None,
     scale: ScaleOption = None,
     denoise_strength: DenoiseOption = None,
     model: ModelOption = None,
+    assignments: SetOption = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Write a before/after sheet here (.jpg or .png).")
+    ] = None,
     device: DeviceOption = None,
     as_json: Json = False,
 ) -> Reply:
-    """Enhance pictures into a folder.
+    """Enhance pictures into a folder or an S3 prefix.
 
     Folders keep their relative paths. A file that fails is reported and the others go on. Inputs are never overwritten;
     where the format changes, the new extension is appended (a.bmp.png).
     """
     from enhancer.cli.command import load_settings, text_or_file
-    from enhancer.cli.inputs import collect, refuse_rivals
+    from enhancer.cli.inputs import collect, is_s3, refuse_rivals
+    from enhancer.cli.outputs import open_target
     from enhancer.contract import Envelope
     from enhancer.errors import RequestError
-    from enhancer.recipe import resolve
+    from enhancer.recipe import parse_recipe, resolve, with_settings
 
     settings = load_settings(device=device.value if device else None)
     overrides = {"scale": scale, "denoise_strength": denoise_strength, "model": model}
-    wanted = resolve("", recipe=text_or_file(recipe), overrides=overrides)
-    if output.exists() and not output.is_dir():
+    asked = with_settings(parse_recipe(text_or_file(recipe)), assignments or ())
+    wanted = resolve("", recipe=asked, overrides=overrides)
+    if not is_s3(output) and Path(output).exists() and not Path(output).is_dir():
         raise RequestError(f"{output} is not a folder", reason="bad-folder")
-    found, missing = collect(inputs, output)
+    found, missing = collect(inputs, settings, output)
     found, rivals = refuse_rivals(found)
     records = missing + rivals
+    made = _new_sheet(sheet, found)
     if found:
-        records += _enhance_all(_prepare(wanted, settings, device), found, output)
+        target = open_target(output, found, settings)
+        records += _enhance_all(_prepare(wanted, settings, device), found, target, made)
     failed = sum(record.error is not None for record in records)
-    summary = {"output": str(output.absolute()), "done": len(records) - failed, "failed": failed}
+    if made is not None and failed < len(records):
+        made.save()
+    place = output if is_s3(output) else str(Path(output).absolute())
+    summary = {"output": place, "done": len(records) - failed, "failed": failed}
+    if made is not None:
+        summary["sheet"] = str(made.path) if failed < len(records) else None
     envelope = Envelope(command="enhance", ok=not failed, items=records, summary=summary)
     return Reply(envelope, lambda console: _show(console, records, output))
+
+
+def _new_sheet(path: Path | None, inputs: list[Input]) -> Sheet | None:
+    from enhancer.cli.sheet import Sheet
+    from enhancer.errors import RequestError
+
+    if path is None:
+        return None
+    if any(one.path is not None and one.path.resolve() == path.resolve() for one in inputs):
+        raise RequestError(f"the sheet {path} would overwrite an input", reason="target-taken")
+    return Sheet(path)
 
 
 def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> ImageEnhancer:
@@ -78,38 +106,43 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
     return ImageEnhancer(recipe, settings=settings)
 
 
-def _enhance_all(enhancer: ImageEnhancer, inputs: list[Input], output: Path) -> list[ItemRecord]:
+def _enhance_all(enhancer: ImageEnhancer, inputs: list[Input], target: Target, sheet: Sheet | None) -> list[ItemRecord]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from enhancer.cli.output import err, readable
 
     console = err()
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    taken = {one.path.resolve() for one in inputs}
     records: list[ItemRecord] = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(inputs))
         for one in inputs:
-            progress.update(task, description=readable(one.path))
+            progress.update(task, description=readable(one.address))
             try:
-                record = enhancer.enhance_file(one.path, output, key=one.key, taken=taken)
+                record = _enhance_one(enhancer, one, target, sheet)
             except KeyboardInterrupt:
                 raise Interrupted(f"{len(records)} of {len(inputs)} pictures are done") from None
-            records.append(_by_path(record, one, output))
+            records.append(record)
             progress.advance(task)
     return records
 
 
-def _by_path(record: ItemRecord, one: Input, output: Path) -> ItemRecord:
-    """The record with paths where the pipeline has keys, printable whatever the file is called."""
+def _enhance_one(enhancer: ImageEnhancer, one: Input, target: Target, sheet: Sheet | None) -> ItemRecord:
+    """One picture's record, with addresses where the pipeline has keys, printable whatever the file is called."""
     from enhancer.cli.output import readable
 
+    limit = enhancer.settings.max_bytes
+    watch = None if sheet is None else lambda before, after: sheet.add(before.first, after.document.first)
+    record = enhancer.enhance_item(one.key, lambda: one.read(limit), target.write, watch)
     error = record.error and record.error.model_copy(update={"message": readable(record.error.message)})
-    place = None if record.output is None else readable(output / record.output)
-    return record.model_copy(update={"input": readable(one.path), "output": place, "error": error})
+    place = None if record.output is None else readable(target.address(record.output))
+    record = record.model_copy(update={"input": readable(one.address), "output": place, "error": error})
+    if sheet is not None and record.error is None:
+        sheet.caption(record)
+    return record
 
 
-def _show(console: Console, records: list[ItemRecord], output: Path) -> None:
+def _show(console: Console, records: list[ItemRecord], output: str) -> None:
     from enhancer.cli.output import show_failures, table, what_was_done
 
     done = [record for record in records if record.error is None]

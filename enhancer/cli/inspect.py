@@ -1,24 +1,25 @@
-"""``enhancer inspect``: what a file is, and what each stage would decide about it."""
+"""``enhancer inspect``: what a file is, what can be measured of it, and what each stage would do about it."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from enhancer.cli.command import Json, Reply, command
-from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption
+from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption, SetOption
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
+    from enhancer.cli.inputs import Input
     from enhancer.contract import DecisionRecord, ItemRecord
-    from enhancer.image import Document, Image, Metadata
+    from enhancer.image import Document, FloatPixels, Metadata
     from enhancer.recipe import Recipe
     from enhancer.settings import Settings
+    from enhancer.stages.base import Context
 
 EXIF_TAGS: Final = {
     0x010F: "make",
@@ -41,30 +42,32 @@ GPS_IFD: Final = 0x8825
 
 @command("inspect")
 def inspect(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or globs.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, globs or s3://...")],
     recipe: RecipeOption = None,
     scale: ScaleOption = None,
     denoise_strength: DenoiseOption = None,
     model: ModelOption = None,
+    assignments: SetOption = None,
     as_json: Json = False,
 ) -> Reply:
-    """Show what files are, and what each stage would decide and why.
+    """Show what files are, what was measured of them, and what each stage would decide and why.
 
-    Nothing is changed, fetched or written. Every stage looks at the picture as it is; in earnest a later one sees what
-    the earlier ones made of it.
+    Of the stages that the recipe has off, what `auto` would do is shown too. Nothing is changed, fetched or written.
+    Every stage looks at the picture as it is; in earnest a later one sees what the earlier ones made of it.
     """
     from enhancer.cli.command import load_settings, text_or_file
     from enhancer.cli.inputs import collect
     from enhancer.contract import Envelope
     from enhancer.identity import weights_for
-    from enhancer.recipe import resolve
+    from enhancer.recipe import parse_recipe, resolve, with_settings
 
     settings = load_settings()
     overrides = {"scale": scale, "denoise_strength": denoise_strength, "model": model}
-    wanted = resolve("", recipe=text_or_file(recipe), overrides=overrides)
+    asked = with_settings(parse_recipe(text_or_file(recipe)), assignments or ())
+    wanted = resolve("", recipe=asked, overrides=overrides)
     weights_for(wanted)  # refuses names that the catalogue does not have
-    found, records = collect(files)
-    records += [_inspect_one(one.path, wanted, settings) for one in found]
+    found, records = collect(files, settings)
+    records += [_inspect_one(one, wanted, settings) for one in found]
     failed = sum(record.error is not None for record in records)
     envelope = Envelope(
         command="inspect", ok=not failed, items=records, summary={"recipe": wanted.model_dump(mode="json")}
@@ -72,19 +75,23 @@ def inspect(
     return Reply(envelope, lambda console: _show(console, records, wanted))
 
 
-def _inspect_one(path: Path, recipe: Recipe, settings: Settings) -> ItemRecord:
+def _inspect_one(one: Input, recipe: Recipe, settings: Settings) -> ItemRecord:
+    from enhancer.cli.named_nets import NamedNets
     from enhancer.cli.output import readable
     from enhancer.codecs import Limits, decode
+    from enhancer.codecs.colour import to_working
     from enhancer.contract import ErrorRecord, ItemRecord
-    from enhancer.errors import EnhancerError, PictureError
+    from enhancer.errors import EnhancerError
+    from enhancer.pipeline import prepare
+    from enhancer.stages.base import Context
 
-    record = ItemRecord(input=readable(path), state="pending", attempts=0, recipe=recipe.name, scale=recipe.scale)
+    record = ItemRecord(
+        input=readable(one.address), state="pending", attempts=0, recipe=recipe.name, scale=recipe.scale
+    )
     try:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise PictureError(f"cannot read {path}: {error.strerror}", reason="unreadable") from error
-        document = decode(data, name=str(path), limits=Limits.from_settings(settings))
+        data = one.read(settings.max_bytes)
+        limits = Limits.from_settings(settings)
+        document = decode(data, name=one.address, limits=limits, salvage=recipe.input.salvage)
     except EnhancerError as error:
         record.state = "quarantined"
         record.error = ErrorRecord(error_class=error.reason, message=readable(error.message), stage="decode")
@@ -92,19 +99,22 @@ def _inspect_one(path: Path, recipe: Recipe, settings: Settings) -> ItemRecord:
     page = document.first
     record.width, record.height = page.width, page.height
     record.warnings = list(page.metadata.warnings)
-    record.facts = {"bytes": len(data), **_facts(document)}
-    record.decisions = _decisions(page, recipe, settings)
+    context = Context(recipe=recipe, metadata=page.metadata, nets=NamedNets(settings))
+    pixels, _ = prepare(to_working(page), context)
+    record.facts = {"bytes": len(data), **_facts(document), **_measured(pixels, context)}
+    record.decisions = _decisions(pixels, context)
+    shown = {decision.stage: decision for decision in record.decisions}
+    automatic = replace(context, recipe=_all_auto(recipe), decisions={})
+    record.facts["auto"] = [
+        decision.model_dump() for decision in _decisions(pixels, automatic) if decision != shown[decision.stage]
+    ]
     return record
 
 
 def _facts(document: Document) -> dict[str, Any]:
-    """What the file says of itself, and the noise of its first page in levels of 255 by channel."""
-    from enhancer.image import to_unit
-    from enhancer.stages.noise import estimate_noise
-
+    """What the file says of itself."""
     page = document.first
     metadata = page.metadata
-    sigmas = estimate_noise(to_unit(page.pixels, metadata.float_range))
     return {
         "format": metadata.format,
         "mode": metadata.mode,
@@ -117,7 +127,21 @@ def _facts(document: Document) -> dict[str, Any]:
         "orientation": metadata.orientation,
         "xmp": metadata.xmp is not None,
         "jpeg_quality": metadata.jpeg_quality,
+    }
+
+
+def _measured(pixels: FloatPixels, context: Context) -> dict[str, Any]:
+    """Noise by channel in levels of 255; range, exposure and clipping; blur at the sharpest edges in pixels."""
+    from enhancer.stages.dynamic_range import analyse
+    from enhancer.stages.noise import estimate_noise
+    from enhancer.stages.sharpen import measure_sharpness
+
+    sigmas = estimate_noise(pixels, context.visible)
+    blur, edges, _ = measure_sharpness(pixels)
+    return {
         "noise": None if sigmas is None else [round(255 * sigma, 2) for sigma in sigmas],
+        "range": analyse(pixels, context.visible).as_numbers(),
+        "sharpness": {"blur": None if blur is None else round(blur, 2), "edges": edges},
     }
 
 
@@ -160,20 +184,11 @@ def _plain(value: Any) -> str | float | int:
         return str(value)
 
 
-def _decisions(page: Image, recipe: Recipe, settings: Settings) -> list[DecisionRecord]:
+def _decisions(pixels: FloatPixels, context: Context) -> list[DecisionRecord]:
     """What every stage would do, each measuring the picture as it is."""
-    from enhancer.cli.named_nets import NamedNets
     from enhancer.contract import DecisionRecord
-    from enhancer.image import to_unit
     from enhancer.pipeline import STAGES
-    from enhancer.stages.alpha import bleed
-    from enhancer.stages.base import Context
 
-    pixels = to_unit(page.pixels, page.metadata.float_range)
-    context = Context(recipe=recipe, metadata=page.metadata, nets=NamedNets(settings))
-    if page.alpha is not None:
-        context.visible = page.alpha > 0
-        pixels = bleed(pixels, context.visible)
     records = []
     for stage in STAGES:
         decision = stage.measure(pixels, context)
@@ -182,6 +197,15 @@ def _decisions(page: Image, recipe: Recipe, settings: Settings) -> list[Decision
             DecisionRecord(stage=stage.name, applied=decision.applied, reason=decision.reason, numbers=decision.numbers)
         )
     return records
+
+
+def _all_auto(recipe: Recipe) -> Recipe:
+    """The recipe with every stage that can measure for itself left to do so."""
+    from enhancer.recipe import with_settings
+
+    groups = ("lens", "fading", "exposure", "cast", "local_contrast", "sharpen")
+    off = [name for name in groups if getattr(recipe, name).mode == "off"]
+    return with_settings(recipe, [f"{name}.mode=auto" for name in off])
 
 
 def _show(console: Console, records: list[ItemRecord], recipe: Recipe) -> None:
@@ -196,12 +220,20 @@ def _show(console: Console, records: list[ItemRecord], recipe: Recipe) -> None:
         for name, value in _lines(record):
             listing.add_row(f"  {name}", value)
         for decision in record.decisions:
-            listing.add_row(f"  {decision.stage}", f"{'yes' if decision.applied else 'no'}: {decision.reason}")
+            listing.add_row(f"  {decision.stage}", f"{_word(decision.applied)}: {decision.reason}")
+        for decision in record.facts["auto"]:
+            listing.add_row(f"  {decision['stage']} auto", f"{_word(decision['applied'])}: {decision['reason']}")
         for warning in record.warnings:
             listing.add_row("  warning", warning)
         console.print(listing)
-    console.print(f"Decisions are those of recipe {recipe.name}.", style="dim")
+    console.print(
+        f"Decisions are those of recipe {recipe.name}; auto is what a stage that it has off would do.", style="dim"
+    )
     show_failures(console, records)
+
+
+def _word(applied: bool) -> str:
+    return "yes" if applied else "no"
 
 
 def _lines(record: ItemRecord) -> list[tuple[str, str]]:
@@ -212,12 +244,19 @@ def _lines(record: ItemRecord) -> list[tuple[str, str]]:
     pages = f", {facts['pages']} pages" if facts["pages"] > 1 else ""
     quality = f", quality about {facts['jpeg_quality']}" if facts["jpeg_quality"] else ""
     noise = "not measurable" if facts["noise"] is None else ", ".join(f"{sigma:g}" for sigma in facts["noise"])
+    span = facts["range"]
+    middle = round(100 * span["luminance_percentiles"]["50"], 1)
+    clipped = [f"{100 * max(span[f'{end}_clipped']):.2g} % of {end}" for end in ("shadows", "highlights")]
+    blur = facts["sharpness"]["blur"]
     lines = [
         ("file", f"{facts['format']}, {size(facts['bytes'])}{quality}{pages}"),
         ("pixels", f"{record.width} x {record.height}, {samples}"),
         ("profile", facts["icc"] or "none"),
         ("dpi", " x ".join(f"{value:g}" for value in facts["dpi"]) if facts["dpi"] else "not stated"),
         ("noise", f"{noise} (standard deviation by channel, levels of 255)"),
+        ("exposure", f"median luminance {middle:g} % of white, {span['headroom']:.1f} stops below the top are empty"),
+        ("range", f"{span['stops']:.1f} stops, contrast {span['contrast']:.2f}, clipped: {', '.join(clipped)}"),
+        ("sharpness", "too few edges to tell" if blur is None else f"sharpest edges blurred by {blur:.1f} pixels"),
     ]
     if facts["exif"]:
         lines.append(("exif", ", ".join(f"{name} {value}" for name, value in facts["exif"].items())))

@@ -22,6 +22,15 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", help="Super-resolution net (see `enhancer models list`).", metavar="NAME")
 ]
 
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Set one value of the recipe, such as sharpen.amount=0.5; may be given several times.",
+        metavar="STAGE.PARAM=VALUE",
+    ),
+]
+
 
 class Device(StrEnum):
     """Where nets run."""

@@ -214,3 +214,23 @@ def _tables(ledger):
     from sqlalchemy import inspect
 
     return inspect(ledger.engine).get_table_names()
+
+
+def test_single_values_reach_every_rules_recipe(cli, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "in" / "a.png")
+    env = {"ENHANCER_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
+    urls = ("--input-url", tmp_path / "in", "--output-url", tmp_path / "out")
+    rules = json.dumps([{"match": "*.png", "recipe": "archive"}])
+
+    def plan(*options):
+        return cli("batch", "run", *urls, "--rules", rules, "--dry-run", "--json", *options, env=env)
+
+    wrong = plan("--set", "sharpness.amount=1")
+    assert (wrong.code, wrong.reply.summary["error"]["class"]) == (1, "unknown-setting")
+    planned = plan("--set", "sharpen.amount=0.5")
+    assert planned.code == 0, planned.stderr
+    with Ledger(f"sqlite:///{tmp_path}/home/ledger.db") as ledger:
+        (first, second) = json.loads(json.dumps(ledger.runs.get(planned.reply.summary["run"])["params"]))["rules"]
+    assert (first["match"], first["recipe"]["name"], first["recipe"]["sharpen"]["amount"]) == ("*.png", "archive", 0.5)
+    assert (second["match"], second["recipe"]["name"], second["recipe"]["sharpen"]["amount"]) == ("*", "photo", 0.5)

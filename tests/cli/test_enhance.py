@@ -158,3 +158,81 @@ def test_weights_that_cannot_be_had_fail_the_command_once(run, pictures, tmp_pat
     assert ran.code == 1
     assert ran.reply.summary["error"]["class"] == "offline"
     assert ran.reply.items == []
+
+
+def test_single_values_of_the_recipe_are_set(run, pictures, tmp_path):
+    out = tmp_path / "out"
+    ran = run("enhance", pictures / "small.png", "-o", out, *PLAIN, "--set", "output.format=TIFF", "--json")
+    assert ran.code == 0, ran.stderr
+    with Image.open(out / "small.png.tif") as made:
+        assert made.format == "TIFF"
+    ran = run("enhance", pictures / "small.png", "-o", out, *PLAIN, "--set", "sharpness.amount=1", "--json")
+    assert (ran.code, ran.reply.summary["error"]["class"]) == (1, "unknown-setting")
+    assert "did you mean 'sharpen.amount'?" in ran.reply.summary["error"]["message"]
+
+
+def test_a_sheet_shows_before_and_after(run, tmp_path):
+    red, blue = (np.full((64, 96, 3), colour, np.uint8) for colour in ((250, 0, 0), (0, 0, 250)))
+    (tmp_path / "in").mkdir()
+    Image.fromarray(red).save(tmp_path / "in" / "a.png")
+    Image.fromarray(blue).save(tmp_path / "in" / "b.png")
+    (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
+    sheet = tmp_path / "sheet.png"
+    ran = run("enhance", tmp_path / "in", "-o", tmp_path / "out", *PLAIN, "--sheet", sheet, "--json")
+    assert ran.code == 3
+    assert ran.reply.summary["sheet"] == str(sheet)
+    with Image.open(sheet) as made:
+        pixels = np.asarray(made.convert("RGB"))
+    shown = [np.all(pixels == colour, axis=2) for colour in ((250, 0, 0), (0, 0, 250))]
+    for mask in shown:  # a row of four tiles: whole before, whole after, and two details
+        columns = np.flatnonzero(mask.any(axis=0))
+        assert (np.diff(columns) > 1).sum() == 3
+    assert np.flatnonzero(shown[0].any(axis=1)).max() < np.flatnonzero(shown[1].any(axis=1)).min()
+
+
+@pytest.mark.parametrize(("name", "reason"), [("sheet.gif", "bad-file"), ("in/small.png", "target-taken")])
+def test_a_sheet_that_cannot_be(run, pictures, tmp_path, name, reason):
+    before = contents(pictures)
+    ran = run("enhance", pictures, "-o", tmp_path / "out", *PLAIN, "--sheet", tmp_path / name, "--json")
+    assert (ran.code, ran.reply.summary["error"]["class"]) == (1, reason)
+    assert contents(pictures) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_objects_of_a_bucket(run, s3, crop, tmp_path):
+    from enhancer.storage import open_store
+
+    bucket = s3.bucket()
+    store = open_store(bucket, s3.settings())
+    whole = tmp_path / "a.png"
+    Image.fromarray(crop(16)).save(whole)
+    for key in ("in/a.png", "in/deep/ä [1].png", "in/out/old.png", "in/.hidden.png", "inn/c.png"):
+        store.put(key, whole.read_bytes())
+    store.put("in/b.txt", b"no picture")
+    env = {
+        "ENHANCER_S3_ENDPOINT_URL": s3.endpoint,
+        "ENHANCER_S3_ACCESS_KEY_ID": s3.keys.access_key,
+        "ENHANCER_S3_SECRET_ACCESS_KEY": s3.keys.secret_key,
+        "ENHANCER_S3_REGION": s3.region,
+    }
+
+    def enhance(*arguments):
+        return run("enhance", *arguments, *PLAIN, "--json", **env)
+
+    ran = enhance(f"{bucket}/in", "-o", f"{bucket}/in/out")
+    assert ran.code == 3
+    states = {item.input: (item.output, item.state) for item in ran.reply.items}
+    assert states == {
+        f"{bucket}/in/a.png": (f"{bucket}/in/out/a.png", "published"),
+        f"{bucket}/in/deep/ä [1].png": (f"{bucket}/in/out/deep/ä [1].png", "published"),
+        f"{bucket}/in/b.txt": (None, "quarantined"),
+    }
+    assert store.get("in/out/a.png").data == whole.read_bytes()  # clean: byte by byte
+    one = enhance(f"{bucket}/in/deep/ä [1].png", "-o", tmp_path / "out")
+    assert (one.code, (tmp_path / "out" / "ä [1].png").read_bytes()) == (0, whole.read_bytes())
+    globbed = enhance(f"{bucket}/in*/*.png", whole, "-o", f"{bucket}/globbed")
+    assert len(globbed.reply.items) == 7  # six objects by now, and the file
+    assert enhance(f"{bucket}/nowhere", "-o", f"{bucket}/out").reply.items[0].error.error_class == "missing"
+    assert "never overwritten" in enhance(f"{bucket}/in", "-o", f"{bucket}/in/").reply.summary["error"]["message"]
+    taken = enhance(f"{bucket}/in/a.png", "-o", f"{bucket}/in").reply.items[0]
+    assert taken.error.error_class == "target-taken"

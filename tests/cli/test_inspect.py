@@ -82,3 +82,35 @@ def test_a_bad_file_among_good_ones(look, run, pictures):
 def test_two_files_of_one_name_are_both_inspected(look, pictures, tmp_path):
     (tmp_path / "small.png").write_bytes((pictures / "small.png").read_bytes())
     assert len(look(pictures / "small.png", tmp_path / "small.png").reply.items) == 2
+
+
+def test_measurements_and_what_auto_would_do(look, tmp_path):
+    import skimage.data
+    from skimage.filters import gaussian
+
+    clean = skimage.data.astronaut()[:256, :256]
+    linear = ((clean / 255 + 0.055) / 1.055) ** 2.4
+    Image.fromarray(np.uint8(gaussian(clean / 255, 2, channel_axis=2) * 255)).save(tmp_path / "soft.png")
+    dark = 1.055 * np.clip(linear / 8, 0.0031308, 1) ** (1 / 2.4) - 0.055
+    Image.fromarray(np.uint8(dark * 255)).save(tmp_path / "dark.png")
+    Image.fromarray(clean).save(tmp_path / "clean.png")
+    ran = look(*(tmp_path / name for name in ("soft.png", "dark.png", "clean.png")), "--recipe", "archive")
+    soft, dark, clean = (item.facts for item in ran.reply.items)
+    automatic = [{d["stage"]: d for d in facts["auto"]} for facts in (soft, dark, clean)]
+    assert soft["sharpness"]["blur"] > 1.3 > clean["sharpness"]["blur"]
+    assert [found["sharpening"]["applied"] for found in automatic] == [True, False, False]
+    # An eighth of the light is three stops.
+    stops = np.log2(clean["range"]["luminance_percentiles"]["50"] / dark["range"]["luminance_percentiles"]["50"])
+    assert stops == pytest.approx(3, abs=0.3)
+    assert all(not decision.applied for item in ran.reply.items for decision in item.decisions)
+
+
+def test_settings_change_what_is_decided(look, run, tmp_path, crop):
+    Image.fromarray(crop(64)).save(tmp_path / "a.png")
+    (item,) = look(tmp_path / "a.png", "--set", "tone.gamma=1.5", "--set", "scale=2").reply.items
+    decisions = {decision.stage: decision for decision in item.decisions}
+    assert decisions["tone"].applied
+    assert decisions["super-resolution"].numbers["scale"] == 2
+    people = run("inspect", tmp_path / "a.png", "--recipe", "archive").stdout
+    assert "sharpness" in people
+    assert "sharpening auto" in people

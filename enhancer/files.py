@@ -1,0 +1,66 @@
+"""Reading and writing local files: whole or not at all, and never over an input."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from enhancer.errors import PictureError, RequestError
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file.
+
+    Raises:
+        PictureError: it cannot be read (``unreadable``).
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot read {path}: {error.strerror}", reason="unreadable") from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The whole file under its name, or nothing: written beside it and renamed once it is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(part).chmod(0o644)  # mkstemp makes it readable for its owner alone
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+class Folder:
+    """A folder that results are written into.
+
+    Args:
+        path: made where it is missing.
+        taken: resolved paths that must not be written: all inputs. Results are added.
+    """
+
+    def __init__(self, path: Path, taken: set[Path]) -> None:
+        self.path = path
+        self._taken = taken
+
+    def write(self, name: str, data: bytes, content_type: str) -> str:
+        """Write a file at `name` below the folder; earlier results are replaced.
+
+        Returns:
+            `name`.
+
+        Raises:
+            RequestError: the place is an input or another input's result (``target-taken``).
+        """
+        place = self.path / name
+        if place.resolve() in self._taken:
+            raise RequestError(f"{place} is an input or another input's result", reason="target-taken")
+        self._taken.add(place.resolve())
+        write_atomically(place, data)
+        return name

@@ -1,0 +1,116 @@
+"""What a recipe may say of each classical stage. The stages document what ``auto`` measures; it may do nothing."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Mode = Literal["off", "auto"]
+Unit = Annotated[float, Field(ge=0, le=1)]
+ColourSpace = Literal["srgb", "display-p3", "adobe-rgb", "grey"]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputOptions(_Options):
+    """Before anything else: what to accept and how large."""
+
+    salvage: bool = Field(False, description="take what can be read of a damaged file instead of refusing it")
+    max_pixels: int | None = Field(None, ge=1, description="reduce larger pictures to so many pixels, aspect kept")
+    max_side: int | None = Field(None, ge=1, description="reduce pictures with a longer side than this")
+
+
+class LensOptions(_Options):
+    """Corrections from the lens database, where camera and lens are known."""
+
+    mode: Mode = "off"
+    distortion: bool = True
+    vignetting: bool = True
+    chromatic_aberration: bool = True
+
+
+class ExposureOptions(_Options):
+    """Exposure compensation in linear light."""
+
+    mode: Mode = "off"
+    max_ev: float = Field(3.0, gt=0, le=5, description="largest correction either way, in stops")
+    ev: float | None = Field(None, ge=-5, le=5, description="this correction instead of a measured one")
+
+
+class FadingOptions(_Options):
+    """Restoration of faded prints: each channel stretched over the whole scale."""
+
+    mode: Mode = "off"
+
+
+class CastOptions(_Options):
+    """Colour cast correction: von Kries in linear light."""
+
+    mode: Mode = "off"
+    strength: Unit = 1.0
+
+
+class LocalContrastOptions(_Options):
+    """CLAHE on luminance."""
+
+    mode: Literal["off", "auto", "on"] = "off"
+    clip_limit: float = Field(2.0, gt=0, le=40)
+    tiles: int = Field(8, ge=1, le=64, description="along the longer side")
+
+
+class ToneOptions(_Options):
+    """Tone curve on luminance, and saturation, in this order: black and white point, gamma, curve, saturation."""
+
+    curve: Literal["none", "soft-contrast", "strong-contrast", "lift-shadows", "film"] | None = None
+    points: tuple[tuple[Unit, Unit], ...] = Field((), description="of a curve of one's own: (in, out), in rising")
+    black_point: Unit = 0.0
+    white_point: Unit = 1.0
+    gamma: float = Field(1.0, gt=0, le=5, description="above 1 brightens the middle")
+    saturation: float = Field(1.0, ge=0, le=4)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.black_point >= self.white_point:
+            raise ValueError("black_point must be below white_point")
+        if any(left[0] >= right[0] for left, right in pairwise(self.points)):
+            raise ValueError("the inputs of points must rise")
+        if self.points and self.curve not in (None, "none"):
+            raise ValueError("give either points or a curve")
+        return self
+
+
+class SharpenOptions(_Options):
+    """Sharpening; ``frequency`` with kernel 3 and amount 0.8 as specified."""
+
+    mode: Literal["off", "auto", "on"] = "off"
+    method: Literal["frequency", "adaptive", "unsharp"] = "adaptive"
+    kernel: int = Field(3, ge=3, le=31, description="of the low-pass filter, odd")
+    amount: float = Field(0.8, ge=0, le=5)
+    threshold: Unit = Field(0.0, description="unsharp: smaller differences are left alone")
+
+    @model_validator(mode="after")
+    def _odd(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError("kernel must be odd")
+        return self
+
+
+class OutputOptions(_Options):
+    """How the result is encoded."""
+
+    format: Literal["JPEG", "PNG", "TIFF", "WEBP", "AVIF"] | None = Field(
+        None, description="None: the input's format where it can be written, else PNG or TIFF"
+    )
+    quality: int = Field(92, ge=1, le=100, description="for the lossy formats")
+    lossless: bool = Field(False, description="WebP without loss")
+    convert: bool = Field(
+        False, description="bring what the format cannot hold (alpha, 16 bits) to what it can, instead of refusing"
+    )
+    colour_space: ColourSpace | None = Field(
+        None, description="convert the result to it; None: the input's own profile"
+    )
+    strip_private: bool = Field(False, description="remove GPS position, serial numbers and owner names")
