@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-encode format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -41,6 +41,14 @@ contracts: $(STAMP) ## import-linter: rooms import downwards only
 
 unit: $(STAMP) ## all tests; servers start on free loopback ports
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+COUNT ?= 2000
+SEED ?= 1
+fuzz: $(STAMP) ## COUNT=N SEED=S: mutated files of all formats through decoding, in a worker with limits
+	$(BIN)/python benchmarks/fuzz_decode.py --count $(COUNT) --seed $(SEED)
+
+bench-encode: $(STAMP) ## encoding times beside Pillow's defaults
+	$(BIN)/python benchmarks/bench_encode.py
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

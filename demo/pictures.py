@@ -29,6 +29,8 @@ SEED: Final = 20261122
 RULES: Final[list[dict[str, Any]]] = [
     {"match": "x2/*", "recipe": "photo", "scale": 2},
     {"match": "x4/*", "recipe": "photo", "scale": 4},
+    {"match": "restore/faded-*", "recipe": "old-photo", "scale": 1},
+    {"match": "restore/dark-*", "recipe": "low-light", "scale": 1},
     {"match": "restore/*", "recipe": "photo", "scale": 1},
     {"match": "odd/*", "recipe": "scan", "scale": 2},
 ]

@@ -121,6 +121,7 @@ def test_every_param_is_described_and_nothing_is_required(dag: DAG) -> None:
 GOOD: list[dict[str, Any]] = [
     {"input_url": "s3://in/scans", "output_url": "/data/out", "prefix": ""},
     {"rules": [{"match": "scans/*", "recipe": "scan", "scale": 2}, {"match": "*", "recipe": {"scale": 1}}]},
+    {"rules": [{"match": "*", "recipe": {"name": "old-photo", "sharpen": {"mode": "auto", "amount": 0.5}}}]},
     {"recipe": "photo"},
     {"recipe": {"scale": 2, "denoise_strength": 0}},
     {"recipe": '{"scale": 2}'},

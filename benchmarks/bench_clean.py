@@ -1,0 +1,74 @@
+"""What every preset does to clean photographs at their own size: ``python -m benchmarks.bench_clean``.
+
+The promise is that nothing is made worse: PSNR >= 45 dB and SSIM >= 0.999 against the input, most of them identical.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from enhancer.pipeline import ImageEnhancer
+from enhancer.recipe import PRESETS, preset
+
+NOT_PHOTOGRAPHS = {"microaneurysms", "multipage", "logo", "horse", "phantom", "chessboard_GRAY", "chessboard_RGB"}
+LEAST_PSNR_DB, LEAST_SSIM = 45.0, 0.999
+
+
+def photographs(folders: list[Path], side: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """scikit-image's own pictures and those of the folders, their longer side reduced to `side`."""
+    shipped = Path(skimage.__file__).parent / "data"
+    for path in sorted(path for folder in [shipped, *folders] for path in folder.iterdir()):
+        if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".bmp", ".tif") or path.stem in NOT_PHOTOGRAPHS:
+            continue
+        with Image.open(path) as image:
+            picture = image.convert("L" if image.mode in ("L", "1") else "RGB")
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        yield path.stem, np.asarray(picture)
+
+
+def measure(enhancer: ImageEnhancer, name: str, picture: NDArray[np.uint8]) -> dict[str, Any]:
+    """Figures of one picture through one preset."""
+    result = enhancer.enhance(picture)
+    if np.array_equal(result, picture):
+        return {"picture": name, "identical": True, "psnr": None, "ssim": 1.0, "kept": True}
+    psnr = float(peak_signal_noise_ratio(picture, result))
+    ssim = float(structural_similarity(picture, result, channel_axis=2 if picture.ndim == 3 else None))
+    kept = psnr >= LEAST_PSNR_DB and ssim >= LEAST_SSIM
+    return {"picture": name, "identical": False, "psnr": round(psnr, 2), "ssim": round(ssim, 5), "kept": kept}
+
+
+def main() -> None:
+    """Print one line per preset and those pictures that the promise does not hold for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*", type=Path, help="more photographs, such as Set14's folder")
+    parser.add_argument("--side", type=int, default=640, help="longer side that JPEGs are reduced to")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    options = parser.parse_args()
+    pictures = list(photographs(options.folders, options.side))
+    figures = {}
+    for name in PRESETS:
+        enhancer = ImageEnhancer(preset(name, scale=1))
+        chosen = [(key, one) for key, one in pictures if name != "medical-grey" or one.ndim == 2]
+        rows = figures[name] = [measure(enhancer, key, one) for key, one in chosen]
+        identical, kept = (sum(row[field] for row in rows) for field in ("identical", "kept"))
+        print(f"{name:13} {len(rows):3} pictures, {identical:3} identical, {kept:3} kept")
+        for row in rows:
+            if not row["kept"]:
+                print(f"{'':13} {row['picture']}: {row['psnr']} dB, SSIM {row['ssim']}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
