@@ -47,4 +47,5 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff format $(SOURCES)
 
 clean: ## remove everything that make made, except fetched weights
+	test ! -x $(BIN)/python || $(BIN)/python -m demo --clean
 	rm -rf $(VENV) .demo demo-output build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
