@@ -1,13 +1,14 @@
 # Everything runs in .venv, which the pinned files make; nothing else is needed but Python 3.11, pip and make.
 
 PYTHON ?= python3.11
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := enhancer plugins dags demo tests
+SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit format clean
+.PHONY: help setup demo up test lint types contracts unit bench-parse format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -40,7 +41,10 @@ contracts: $(STAMP) ## import-linter: rooms import downwards only
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## all tests; servers start on free loopback ports
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
+
+bench-parse: $(STAMP) ## what reading the DAG file costs beyond Airflow
+	$(BIN)/python -m benchmarks.dag_parse
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
