@@ -1,8 +1,8 @@
 """What reading the DAG file costs beyond Airflow itself: ``python -m benchmarks.dag_parse``.
 
 Each of five fresh interpreters has Airflow read a plain DAG first, so that Airflow's own lazy imports are paid for,
-then reads ours again and again; the difference between the first reading and the later ones is what our imports cost. CPU
-seconds; the median is the figure.
+then reads ours again and again; the difference between the first reading and the later ones is what our imports
+cost. CPU seconds; the median is the figure.
 """
 
 from __future__ import annotations
