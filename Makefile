@@ -1,13 +1,14 @@
 # Everything runs in .venv, which the pinned files make; nothing else is needed but Python 3.11, pip and make.
 
 PYTHON ?= python3.11
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := enhancer plugins dags demo tests
+SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-encode format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -17,8 +18,8 @@ setup: $(STAMP) ## install into .venv what the pinned files say
 # pip compiles nothing to bytecode at install: Python does it on first import, and the set-up is a minute shorter.
 $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(STAMP) ## the nightly run on real pictures: PostgreSQL, S3 and Airflow on this machine, results in demo-output/
@@ -40,19 +41,32 @@ contracts: $(STAMP) ## import-linter: rooms import downwards only
 	$(BIN)/lint-imports
 
 unit: $(STAMP) ## all tests; servers start on free loopback ports
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
+
+bench-parse: $(STAMP) ## what reading the DAG file costs beyond Airflow
+	$(BIN)/python -m benchmarks.dag_parse
 
 COUNT ?= 2000
 SEED ?= 1
 fuzz: $(STAMP) ## COUNT=N SEED=S: mutated files of all formats through decoding, in a worker with limits
-	$(BIN)/python benchmarks/fuzz_decode.py --count $(COUNT) --seed $(SEED)
+	$(BIN)/python -m benchmarks.fuzz_decode --count $(COUNT) --seed $(SEED)
 
 bench-encode: $(STAMP) ## encoding times beside Pillow's defaults
-	$(BIN)/python benchmarks/bench_encode.py
+	$(BIN)/python -m benchmarks.bench_encode
+
+bench-stages: $(STAMP) ## lens correction and sharpening against their targets
+	$(BIN)/python -m benchmarks.bench_stages
+
+bench-tone: $(STAMP) ## exposure and colour cast against truth
+	$(BIN)/python -m benchmarks.bench_tone
+
+bench-clean: $(STAMP) ## what every preset does to clean photographs
+	$(BIN)/python -m benchmarks.bench_clean
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
 clean: ## remove everything that make made, except fetched weights
+	test ! -x $(BIN)/python || $(BIN)/python -m demo --clean
 	rm -rf $(VENV) .demo demo-output build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

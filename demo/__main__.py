@@ -21,6 +21,7 @@ from rich.console import Console
 
 from demo.follow import follow
 from demo.outcome import broken_promises, broken_second_run, copy_out, listing, show
+from demo.services.postgres import PostgresServer
 from demo.services.processes import ServiceError
 from demo.stack import DAG_ID, Stack
 
@@ -45,7 +46,7 @@ class Progress:
             found = cls(**json.loads(path.read_text()))
             if not found.finished:
                 return found
-        shutil.rmtree(STATE_DIR, ignore_errors=True)
+        clear_state()
         return cls()
 
     def save(self) -> None:
@@ -56,11 +57,22 @@ class Progress:
         fresh.replace(STATE_DIR / "progress.json")
 
 
+def clear_state() -> None:
+    """Remove ``.demo/``, and PostgreSQL's data where its user could not reach that folder."""
+    if (STATE_DIR / "postgres").exists():
+        PostgresServer(STATE_DIR / "postgres").remove()
+    shutil.rmtree(STATE_DIR, ignore_errors=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; 0 when every promise was kept."""
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--clean", action="store_true", help="only remove what an earlier demo left")
     parser.add_argument("--stay", action="store_true", help="leave the services up until Ctrl-C")
     arguments = parser.parse_args(argv)
+    if arguments.clean:
+        clear_state()
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(width=None if sys.stdout.isatty() else 120)
     try:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import md5
-from typing import Any
 
 import structlog
 from sqlalchemy import RowMapping
@@ -18,17 +17,17 @@ from sqlalchemy import RowMapping
 from enhancer.batch import layout
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
-from enhancer.codecs import Limits, decode, sniff, target_key
-from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError, ObjectGoneError
+from enhancer.batch.shard_work import ShardWork, log_failure, stamp
+from enhancer.codecs import decode, sniff, target_key
+from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
 from enhancer.identity import digest, identity_of
-from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.ledger import ItemState, Lease
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import Enhanced, ImageEnhancer, encode_result
-from enhancer.recipe import Recipe, parse_recipe
+from enhancer.pipeline import encode_result
+from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 from enhancer.storage import open_store, split_address
 from enhancer.storage.base import Fetched
-from enhancer.version import __version__
 
 log = structlog.get_logger(__name__)
 
@@ -51,20 +50,11 @@ class Timings:
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 4)
 
 
-class EnhanceShard:
-    """One worker's pass over a shard."""
+class EnhanceShard(ShardWork):
+    """One worker's pass over a shard's pending pictures."""
 
     def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
-        self._lease = lease
-        self._settings = settings
-        self._events = events
-        self._ledger = Ledger(settings.ledger_url())
-        self._run = self._ledger.runs.get(lease.run_id)
-        self._source = open_store(self._run["input_url"], settings)
-        self._output = open_store(self._run["output_url"], settings)
-        self._work = open_store(self._run["work_url"], settings)
-        self._recipes = {name: parse_recipe(value) for name, value in self._run["recipes"].items()}
-        self._enhancer = ImageEnhancer(settings=settings)
+        super().__init__(lease, settings, events)
         self._busy_since: dict[str, float] = {}
 
     def run(self, only: str | None = None) -> None:
@@ -123,8 +113,7 @@ class EnhanceShard:
         """The work itself: decode, enhance, encode, write under work_url, record."""
         key, lease = row["key"], self._lease
         with timings.measure("decode"):
-            limits = Limits.from_settings(self._settings)
-            document = decode(fetched.data, name=key, limits=limits, salvage=recipe.input.salvage)
+            document = decode(fetched.data, name=key, limits=self._limits, salvage=recipe.input.salvage)
         with timings.measure("enhance"):
             enhanced = self._enhancer.enhance_document(document, recipe)
         with timings.measure("encode"):
@@ -260,17 +249,3 @@ class EnhanceShard:
         state = ItemState.QUARANTINED if lasting else ItemState.FAILED
         self._ledger.items.move(self._lease, key, state, **failure.columns())
         return state
-
-
-def log_failure(logger: Any, event: str, error: Exception, **about: Any) -> None:
-    """One line for an error that this package raises on purpose; the traceback for one that nobody foresaw."""
-    foreseen = isinstance(error, EnhancerError)
-    logger.warning(event, error=str(error), exc_info=None if foreseen else error, **about)
-
-
-def stamp(recipe: Recipe, enhanced: Enhanced) -> str:
-    """What is written into the picture's own metadata: version, recipe and what was done with which nets."""
-    return (
-        f"airflow-image-enhancer {__version__}; recipe {recipe.name}, scale {recipe.scale:g}; "
-        f"{enhanced.processing or 'nothing to do'}"
-    )

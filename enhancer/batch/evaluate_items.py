@@ -16,22 +16,22 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.enhance_items import log_failure, stamp
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
-from enhancer.codecs import Limits, decode
+from enhancer.batch.shard_work import ShardWork, log_failure, stamp
+from enhancer.codecs import decode
 from enhancer.codecs.colour import to_working
 from enhancer.contract import DecisionRecord
 from enhancer.errors import ErrorKind, LeaseLostError, PictureError, StorageError
 from enhancer.identity import digest, identity_of
 from enhancer.image import Document, Image, to_unit
-from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.ledger import ItemState, Lease
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import CORRECTIONS, ImageEnhancer, corrected, encode_result
+from enhancer.pipeline import CORRECTIONS, corrected, encode_result
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
-from enhancer.recipe import Recipe, parse_recipe
+from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 from enhancer.stages.noise import estimate_noise
 from enhancer.storage import open_store, split_address
@@ -48,23 +48,14 @@ class Judged:
     verdict: Verdict
 
 
-class EvaluateShard:
+class EvaluateShard(ShardWork):
     """One worker's pass over a shard's enhanced pictures."""
 
     def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
-        self._lease = lease
-        self._settings = settings
-        self._events = events
-        self._ledger = Ledger(settings.ledger_url())
-        self._run = self._ledger.runs.get(lease.run_id)
-        self._source = open_store(self._run["input_url"], settings)
-        self._work = open_store(self._run["work_url"], settings)
+        super().__init__(lease, settings, events)
         self._reference = open_store(self._run["reference_url"], settings) if self._run["reference_url"] else None
-        self._recipes = {name: parse_recipe(value) for name, value in self._run["recipes"].items()}
-        self._limits = Limits.from_settings(settings)
         self._result_limits = replace(self._limits, max_bytes=1 << 40, max_pixels=settings.max_output_pixels)
         self._scorer = LpipsScorer(settings)
-        self._enhancer = ImageEnhancer(settings=settings)
 
     def run(self, only: str | None = None) -> None:
         """Score every picture of the shard that is `enhanced` (or `only` alone)."""

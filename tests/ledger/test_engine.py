@@ -63,12 +63,11 @@ def test_a_reader_neither_waits_for_a_writer_nor_stops_one(ledger, build):
             written.set()
 
         threading.Thread(target=write).start()
-        assert written.wait(5), "the writer waited for the reader"
+        assert written.wait(30), "the writer waited for the reader"
     with ledger.engine.begin() as writer:
         writer.execute(sa.update(item).values(size=77))
-        began = time.monotonic()
-        assert ledger.items.get("r1", "a0")["size"] == 10  # not committed yet
-        assert time.monotonic() - began < 5
+        # Not committed yet; a reader that waited for the writer would end in "database is locked".
+        assert ledger.items.get("r1", "a0")["size"] == 10
 
 
 def test_reading_cannot_write_on_postgresql_and_leaves_the_connection_as_it_was(ledger, build):

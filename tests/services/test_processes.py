@@ -227,8 +227,7 @@ def test_free_ports_are_different_and_free():
     assert not any(map(port_answers, ports))
 
 
+@pytest.mark.timeout(60)  # instead of for ever
 def test_waiting_is_bounded():
-    started = time.monotonic()
     assert not wait_until(lambda: False, timeout_s=0.2, poll_s=0.01)
-    assert time.monotonic() - started < 5
     assert wait_until(lambda: True, timeout_s=0)

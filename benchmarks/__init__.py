@@ -1,0 +1,1 @@
+"""One command per published figure: ``python -m benchmarks.NAME`` prints it."""

@@ -1,0 +1,46 @@
+"""What the worker's passes over a shard share: the lease, the ledger, the run's stores and recipes, the enhancer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from enhancer.batch.events import EventStream
+from enhancer.codecs import Limits
+from enhancer.errors import EnhancerError
+from enhancer.ledger import Lease, Ledger
+from enhancer.pipeline import Enhanced, ImageEnhancer
+from enhancer.recipe import Recipe, parse_recipe
+from enhancer.settings import Settings
+from enhancer.storage import open_store
+from enhancer.version import __version__
+
+
+class ShardWork:
+    """Base of a pass: opens what its pictures need. Nets load on first use and stay for all of them."""
+
+    def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
+        self._lease = lease
+        self._settings = settings
+        self._events = events
+        self._ledger = Ledger(settings.ledger_url())
+        self._run = self._ledger.runs.get(lease.run_id)
+        self._source = open_store(self._run["input_url"], settings)
+        self._output = open_store(self._run["output_url"], settings)
+        self._work = open_store(self._run["work_url"], settings)
+        self._recipes = {name: parse_recipe(value) for name, value in self._run["recipes"].items()}
+        self._limits = Limits.from_settings(settings)
+        self._enhancer = ImageEnhancer(settings=settings)
+
+
+def log_failure(logger: Any, event: str, error: Exception, **about: Any) -> None:
+    """One line for an error that this package raises on purpose; the traceback for one that nobody foresaw."""
+    foreseen = isinstance(error, EnhancerError)
+    logger.warning(event, error=str(error), exc_info=None if foreseen else error, **about)
+
+
+def stamp(recipe: Recipe, enhanced: Enhanced) -> str:
+    """What is written into the picture's own metadata: version, recipe and what was done with which nets."""
+    return (
+        f"airflow-image-enhancer {__version__}; recipe {recipe.name}, scale {recipe.scale:g}; "
+        f"{enhanced.processing or 'nothing to do'}"
+    )
