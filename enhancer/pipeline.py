@@ -1,14 +1,11 @@
-"""From a recipe to a result: :class:`ImageEnhancer` runs the stages in their order over pictures.
-
-``STAGES`` is the order; a new stage is one more line there.
-"""
+"""From a recipe to a result: :class:`ImageEnhancer` runs the stages (:mod:`enhancer.stages.sequence`) over pictures."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
@@ -18,49 +15,19 @@ import structlog
 from numpy.typing import NDArray
 
 from enhancer.codecs import CONTENT_TYPES, Encoded, Limits, changes, choose_format, decode, encode, target_key
-from enhancer.codecs.colour import from_working, to_working
 from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, PictureError, RequestError
 from enhancer.files import Folder, read_bytes
 from enhancer.identity import digest, identity_of, weights_for
-from enhancer.image import Document, FloatPixels, Image, Pixels, from_unit, image_from_array, to_unit
+from enhancer.image import Document, Image, image_from_array
 from enhancer.options import OutputOptions
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings, get_settings
-from enhancer.stages.alpha import bleed, resize_alpha
-from enhancer.stages.base import Context, Decision, Stage
-from enhancer.stages.cast import ColourCast
-from enhancer.stages.denoise import Denoising
-from enhancer.stages.exposure import Exposure
-from enhancer.stages.fading import FadingRestoration
-from enhancer.stages.impulse import ImpulseRepair
-from enhancer.stages.lens import LensCorrection
-from enhancer.stages.limit_size import SizeLimit, limited_size
-from enhancer.stages.local_contrast import LocalContrast
+from enhancer.stages.base import Context
+from enhancer.stages.limit_size import limited_size
 from enhancer.stages.nets import Nets
 from enhancer.stages.resize import scaled_size
-from enhancer.stages.sharpen import Sharpening
-from enhancer.stages.super_resolution import SuperResolution
-from enhancer.stages.tone import Tone
-
-STAGES: Final[tuple[Stage, ...]] = (
-    SizeLimit(),  # first: everything after it has fewer pixels to pay for
-    LensCorrection(),  # by the file's own size and place in the frame
-    ImpulseRepair(),  # impulses would spoil every later measurement
-    Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
-    FadingRestoration(),
-    Exposure(),  # behind denoising, which measures noise before light is multiplied
-    ColourCast(),  # behind exposure: it judges by the brightest parts
-    SuperResolution(),
-    LocalContrast(),  # what is for looks comes last, at the final size
-    Tone(),
-    Sharpening(),  # last: whatever came after it would be done to its edges
-)
-
-CORRECTIONS: Final = frozenset(
-    {"size-limit", "lens-correction", "fading", "exposure", "colour-cast", "local-contrast", "tone"}
-)
-"""Stages that change on purpose what a picture shows, where the others bring back what was there."""
+from enhancer.stages.sequence import STAGES, enhance_page
 
 MACHINE_KEYS: Final = ("device", "sr_path", "dn_path")
 """Keys of a config mapping that say where and with which files to run, and are no part of the recipe."""
@@ -290,7 +257,7 @@ class ImageEnhancer:
         pages = []
         for number, page in enumerate(document.pages, start=1):
             context = Context(recipe=recipe, metadata=page.metadata, nets=self.nets)
-            pages.append(_enhance_page(page, context, timings))
+            pages.append(enhance_page(page, context, timings))
             for name, decision in context.decisions.items():
                 numbers = {"page": number, **decision.numbers} if len(document.pages) > 1 else decision.numbers
                 decisions.append(
@@ -366,74 +333,6 @@ def encode_result(
     if untouched and not salvaged and choose_format(document, options) == source_format:
         return Encoded(data=data, format=source_format, content_type=CONTENT_TYPES[source_format])
     return encode(enhanced.document, options=options, processing=processing)
-
-
-def _enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Image:
-    """Run the stages over one page; fills the context's decisions and adds to the timings."""
-    working = to_working(page)
-    unit, alpha = prepare(working, context)
-    applied = False
-    for stage in STAGES:
-        started = time.perf_counter()
-        decision = stage.measure(unit, context)
-        context.decisions[stage.name] = decision
-        if decision.applied:
-            unit = _apply(stage, unit, decision, context)
-            applied = True
-            if alpha is not None and alpha.shape != unit.shape[:2]:
-                alpha = resize_alpha(alpha, *unit.shape[:2])
-                context.visible = alpha > 0
-        timings[stage.name] += time.perf_counter() - started
-    if not applied:
-        return page  # and not the round trip through the working space
-    pixels = from_unit(unit, working.pixels.dtype, working.metadata.float_range)
-    return from_working(working.with_pixels(pixels, alpha), page)
-
-
-def prepare(working: Image, context: Context) -> tuple[FloatPixels, Pixels | None]:
-    """What the first stage sees of a picture in the working space, and its alpha; tells the context what is visible."""
-    unit = to_unit(working.pixels, working.metadata.float_range)
-    if working.alpha is not None:
-        context.visible = working.alpha > 0
-        unit = bleed(unit, context.visible)
-    return unit, working.alpha
-
-
-def corrected(page: Image, decisions: Iterable[DecisionRecord], recipe: Recipe, nets: Nets) -> Image:
-    """The input with the corrections that its result has, and nothing else: what a result can be held against.
-
-    A result whose exposure was corrected must not agree with its input, but with its input so corrected.
-
-    Args:
-        page: as decoded.
-        decisions: of this page's stages; only those of :data:`CORRECTIONS` are made again.
-        recipe: that was followed.
-        nets: unused by these stages, but part of every context.
-
-    Returns:
-        The picture in the working space, its size that of the input but where the size was limited.
-    """
-    working = to_working(page)
-    context = Context(recipe=recipe, metadata=page.metadata, nets=nets)
-    made = {one.stage: one for one in decisions if one.applied and one.stage in CORRECTIONS}
-    if not made:
-        return working
-    unit, alpha = prepare(working, context)
-    for stage in STAGES:
-        if stage.name in made:
-            record = made[stage.name]
-            unit = _apply(stage, unit, Decision(True, record.reason, record.numbers), context)
-    if alpha is not None and alpha.shape != unit.shape[:2]:
-        alpha = resize_alpha(alpha, *unit.shape[:2])
-    return working.with_pixels(from_unit(unit, working.pixels.dtype, working.metadata.float_range), alpha)
-
-
-def _apply(stage: Stage, unit: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
-    """The stage's result, checked: a net that overflowed gives NaN, which would be saved as black."""
-    result = stage.apply(unit, decision, context)
-    if not np.isfinite(result).all():
-        raise PictureError(f"{stage.name} gave values that are not finite", reason="not-finite")
-    return result
 
 
 class _Clock:

@@ -317,7 +317,7 @@ def test_a_wide_gamut_picture_is_enhanced_in_the_working_space_and_comes_back_in
 
 
 def test_what_a_result_is_held_against_has_its_corrections_and_nothing_else(enhancer):
-    from enhancer.pipeline import corrected
+    from enhancer.stages.sequence import corrected
 
     truth = np.ascontiguousarray(data.coffee()[:128, :128])
     given = Document((Image(noisy(truth, 15)),))

@@ -27,13 +27,14 @@ from enhancer.identity import digest, identity_of
 from enhancer.image import Document, Image, to_unit
 from enhancer.ledger import ItemState, Lease
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import CORRECTIONS, corrected, encode_result
+from enhancer.pipeline import encode_result
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 from enhancer.stages.noise import estimate_noise
+from enhancer.stages.sequence import CORRECTIONS, corrected
 from enhancer.storage import open_store, split_address
 from enhancer.storage.base import ObjectStore
 

@@ -82,8 +82,8 @@ def _inspect_one(one: Input, recipe: Recipe, settings: Settings) -> ItemRecord:
     from enhancer.codecs.colour import to_working
     from enhancer.contract import ErrorRecord, ItemRecord
     from enhancer.errors import EnhancerError
-    from enhancer.pipeline import prepare
     from enhancer.stages.base import Context
+    from enhancer.stages.sequence import prepare
 
     record = ItemRecord(
         input=readable(one.address), state="pending", attempts=0, recipe=recipe.name, scale=recipe.scale
@@ -187,7 +187,7 @@ def _plain(value: Any) -> str | float | int:
 def _decisions(pixels: FloatPixels, context: Context) -> list[DecisionRecord]:
     """What every stage would do, each measuring the picture as it is."""
     from enhancer.contract import DecisionRecord
-    from enhancer.pipeline import STAGES
+    from enhancer.stages.sequence import STAGES
 
     records = []
     for stage in STAGES:

@@ -1,0 +1,116 @@
+"""The stages in their order, and running them over one page. A new stage is one more line in :data:`STAGES`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from enhancer.codecs.colour import from_working, to_working
+from enhancer.contract import DecisionRecord
+from enhancer.errors import PictureError
+from enhancer.image import FloatPixels, Image, Pixels, from_unit, to_unit
+from enhancer.recipe import Recipe
+from enhancer.stages.alpha import bleed, resize_alpha
+from enhancer.stages.base import Context, Decision, Stage
+from enhancer.stages.cast import ColourCast
+from enhancer.stages.denoise import Denoising
+from enhancer.stages.exposure import Exposure
+from enhancer.stages.fading import FadingRestoration
+from enhancer.stages.impulse import ImpulseRepair
+from enhancer.stages.lens import LensCorrection
+from enhancer.stages.limit_size import SizeLimit
+from enhancer.stages.local_contrast import LocalContrast
+from enhancer.stages.nets import Nets
+from enhancer.stages.sharpen import Sharpening
+from enhancer.stages.super_resolution import SuperResolution
+from enhancer.stages.tone import Tone
+
+STAGES: Final[tuple[Stage, ...]] = (
+    SizeLimit(),  # first: everything after it has fewer pixels to pay for
+    LensCorrection(),  # by the file's own size and place in the frame
+    ImpulseRepair(),  # impulses would spoil every later measurement
+    Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
+    FadingRestoration(),
+    Exposure(),  # behind denoising, which measures noise before light is multiplied
+    ColourCast(),  # behind exposure: it judges by the brightest parts
+    SuperResolution(),
+    LocalContrast(),  # what is for looks comes last, at the final size
+    Tone(),
+    Sharpening(),  # last: whatever came after it would be done to its edges
+)
+
+CORRECTIONS: Final = frozenset(
+    {"size-limit", "lens-correction", "fading", "exposure", "colour-cast", "local-contrast", "tone"}
+)
+"""Stages that change on purpose what a picture shows, where the others bring back what was there."""
+
+
+def enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Image:
+    """Run the stages over one page; fills the context's decisions and adds to the timings."""
+    working = to_working(page)
+    unit, alpha = prepare(working, context)
+    applied = False
+    for stage in STAGES:
+        started = time.perf_counter()
+        decision = stage.measure(unit, context)
+        context.decisions[stage.name] = decision
+        if decision.applied:
+            unit = _apply(stage, unit, decision, context)
+            applied = True
+            if alpha is not None and alpha.shape != unit.shape[:2]:
+                alpha = resize_alpha(alpha, *unit.shape[:2])
+                context.visible = alpha > 0
+        timings[stage.name] += time.perf_counter() - started
+    if not applied:
+        return page  # and not the round trip through the working space
+    pixels = from_unit(unit, working.pixels.dtype, working.metadata.float_range)
+    return from_working(working.with_pixels(pixels, alpha), page)
+
+
+def prepare(working: Image, context: Context) -> tuple[FloatPixels, Pixels | None]:
+    """What the first stage sees of a picture in the working space, and its alpha; tells the context what is visible."""
+    unit = to_unit(working.pixels, working.metadata.float_range)
+    if working.alpha is not None:
+        context.visible = working.alpha > 0
+        unit = bleed(unit, context.visible)
+    return unit, working.alpha
+
+
+def corrected(page: Image, decisions: Iterable[DecisionRecord], recipe: Recipe, nets: Nets) -> Image:
+    """The input with the corrections that its result has, and nothing else: what a result can be held against.
+
+    A result whose exposure was corrected must not agree with its input, but with its input so corrected.
+
+    Args:
+        page: as decoded.
+        decisions: of this page's stages; only those of :data:`CORRECTIONS` are made again.
+        recipe: that was followed.
+        nets: unused by these stages, but part of every context.
+
+    Returns:
+        The picture in the working space, its size that of the input but where the size was limited.
+    """
+    working = to_working(page)
+    context = Context(recipe=recipe, metadata=page.metadata, nets=nets)
+    made = {one.stage: one for one in decisions if one.applied and one.stage in CORRECTIONS}
+    if not made:
+        return working
+    unit, alpha = prepare(working, context)
+    for stage in STAGES:
+        if stage.name in made:
+            record = made[stage.name]
+            unit = _apply(stage, unit, Decision(True, record.reason, record.numbers), context)
+    if alpha is not None and alpha.shape != unit.shape[:2]:
+        alpha = resize_alpha(alpha, *unit.shape[:2])
+    return working.with_pixels(from_unit(unit, working.pixels.dtype, working.metadata.float_range), alpha)
+
+
+def _apply(stage: Stage, unit: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+    """The stage's result, checked: a net that overflowed gives NaN, which would be saved as black."""
+    result = stage.apply(unit, decision, context)
+    if not np.isfinite(result).all():
+        raise PictureError(f"{stage.name} gave values that are not finite", reason="not-finite")
+    return result
