@@ -368,17 +368,18 @@ def test_a_worker_that_takes_too_much_memory_is_stopped(new_site: Callable[..., 
 
 
 def test_a_lease_that_someone_takes_stops_the_worker_and_nothing_more_is_written(site: Site) -> None:
-    site.put(a_png=png(1), b_png=png(2), c_png=png(3))
+    # So many that the worker cannot be done with them before this process has read its first event.
+    site.put(**{f"p{number:03}_png": png(number) for number in range(100)})
     plan = site.plan()
 
     def take_over(event: Event) -> None:
-        if event.event == "item" and event.key == "a.png":
+        if event.event == "item" and event.key == "p000.png":
             site.ledger.leases.take("r1", 0, "next try", 60)
 
     with pytest.raises(LeaseLostError):
         enhance_shard(plan.shards[0], settings=site.settings, owner="first", on_event=take_over)
     states = site.states("r1")
-    assert states["a.png"] == "enhanced"
+    assert states["p000.png"] == "enhanced"
     assert "pending" in states.values()
     assert _workers_of(os.getpid()) == []
     (shard,) = site.ledger.runs.shards_of("r1")
