@@ -50,19 +50,21 @@ def render_page(ledger: Ledger, run: Mapping[str, Any], pictures: Mapping[str, M
 
 def distributions(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:
     """Histograms of the scores there are, against truth where it is known, else against the input."""
-    found = []
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in islice(ledger.queries.iter_items(run_id), 100_000):
+        for kind, figures in row["scores"].items():
+            for metric, _ in METRICS:
+                if figures.get(metric) is not None:
+                    values.setdefault((kind, metric), []).append(figures[metric])
     for kind, title in (("reference", "against truth"), ("fidelity", "against the input")):
-        for metric, label in METRICS:
-            values = [
-                row["scores"][kind][metric]
-                for row in islice(ledger.queries.iter_items(run_id), 100_000)
-                if row["scores"].get(kind, {}).get(metric) is not None
-            ]
-            if values:
-                found.append({"title": f"{label} {title}", **histogram(values)})
+        found = [
+            {"title": f"{label} {title}", **histogram(values[kind, metric])}
+            for metric, label in METRICS
+            if (kind, metric) in values
+        ]
         if found:
             return found
-    return found
+    return []
 
 
 def histogram(values: list[float], bins: int = BINS) -> dict[str, Any]:
