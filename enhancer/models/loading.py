@@ -10,10 +10,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from enhancer.errors import ModelError
-from enhancer.models import ffdnet
+from enhancer.models import colour, damage_net, ffdnet
 from enhancer.models.catalogue import ModelEntry
+from enhancer.models.fusion import WINDOWS, FusionNet, FusionShape
+from enhancer.models.plain import COLOURS, PlainNet, PlainShape
 from enhancer.models.spec import NetSpec
 
+PLAIN_MAX_TILE: Final = 1024
+"""Side of a tile of a plain net's output: with 64 channels at a fold of 1 it takes about 0.6 GB."""
+FUSION_HALO: Final = 32
 DAT_WINDOW: Final = 32
 """The long side of DAT-light's 8 x 32 attention windows: tiles that start on its multiples keep the picture's grid."""
 DAT_HALO: Final = 32
@@ -39,9 +44,27 @@ def load_module(entry: ModelEntry, path: Path) -> torch.nn.Module:
         elif entry.architecture == "FFDNet":
             module = ffdnet.FFDNet()
             module.load_state_dict(state)
+        elif entry.architecture == "Plain":
+            state = {name: tensor.float() for name, tensor in state.items()}
+            module = PlainNet(
+                PlainShape.of(state, scale=entry.scale, conditions=entry.conditions, fold=entry.fold),
+            )
+            module.load_state_dict(state)
+        elif entry.architecture == "Fusion":
+            state = {name: tensor.float() for name, tensor in state.items()}
+            width, depth = (
+                state["fusion.weight"].shape[0],
+                len(state["fusion.weight"][0]) // len(state["fusion.weight"]),
+            )
+            module = FusionNet(FusionShape(width, depth, entry.scale))
+            module.load_state_dict(state)
+        elif entry.architecture == "Damage":
+            module = damage_net.load(state)
+        elif entry.architecture == "Colour":
+            module = colour.load(state)
         else:
             raise ModelError(f"{entry.name} ({entry.purpose}) is no net for pictures", reason="wrong-purpose")
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(f"{path.name} does not hold {entry.architecture}: {error}", reason="bad-weights") from error
     return module.eval().requires_grad_(False)
 
@@ -67,6 +90,42 @@ def spec_of(entry: ModelEntry, module: torch.nn.Module) -> NetSpec:
             multiple_of=2,
             minimum=2,
             max_tile=ffdnet.MAX_TILE,
+        )
+    if isinstance(module, PlainNet):
+        shape = module.shape
+        return NetSpec(
+            entry.name,
+            scale=shape.scale,
+            in_channels=COLOURS + shape.conditions,
+            out_channels=COLOURS,
+            halo=shape.halo,
+            multiple_of=shape.fold,
+            minimum=shape.fold,
+            max_tile=PLAIN_MAX_TILE // shape.scale,
+        )
+    if isinstance(module, damage_net.DamageNet):
+        return NetSpec(
+            entry.name,
+            scale=1,
+            in_channels=damage_net.COLOURS,
+            out_channels=1,
+            halo=damage_net.HALO,
+            multiple_of=damage_net.MULTIPLE,
+            minimum=damage_net.MULTIPLE,
+            max_tile=damage_net.MAX_TILE,
+        )
+    if isinstance(module, colour.ColourNet):
+        return NetSpec(entry.name, scale=1, in_channels=3, out_channels=colour.OUTPUTS, halo=0, minimum=colour.LOOK)
+    if isinstance(module, FusionNet):
+        return NetSpec(
+            entry.name,
+            scale=module.shape.scale,
+            in_channels=COLOURS,
+            out_channels=COLOURS,
+            halo=FUSION_HALO,
+            multiple_of=max(WINDOWS),
+            minimum=1,
+            max_tile=PLAIN_MAX_TILE // module.shape.scale,
         )
     if entry.architecture == "DAT":
         return NetSpec(

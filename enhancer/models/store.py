@@ -68,8 +68,8 @@ class StatusRow:
 
 
 def kept_path(entry: ModelEntry, settings: Settings) -> Path:
-    """Where the cache keeps the entry's weights, whether they are there or not."""
-    return settings.models_path / f"{entry.name}-{entry.sha256[:12]}.safetensors"
+    """Where the entry's weights lie, whether they are there or not: in the package itself, or in the cache."""
+    return entry.bundled or settings.models_path / f"{entry.name}-{entry.sha256[:12]}.safetensors"
 
 
 def ensure(entry: ModelEntry, settings: Settings, *, progress: Progress | None = None) -> Path:
@@ -83,7 +83,7 @@ def ensure(entry: ModelEntry, settings: Settings, *, progress: Progress | None =
 
     Raises:
         ModelError: it is not there and cannot be had: ``offline``, ``download``, ``not-found``, ``wrong-hash``,
-            ``bad-archive``, ``bad-weights``, ``unsafe-weights``.
+            ``bad-archive``, ``bad-weights`` (also of a damaged file of this package), ``unsafe-weights``.
     """
     path = kept_path(entry, settings)
     if _is_good(entry, path):
@@ -107,6 +107,11 @@ def fetch(entry: ModelEntry, settings: Settings, *, progress: Progress | None = 
         ModelError: as :func:`ensure`.
     """
     path = kept_path(entry, settings)
+    if entry.bundled:
+        state, detail = _inspect(entry, path, deep=True)
+        if state != "present":
+            raise ModelError(f"{detail}: install this package again", reason="bad-weights")
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path):
         if not force and _is_good(entry, path):
@@ -136,7 +141,9 @@ def status(settings: Settings) -> list[StatusRow]:
         path = kept_path(entry, settings)
         state, _ = _inspect(entry, path, deep=False)
         sidecar = _read_sidecar(path)
-        if state == "absent" or isinstance(sidecar, str):
+        if entry.bundled:
+            rows.append(StatusRow(entry, state, path, path.stat().st_size if path.exists() else 0, "this package"))
+        elif state == "absent" or isinstance(sidecar, str):
             rows.append(StatusRow(entry, state, path, path.stat().st_size if path.exists() else 0))
         else:
             rows.append(StatusRow(entry, state, path, path.stat().st_size, sidecar.source, sidecar.fetched_at))
@@ -146,6 +153,9 @@ def status(settings: Settings) -> list[StatusRow]:
 def _inspect(entry: ModelEntry, path: Path, *, deep: bool) -> tuple[State, str]:
     if not path.exists():
         return "absent", f"{path.name} is not in {path.parent}"
+    if entry.bundled:
+        whole = not deep or sha256_of(path) == entry.sha256
+        return ("present", "") if whole else ("corrupt", f"{path.name} is not the file that the catalogue names")
     sidecar = _read_sidecar(path)
     if isinstance(sidecar, str):
         return "corrupt", sidecar

@@ -1,0 +1,94 @@
+"""Plain nets: 3x3 convolutions and ReLU, nothing else, as they run near the limit of a processor's integer units.
+
+The shape is SESR's after folding (K. Bhardwaj et al., "Collapsible Linear Blocks for Super-Efficient Super Resolution",
+MLSys 2022) with the pixel shuffle of ESPCN (W. Shi et al., CVPR 2016); with `fold`, the picture is first folded to a
+fraction of its size, as in FFDNet (K. Zhang et al., IEEE TIP 2018). How such a net is trained: enhancer/training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+COLOURS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PlainShape:
+    """What tells one plain net from another.
+
+    Attributes:
+        width: channels between the convolutions.
+        depth: convolutions between the first and the last.
+        scale: output side over input side.
+        conditions: planes behind the three colours, such as a map of the noise's strength.
+        fold: side of the square of pixels that becomes one, with as many times the channels; 1 or 2. Only where `scale`
+            is 1.
+    """
+
+    width: int
+    depth: int
+    scale: int = 1
+    conditions: int = 0
+    fold: int = 1
+
+    def __post_init__(self) -> None:
+        if self.scale > 1 and self.fold > 1:
+            raise ValueError(f"a plain net either folds or enlarges, not both: {self}")
+
+    @property
+    def halo(self) -> int:
+        """Input pixels around a pixel that its result depends on: exact, one for each convolution."""
+        return self.fold * (self.depth + 2)
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor], *, scale: int, conditions: int, fold: int) -> PlainShape:
+        """Width and depth read off the weights; the rest cannot be seen there.
+
+        Raises:
+            KeyError: the weights are no plain net's.
+        """
+        return cls(state["convolutions.0.weight"].shape[0], len(state) // 2 - 2, scale, conditions, fold)
+
+
+class PlainNet(nn.Module):
+    """``depth + 2`` convolutions with ReLU between them, added to the picture itself (repeated, where it enlarges)."""
+
+    def __init__(self, shape: PlainShape) -> None:
+        super().__init__()
+        self.shape = shape
+        folded = shape.fold**2
+        given, wanted = COLOURS * folded + shape.conditions, COLOURS * folded * shape.scale**2
+        widths = (given, *[shape.width] * (shape.depth + 1), wanted)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, 3, padding=1) for before, after in zip(widths, widths[1:], strict=False)
+        )
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Run the net.
+
+        Args:
+            given: N x (3 + conditions) x H x W: RGB in [0, 1], then the conditions.
+
+        Returns:
+            N x 3 x (scale * H) x (scale * W), not clipped. Sides that `fold` does not divide are padded by replication
+            inside and cut again.
+        """
+        height, width = given.shape[-2:]
+        fold, scale = self.shape.fold, self.shape.scale
+        if fold > 1:
+            given = functional.pad(given, (0, -width % fold, 0, -height % fold), mode="replicate")
+        picture = functional.pixel_unshuffle(given[:, :COLOURS], fold)
+        planes = picture
+        if self.shape.conditions:
+            planes = torch.cat((picture, functional.avg_pool2d(given[:, COLOURS:], fold)), dim=1)
+        for convolution in self.convolutions[:-1]:
+            planes = functional.relu(convolution(planes))
+        change = self.convolutions[-1](planes)
+        result: Tensor = functional.pixel_shuffle(change + picture.repeat_interleave(scale**2, dim=1), scale * fold)
+        return result[..., : scale * height, : scale * width]
