@@ -58,6 +58,16 @@ def estimate_quality(luminance: Sequence[int]) -> int | None:
     return int(distance.argmin()) + 1
 
 
+def luminance_table(quality: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Libjpeg's luminance table for a quality of 1 to 100: 8 x 8, row by row from the lowest frequency."""
+    return _BY_QUALITY[quality - 1].reshape(8, 8)
+
+
+def mean_step(quality: int) -> float:
+    """How coarse libjpeg's luminance table for a quality of 1 to 100 is: the mean of its 64 steps over 255, in (0, 1]."""
+    return float(luminance_table(quality).mean() / 255)
+
+
 def frame_size(stream: bytes) -> tuple[int, int] | None:
     """(width, height) of the first frame header (SOF, ITU-T T.81 B.2.2) of a JPEG stream; None where there is none."""
     position = 2

@@ -1,0 +1,134 @@
+"""Train the denoiser: ``python -m enhancer.training.denoise --data FOLDER --out FOLDER``.
+
+The noise2noise way (J. Lehtinen et al., ICML 2018): the net gets one noisy version of a picture and is to give another
+one, whose noise is independent. It cannot guess that noise, so the least squared error is its mean, the clean picture,
+though no clean picture is ever in the loss. That holds for noise of mean zero only, so it is not clipped in training.
+
+Noise and its strength are drawn here, on pictures that serve as clean; only the validation compares with these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from enhancer.image import FloatPixels, to_unit
+from enhancer.quality.metrics import psnr
+from enhancer.training.degradations import as_bytes, noise_map, with_gaussian_noise
+from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.nets import build_net
+from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, split
+from enhancer.training.reparameterisation import Reparameterised
+from enhancer.training.weights import save_half
+
+CONFIGS: Final = Path(__file__).parent / "configs"
+HELD_OUT: Final = 10
+VALIDATION_SIDE: Final = 192
+VALIDATION_SIGMAS: Final = (0, 5, 15, 25, 50)
+"""In levels of 255."""
+WEIGHT_OFFSET: Final = 2 / 255
+"""Squared errors are divided by sigma plus this, so that all strengths count about alike in decibels."""
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", default="denoise", help="a file in enhancer/training/configs")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of pictures")
+    parser.add_argument("--start", type=Path, help="safetensors of the same net to start from")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
+    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
+    options = parser.parse_args()
+    config = tomllib.loads((CONFIGS / f"{options.config}.toml").read_text())
+    if options.steps:
+        config["schedule"]["steps"] = options.steps
+    run(config, options.data, options.out, start=options.start)
+
+
+def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path | None = None) -> Path:
+    """Train as `config` says.
+
+    Args:
+        config: a parsed configuration file: ``seed``, ``highest_sigma`` (levels of 255), tables ``net``, ``schedule``.
+        data: folders of pictures.
+        out: checkpoint, curve and weights go here.
+        start: weights of the same net to start from.
+
+    Returns:
+        The file of the averaged weights, float16.
+    """
+    seed = int(config["seed"])
+    torch.manual_seed(seed)
+    schedule = Schedule(**config["schedule"])
+    net = build_net(config["net"])
+    if start:
+        net.load_state_dict({name: tensor.float() for name, tensor in load_file(start).items()})
+    module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
+    paths, held_out = split(list_pictures(*data), HELD_OUT)
+    sampler = PatchSampler([([load_picture(path) for path in paths], 1)], schedule.patch, seed)
+    highest = config["highest_sigma"] / 255
+
+    def loss_at(step: int) -> Tensor:
+        (patches,) = sampler.batch(step, schedule.batch)
+        given, wanted, sigma = noisy_pair(patches, highest, np.random.default_rng((seed, step, 1)))
+        result = module(torch.from_numpy(np.concatenate([given, sigma], axis=1)))
+        error = (result - torch.from_numpy(wanted)) ** 2
+        return (error / torch.from_numpy(sigma + WEIGHT_OFFSET)).mean()
+
+    validate = validator(net, [load_picture(path)[:VALIDATION_SIDE, :VALIDATION_SIDE] for path in held_out])
+    weights = train(module, loss_at, validate, schedule, out, seed=seed)
+    return save_half(weights, out / "weights.safetensors")
+
+
+def noisy_pair(
+    patches: FloatPixels, highest: float, random: np.random.Generator
+) -> tuple[FloatPixels, FloatPixels, FloatPixels]:
+    """Two noisy versions of each patch, and how strong their noise is.
+
+    Args:
+        patches: N x 3 x side x side on [0, 1].
+        highest: standard deviation on the same scale.
+        random: of the draw.
+
+    Returns:
+        Two arrays of that shape with noise of the same strength that have nothing else in common, and the strength, N x
+        1 x side x side.
+    """
+    sigma = np.stack([noise_map(patches.shape[-1], highest, random)[None] for _ in patches])
+    return with_gaussian_noise(patches, sigma, random), with_gaussian_noise(patches, sigma, random), sigma
+
+
+def validator(net: nn.Module, pictures: list[Bytes]) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:
+    """A function from weights to the mean PSNR of RGB on `pictures` at each strength, noise clipped as in a file."""
+    given = {}
+    for sigma in VALIDATION_SIGMAS:
+        random = np.random.default_rng(sigma)
+        given[sigma] = [as_bytes(with_gaussian_noise(to_unit(picture), sigma / 255, random)) for picture in pictures]
+
+    @torch.inference_mode()
+    def validate(weights: Mapping[str, Tensor]) -> dict[str, float]:
+        figures = {}
+        for sigma, noisy in given.items():
+            scores = []
+            for picture, clean in zip(noisy, pictures, strict=True):
+                planes = torch.from_numpy(to_unit(picture)).permute(2, 0, 1)[None]
+                strength = torch.full_like(planes[:, :1], sigma / 255)
+                result = functional_call(net, dict(weights), (torch.cat((planes, strength), dim=1),))[0]
+                scores.append(psnr(result.clamp(0, 1).permute(1, 2, 0).numpy(), to_unit(clean)))
+            figures[f"psnr_{sigma}"] = float(np.mean(scores))
+        return figures
+
+    return validate
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Train a super-resolution net: ``python -m enhancer.training.super_resolution CONFIG --data FOLDER --out FOLDER``.
+
+L1 between the enlargement of bicubically reduced patches and the truth, mixed with a teacher's enlargement where there
+is one. Validation is PSNR of BT.601 luma on held-out training pictures, a border of `scale` pixels cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from enhancer.quality.metrics import psnr
+from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.nets import build_net
+from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, reduced, split
+from enhancer.training.reparameterisation import Reparameterised
+from enhancer.training.weights import save_half
+
+CONFIGS: Final = Path(__file__).parent / "configs"
+HELD_OUT: Final = 12
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="name of a file in enhancer/training/configs, without its ending")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of clean pictures")
+    parser.add_argument("--teacher", type=Path, help="what enhancer.training.teacher wrote for the first folder")
+    parser.add_argument(
+        "--start", type=Path, help="safetensors to start from: of the same net, or of one that it contains"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
+    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
+    parser.add_argument("--threads", type=int, help="for torch, where other work shares the machine")
+    options = parser.parse_args()
+    config = tomllib.loads((CONFIGS / f"{options.config}.toml").read_text())
+    if options.steps:
+        config["schedule"]["steps"] = options.steps
+    run(config, options.data, options.out, teacher=options.teacher, start=options.start, threads=options.threads)
+
+
+def run(
+    config: Mapping[str, Any],
+    data: list[Path],
+    out: Path,
+    *,
+    teacher: Path | None = None,
+    start: Path | None = None,
+    threads: int | None = None,
+) -> Path:
+    """Train as `config` says.
+
+    Args:
+        config: a parsed configuration file: ``seed``, ``teacher_share``, tables ``net`` and ``schedule``.
+        data: folders of clean pictures.
+        out: checkpoint, curve and weights go here.
+        teacher: folder of a teacher's outputs; pictures without one are learned from the truth alone.
+        start: weights of the same net to start from, or of a smaller one whose parts it has.
+        threads: for torch; None: its own choice.
+
+    Returns:
+        The file of the averaged weights, float16.
+    """
+    seed = int(config["seed"])
+    torch.manual_seed(seed)
+    if threads:
+        torch.set_num_threads(threads)
+    schedule = Schedule(**config["schedule"])
+    net = build_net(config["net"])
+    if start:
+        given = {name: tensor.float() for name, tensor in load_file(start).items()}
+        grown = net.load_state_dict(given, strict=False)
+        if grown.unexpected_keys:
+            raise ValueError(f"{start} is of another net: it has {grown.unexpected_keys[0]}")
+    scale = int(config["net"]["scale"])
+    module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
+    paths, held_out = split(list_pictures(*data), HELD_OUT)
+    large = [load_picture(path, scale) for path in paths]
+    layers: list[tuple[list[Bytes], int]] = [([reduced(picture, scale) for picture in large], 1), (large, scale)]
+    share = float(config.get("teacher_share", 0)) if teacher else 0.0
+    if teacher and share:
+        taught = [teacher / f"{path.stem}.npy" for path in paths]
+        known = [np.load(path) if path.exists() else truth for path, truth in zip(taught, large, strict=True)]
+        layers.append((known, scale))
+    sampler = PatchSampler(layers, schedule.patch, seed)
+
+    def loss_at(step: int) -> Tensor:
+        given, *wanted = (torch.from_numpy(array) for array in sampler.batch(step, schedule.batch))
+        result = module(given.contiguous(memory_format=torch.channels_last))
+        target = wanted[0] if len(wanted) == 1 else (1 - share) * wanted[0] + share * wanted[1]
+        return functional.l1_loss(result, target)
+
+    validate = validator(net, [load_picture(path, scale) for path in held_out], scale)
+    weights = train(module, loss_at, validate, schedule, out, seed=seed)
+    return save_half(weights, out / "weights.safetensors")
+
+
+def validator(net: nn.Module, pictures: list[Bytes], scale: int) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:
+    """A function from weights to the mean PSNR of luma on `pictures`."""
+
+    @torch.inference_mode()
+    def validate(weights: Mapping[str, Tensor]) -> dict[str, float]:
+        scores = []
+        for picture in pictures:
+            small = torch.from_numpy(reduced(picture, scale).astype(np.float32) / 255).permute(2, 0, 1)[None]
+            result = functional_call(net, dict(weights), (small,))[0].permute(1, 2, 0)
+            rounded = np.rint(result.clamp(0, 1).numpy() * 255).astype(np.float32) / 255
+            scores.append(psnr(rounded, picture.astype(np.float32) / 255, space="y", crop=scale))
+        return {"psnr_y": float(np.mean(scores))}
+
+    return validate
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What a better, slower net makes of the training pictures, computed once and stored.
+
+A teacher's output is what can be known of the picture at all; learning from it is less noisy than learning from the
+truth (C. Gao et al., "Image Super-Resolution Using Knowledge Distillation", ACCV 2018).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from enhancer.backends.tiler import run_tiled
+from enhancer.settings import Settings
+from enhancer.stages.nets import Nets
+from enhancer.training.pictures import list_pictures, load_picture, reduced
+
+
+def write_outputs(folder: Path, net_name: str, scale: int, out: Path) -> int:
+    """Enlarge the reduced form of every picture; those that are there already are kept.
+
+    Args:
+        folder: clean pictures.
+        net_name: a super-resolution net of the catalogue.
+        scale: its scale.
+        out: one .npy a picture, uint8, H x W x 3, named after the picture.
+
+    Returns:
+        How many were written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    net = Nets(Settings()).super_resolution(scale, net_name)
+    written = 0
+    for path in list_pictures(folder):
+        target = out / f"{path.stem}.npy"
+        if target.exists():
+            continue
+        small = reduced(load_picture(path, scale), scale)
+        planes = np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / 255
+        large = np.rint(np.clip(run_tiled(net, planes), 0, 1) * 255).astype(np.uint8)
+        partial = target.with_suffix(".partial.npy")
+        np.save(partial, large.transpose(1, 2, 0))
+        partial.rename(target)
+        written += 1
+    return written
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--net", default="dat-light-x4")
+    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    print(write_outputs(arguments.data, arguments.net, arguments.scale, arguments.out), "written")

@@ -1,0 +1,25 @@
+"""Weights as they are bundled: safetensors in float16, half the size at no measurable loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def save_half(weights: Mapping[str, Tensor], path: Path) -> Path:
+    """Write the weights in float16; the file appears whole or not at all.
+
+    Raises:
+        OverflowError: a weight is too large for float16.
+    """
+    halves = {name: tensor.detach().half().contiguous() for name, tensor in weights.items()}
+    for name, tensor in halves.items():
+        if not tensor.isfinite().all():
+            raise OverflowError(f"{name} does not fit into float16")
+    partial = path.with_suffix(".partial")
+    save_file(halves, partial)
+    partial.replace(path)
+    return path
