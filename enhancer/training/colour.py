@@ -1,0 +1,163 @@
+"""Train the net that restores faded colours: ``python -m enhancer.training.colour --data FOLDER --out FOLDER``.
+
+Real photographs are aged by chance (:mod:`enhancer.training.ageing`); the net sees what the stage would see of them and
+learns numbers whose function brings the pixels back, by the logarithm of the squared error, so that every picture
+counts by its decibels. Its confidence learns whether the result was nearer the truth than the picture it was given,
+from aged pictures and from unfaded ones under usual light, for which nothing is nearer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional
+
+from enhancer.image import FloatPixels
+from enhancer.models.colour import ColourNet, restored
+from enhancer.stages.colour_restoration import look_at
+from enhancer.stages.light import from_linear, to_linear
+from enhancer.training.ageing import aged, random_ageing
+from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.pictures import Bytes, list_pictures, load_picture, split, turned
+from enhancer.training.weights import save_half
+
+CONFIG: Final = Path(__file__).parent / "configs" / "colour.toml"
+HELD_OUT: Final = 60
+"""The last pictures, by name, of the training folders; only the benchmark sees them."""
+VALIDATION: Final = 40
+UNFADED_SHARE: Final = 0.25
+WORTH_DB: Final = 1.0
+"""Gain from which restoring a picture was right."""
+FLOOR: Final = 2e-4
+"""Added to squared errors: below 37 dB nobody sees the difference."""
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of clean pictures")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
+    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
+    options = parser.parse_args()
+    config = tomllib.loads(CONFIG.read_text())
+    if options.steps:
+        config["schedule"]["steps"] = options.steps
+    run(config, options.data, options.out)
+
+
+def run(config: Mapping[str, Any], data: list[Path], out: Path) -> Path:
+    """Train as `config` says.
+
+    Args:
+        config: ``seed``, ``looks`` (crops of each picture), tables ``net`` and ``schedule``.
+        data: folders of clean pictures.
+        out: checkpoint, curve and weights go here.
+
+    Returns:
+        The file of the averaged weights, float16.
+    """
+    seed = int(config["seed"])
+    torch.manual_seed(seed)
+    schedule = Schedule(**config["schedule"])
+    paths, validation = split(list_pictures(*data)[:-HELD_OUT], VALIDATION)
+    draw = np.random.default_rng(seed)
+    looks = [look for path in paths for look in _looks(load_picture(path), int(config["looks"]), draw)]
+    checked = [look for path in validation for look in _looks(load_picture(path), 2, draw)]
+    net = ColourNet(**config["net"])
+    module = AsIs(net)
+    unfaded = round(UNFADED_SHARE * schedule.batch)
+
+    def loss_at(step: int) -> Tensor:
+        given, truth = _batch(looks, schedule.batch, unfaded, np.random.default_rng((seed, step)))
+        return _loss(module(given), given, truth, unfaded)
+
+    weights = train(module, loss_at, _validator(net, checked, seed), schedule, out, seed=seed)
+    return save_half(weights, out / "weights.safetensors")
+
+
+def _looks(picture: Bytes, count: int, draw: np.random.Generator) -> list[Bytes]:
+    """What the net may see of a picture: the whole of it first, then random parts."""
+    height, width = picture.shape[:2]
+    found = [picture]
+    for _ in range(count - 1):
+        h, w = (int(side * draw.uniform(0.45, 1)) for side in (height, width))
+        top, left = int(draw.integers(height - h + 1)), int(draw.integers(width - w + 1))
+        found.append(picture[top : top + h, left : left + w])
+    return [np.rint(255 * look_at(part.astype(np.float32) / 255)).astype(np.uint8) for part in found]
+
+
+def _batch(looks: Sequence[Bytes], count: int, unfaded: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Given and true pictures, N x 3 x LOOK x LOOK; of the first `unfaded`, which have not faded, the truth is as given."""
+    given, truth = [], []
+    for place, index in enumerate(draw.choice(len(looks), count)):
+        clean = turned(looks[index], int(draw.integers(8))).astype(np.float32) / 255
+        if place < unfaded:
+            clean = _as_taken(clean, draw)
+            given.append(clean)
+        else:
+            given.append(aged(clean, random_ageing(draw), draw))
+        truth.append(clean)
+    return _tensor(given), _tensor(truth)
+
+
+def _as_taken(pixels: FloatPixels, draw: np.random.Generator) -> FloatPixels:
+    """An unfaded picture as it is, or under- or overexposed, in warmer or colder light, of harder or softer contrast."""
+    if draw.random() < 0.4:
+        return pixels
+    gains = 2.0 ** (draw.uniform(-1, 0.5) + draw.uniform(-0.15, 0.15, 3))
+    light = np.clip(to_linear(pixels) * gains.astype(np.float32), 0, 1) ** np.float32(draw.uniform(0.85, 1.2))
+    return np.rint(255 * from_linear(light)) / np.float32(255)
+
+
+def _tensor(pictures: Sequence[FloatPixels]) -> Tensor:
+    return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy())
+
+
+def _loss(numbers: Tensor, given: Tensor, truth: Tensor, unfaded: int) -> Tensor:
+    given, truth = given[..., ::2], truth[..., ::2]
+    result = restored(given, numbers)
+    shown = result.clamp(0, 1)
+    errors = (shown - truth).square().mean((1, 2, 3)) + FLOOR
+    before = (given - truth).square().mean((1, 2, 3)) + FLOOR
+    # Beyond white there is no error, but without any there would be no way back either.
+    beyond = (result - shown).square().mean((1, 2, 3))
+    worth = (10 * torch.log10(before / errors.detach()) > WORTH_DB).float()
+    aside = functional.binary_cross_entropy_with_logits(numbers[:, 15, 0, 0], worth)
+    return torch.log10(errors + 0.1 * beyond)[unfaded:].mean() + 0.1 * aside
+
+
+def _validator(net: ColourNet, looks: Sequence[Bytes], seed: int) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:
+    """Mean PSNR of held-out pictures, aged always the same, before and after, and how well faded ones are told apart."""
+    given, truth = _batch(looks, 4 * len(looks), 0, np.random.default_rng((seed, 0, 1)))
+    clean = _tensor([look.astype(np.float32) / 255 for look in looks])
+    before = _psnr(given, truth)
+
+    @torch.inference_mode()
+    def validate(weights: Mapping[str, Tensor]) -> dict[str, float]:
+        numbers = functional_call(net, dict(weights), (given,))
+        wrongly = functional_call(net, dict(weights), (clean,))[:, 15]
+        limit = torch.quantile(wrongly, 0.98)
+        return {
+            "psnr_aged": before,
+            "psnr_restored": _psnr(restored(given, numbers).clamp(0, 1), truth),
+            "found_at_2_percent_false": float((numbers[:, 15] > limit).float().mean()),
+            "log_odds_at_2_percent_false": float(limit),
+        }
+
+    return validate
+
+
+def _psnr(result: Tensor, truth: Tensor) -> float:
+    return float(-10 * torch.log10((result - truth).square().mean((1, 2, 3))).mean().detach())
+
+
+if __name__ == "__main__":
+    main()
