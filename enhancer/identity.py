@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from blake3 import blake3
 
-from enhancer.models.catalogue import super_resolution_entry
+from enhancer.models.catalogue import load_catalogue, super_resolution_entry
 from enhancer.recipe import Recipe
 from enhancer.stages.nets import denoiser_entry
 from enhancer.version import PIPELINE_VERSION
@@ -23,7 +23,8 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
 
     Returns:
         Catalogue names to the sha256 of their weights: the super-resolution net where the recipe enlarges, the denoiser
-        where its strength is above 0.
+        where its strength is above 0, the detector of scratches where the recipe looks for them,
+        the restorer of colours where it may be used.
 
     Raises:
         ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
@@ -33,6 +34,12 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
         entries.append(super_resolution_entry(recipe.scale, recipe.model))
     if recipe.denoise_strength > 0:
         entries.append(denoiser_entry(recipe.denoise_model))
+    if recipe.jpeg.mode == "auto":
+        entries.append(load_catalogue().default("jpeg"))
+    if recipe.scratches.mode == "auto":
+        entries.append(load_catalogue().default("scratches"))
+    if recipe.fading.mode == "auto" and recipe.fading.method == "learned":
+        entries.append(load_catalogue().default("colour"))
     return {entry.name: entry.sha256 for entry in entries}
 
 

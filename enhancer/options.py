@@ -41,10 +41,23 @@ class ExposureOptions(_Options):
     ev: float | None = Field(None, ge=-5, le=5, description="this correction instead of a measured one")
 
 
-class FadingOptions(_Options):
-    """Restoration of faded prints: each channel stretched over the whole scale."""
+class JpegOptions(_Options):
+    """Removal of what JPEG compression left: blocks, ringing, smeared colour."""
+
+    mode: Mode = "auto"
+
+
+class ScratchOptions(_Options):
+    """Scratches, dust and folds: found by a net, painted over from their surroundings."""
 
     mode: Mode = "off"
+
+
+class FadingOptions(_Options):
+    """Restoration of faded prints: by a net where it is confident, else each channel stretched over the whole scale."""
+
+    mode: Mode = "off"
+    method: Literal["learned", "classical"] = Field("learned", description="classical: never by the net")
 
 
 class CastOptions(_Options):

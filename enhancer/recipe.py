@@ -21,9 +21,11 @@ from enhancer.options import (
     ExposureOptions,
     FadingOptions,
     InputOptions,
+    JpegOptions,
     LensOptions,
     LocalContrastOptions,
     OutputOptions,
+    ScratchOptions,
     SharpenOptions,
     ToneOptions,
 )
@@ -65,6 +67,8 @@ class Recipe(BaseModel):
     precision: Precision = "fp32"
     input: InputOptions = InputOptions()
     lens: LensOptions = LensOptions()
+    jpeg: JpegOptions = JpegOptions()
+    scratches: ScratchOptions = ScratchOptions()
     fading: FadingOptions = FadingOptions()
     exposure: ExposureOptions = ExposureOptions(mode="auto")
     cast: CastOptions = CastOptions(mode="auto")
@@ -107,11 +111,17 @@ PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "photo": ("photographs: 4x; noise, wrong exposure and clear colour casts go, where they are measured", {}),
     "scan": (
         "scanned prints and slides: 2x; noise and clear colour casts go, the brightness stays",
-        {"scale": 2.0, "exposure": {"mode": "off"}},
+        {"scale": 2.0, "scratches": {"mode": "auto"}, "exposure": {"mode": "off"}},
     ),
     "old-photo": (
         "aged prints: 2x; stronger denoising, faded tones and clear casts mended, local contrast where it is flat",
-        {"scale": 2.0, "denoise_strength": 0.6, "fading": {"mode": "auto"}, "local_contrast": {"mode": "auto"}},
+        {
+            "scale": 2.0,
+            "denoise_strength": 0.6,
+            "scratches": {"mode": "auto"},
+            "fading": {"mode": "auto"},
+            "local_contrast": {"mode": "auto"},
+        },
     ),
     "document": (
         "text and drawings: 2x; light denoising, soft strokes sharpened, brightness and colours stay",

@@ -57,9 +57,9 @@ class FadingRestoration:
             return Decision(False, "too small to tell whether it has faded")
         black, white = np.percentile(sample(pixels, context.visible), PERCENTILES, axis=0)
         numbers = {"black": [round(float(v), 4) for v in black], "white": [round(float(v), 4) for v in white]}
-        objection = _objection(black, white)
-        if objection is not None:
-            return Decision(False, objection, numbers)
+        because = objection(black, white)
+        if because is not None:
+            return Decision(False, because, numbers)
         return Decision(True, f"faded: nothing below {black.min():.2f} and nothing above {white.max():.2f}", numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -85,7 +85,7 @@ class FadingRestoration:
         return 1.0
 
 
-def _objection(black: NDArray[np.float64], white: NDArray[np.float64]) -> str | None:
+def objection(black: NDArray[np.float64], white: NDArray[np.float64]) -> str | None:
     """Why these ends are not those of a faded print; None: they are."""
     if black.min() < EMPTY_LOW:
         return "not faded: there is black"

@@ -84,6 +84,30 @@ class Nets:
             return self._from_file(self._dn_path, "dn_path", inputs=(3, 4))
         return self._from_catalogue(denoiser_entry(name))
 
+    def jpeg_repair(self) -> Net:
+        """The net against JPEG artefacts: RGB and the mean quantiser step to RGB.
+
+        Raises:
+            ModelError: its file, which this package carries, is damaged.
+        """
+        return self._from_catalogue(load_catalogue().default("jpeg"))
+
+    def damage_detector(self) -> Net:
+        """The net that finds scratches and dust: RGB to the log odds that a pixel is damaged.
+
+        Raises:
+            ModelError: its file, which this package carries, is damaged.
+        """
+        return self._from_catalogue(load_catalogue().default("scratches"))
+
+    def colour_restorer(self) -> Net:
+        """The net that says how to restore a faded print: what is looked at to :data:`enhancer.models.colour.OUTPUTS`.
+
+        Raises:
+            ModelError: its file, which this package carries, is damaged.
+        """
+        return self._from_catalogue(load_catalogue().default("colour"))
+
     @property
     def loaded(self) -> tuple[str, ...]:
         """Names of the nets loaded so far, in order."""

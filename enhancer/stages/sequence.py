@@ -16,14 +16,16 @@ from enhancer.recipe import Recipe
 from enhancer.stages.alpha import bleed, resize_alpha
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.cast import ColourCast
+from enhancer.stages.colour_restoration import ColourRestoration
 from enhancer.stages.denoise import Denoising
 from enhancer.stages.exposure import Exposure
-from enhancer.stages.fading import FadingRestoration
 from enhancer.stages.impulse import ImpulseRepair
+from enhancer.stages.jpeg_artifacts import JpegArtifacts
 from enhancer.stages.lens import LensCorrection
 from enhancer.stages.limit_size import SizeLimit
 from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
+from enhancer.stages.scratches import ScratchRepair
 from enhancer.stages.sharpen import Sharpening
 from enhancer.stages.super_resolution import SuperResolution
 from enhancer.stages.tone import Tone
@@ -32,8 +34,10 @@ STAGES: Final[tuple[Stage, ...]] = (
     SizeLimit(),  # first: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
+    JpegArtifacts(),  # behind impulses, which no JPEG made; before denoising, which cannot tell blocks from detail
     Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
-    FadingRestoration(),
+    ScratchRepair(),  # behind denoising, which leaves what is no noise; before fading, whose ends a scratch would set
+    ColourRestoration(),
     Exposure(),  # behind denoising, which measures noise before light is multiplied
     ColourCast(),  # behind exposure: it judges by the brightest parts
     SuperResolution(),
@@ -43,7 +47,17 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 CORRECTIONS: Final = frozenset(
-    {"size-limit", "lens-correction", "fading", "exposure", "colour-cast", "local-contrast", "tone"}
+    {
+        "size-limit",
+        "lens-correction",
+        "jpeg-artifacts",
+        "scratches",
+        "fading",
+        "exposure",
+        "colour-cast",
+        "local-contrast",
+        "tone",
+    }
 )
 """Stages that change on purpose what a picture shows, where the others bring back what was there."""
 
@@ -88,7 +102,7 @@ def corrected(page: Image, decisions: Iterable[DecisionRecord], recipe: Recipe, 
         page: as decoded.
         decisions: of this page's stages; only those of :data:`CORRECTIONS` are made again.
         recipe: that was followed.
-        nets: unused by these stages, but part of every context.
+        nets: the detector of scratches is found there.
 
     Returns:
         The picture in the working space, its size that of the input but where the size was limited.

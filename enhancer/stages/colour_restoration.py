@@ -1,0 +1,220 @@
+"""Restoration of faded colour prints by a small net that knows how prints age and what photographs look like.
+
+The net (:mod:`enhancer.models.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function for all pixels:
+scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated on
+the full picture, so that its cost and result do not depend on how the net was run.
+
+The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps its
+tone and is only stretched, all channels alike; nothing is ever colourised. Where the net is confident that it makes the
+picture better, its function is applied. Else the classical stretch has its say (:mod:`enhancer.stages.fading`), which
+may find nothing to do, as for every unfaded picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from enhancer.image import FloatPixels
+from enhancer.stages.base import Context, Decision
+from enhancer.stages.dynamic_range import sample
+from enhancer.stages.fading import PERCENTILES, SMALLEST_AREA, FadingRestoration, objection
+from enhancer.stages.light import from_linear, to_linear
+
+PREVIEW_SIDE: Final = 256
+LOOK: Final = 48
+"""Side of what the net looks at, as :mod:`enhancer.models.colour` has it."""
+LEAST_LOG_ODDS: Final = 2.0
+"""Confidence from which the net's function is applied."""
+SHARES: Final = 24
+GREY: Final = 0.008
+TONED: Final = 0.02
+TONED_SHARE: Final = 0.13
+"""Bounds of :func:`of_one_tone`. They take 99 % of toned, aged, noisy training pictures and 4 % of coloured aged ones."""
+BLACK: Final = np.float32(10**-2.4)
+DENSITY_RANGE: Final = (np.float32(-0.5), np.float32(4))
+SMALLEST: Final = 1e-3
+"""As in :func:`enhancer.models.colour.restored`."""
+CHUNK: Final = 1 << 20
+"""Pixels that are computed at once."""
+
+
+class ColourRestoration:
+    """Brings faded prints back: by the net where it is confident, else by the classical stretch, else not at all."""
+
+    name: ClassVar[str] = "fading"
+
+    def __init__(self) -> None:
+        self._classical = FadingRestoration()
+
+    def measure(self, pixels: FloatPixels, context: Context) -> Decision:
+        """Decide what can be done for the picture.
+
+        Args:
+            pixels: H x W x C, float32 in [0, 1].
+            context: its recipe, nets and the mask of visible pixels.
+
+        Returns:
+            A decision whose numbers have ``method`` (``tone``, ``learned`` or ``classical``), ``colour`` and
+            ``colour_share`` (:func:`colourfulness`) and ``confidence`` (the net's, in [0, 1]); where applied, also
+            what :func:`restore` takes (``veil``, ``white_density``, ``matrix``) and the net's name as ``model``, or the
+            stretch's ``black`` and ``white``.
+
+        Raises:
+            ModelError: the net's weights, which this package carries, are damaged.
+        """
+        options = context.recipe.fading
+        too_small = pixels.shape[0] * pixels.shape[1] < SMALLEST_AREA
+        if options.mode == "off" or options.method == "classical" or pixels.shape[2] == 1 or too_small:
+            return self._classical.measure(pixels, context)
+        unexplained, share = colourfulness(pixels, context.visible)
+        numbers: dict[str, Any] = {"colour": round(unexplained, 4), "colour_share": round(share, 3)}
+        if of_one_tone(unexplained, share):
+            return _one_tone(pixels, context, numbers)
+        look = look_at(pixels, context.visible)
+        net = context.nets.colour_restorer()
+        found = net.run(np.ascontiguousarray(look.transpose(2, 0, 1)[None]))[0, :, 0, 0].astype(np.float64)
+        log_odds = float(found[15])
+        numbers["confidence"] = round(float(1 / (1 + np.exp(-log_odds))), 4)
+        if log_odds < LEAST_LOG_ODDS:
+            return _merged(self._classical.measure(pixels, context), {"method": "classical", **numbers})
+        numbers |= {
+            "method": "learned",
+            "model": net.spec.name,
+            "veil": [round(v, 6) for v in found[0:3].tolist()],
+            "white_density": [round(v, 5) for v in found[3:6].tolist()],
+            "matrix": [[round(v, 5) for v in row] for row in found[6:15].reshape(3, 3).tolist()],
+        }
+        return Decision(True, f"faded: the net is {numbers['confidence']:.0%} sure that it can restore it", numbers)
+
+    def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+        """Restore a block.
+
+        Args:
+            block: H x W x C, float32 in [0, 1].
+            decision: from :meth:`measure`; it alone says what is done.
+            context: not used.
+
+        Returns:
+            H x W x C, float32 in [0, 1].
+        """
+        if "matrix" not in decision.numbers:
+            return self._classical.apply(block, decision, context)
+        veil, white, matrix = (decision.numbers[name] for name in ("veil", "white_density", "matrix"))
+        return restore(block, np.array(veil), np.array(white), np.array(matrix))
+
+    def halo(self, context: Context) -> int:
+        """Each pixel on its own."""
+        return 0
+
+    def scale(self, context: Context) -> float:
+        """The size is kept."""
+        return 1.0
+
+
+def restore(
+    pixels: FloatPixels, veil: NDArray[np.float64], white: NDArray[np.float64], matrix: NDArray[np.float64]
+) -> FloatPixels:
+    """Undo a print's ageing: ``10 ** -(matrix @ (-log10(light - veil) - white))``, less a print's black, for every pixel.
+
+    Args:
+        pixels: H x W x 3, float32 in [0, 1], sRGB.
+        veil: scattered linear light in R, G, B.
+        white: density of what becomes white.
+        matrix: 3 x 3, what the remaining densities are multiplied with.
+
+    Returns:
+        H x W x 3, float32 in [0, 1].
+    """
+    flat = pixels.reshape(-1, 3)
+    result = np.empty_like(flat)
+    mixing = matrix.T.astype(np.float32)
+    for start in range(0, len(flat), CHUNK):
+        light = to_linear(flat[start : start + CHUNK]) - veil.astype(np.float32)
+        light = (light + np.sqrt(light * light + np.float32(4 * SMALLEST**2))) / 2
+        density = (-np.log10(light) - white.astype(np.float32)) @ mixing
+        light = (np.float32(10) ** -np.clip(density, *DENSITY_RANGE) - BLACK) / (1 - BLACK)
+        result[start : start + CHUNK] = np.clip(from_linear(light), 0, 1)
+    return result.reshape(pixels.shape)
+
+
+def look_at(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> FloatPixels:
+    """What the net sees of a picture: a regular grid of pixels of an area-averaged preview.
+
+    Noise is averaged out of the preview; a grid of its pixels keeps the darkest and brightest, which further averages
+    would lose. What is not visible is replaced by what is.
+
+    Args:
+        pixels: H x W x C, float32.
+        visible: H x W, False where values mean nothing; None, or none visible: all count.
+
+    Returns:
+        LOOK x LOOK x C, float32.
+    """
+    height, width = pixels.shape[:2]
+    factor = min(1.0, PREVIEW_SIDE / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    preview = pixels if factor == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return _small(preview, visible, cv2.INTER_NEAREST)
+
+
+def colourfulness(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> tuple[float, float]:
+    """How much of a picture's colour its lightness does not explain.
+
+    A toned picture's colours lie on one curve through RGB, however bent. In each of :data:`SHARES` equal shares of the
+    pixels, ordered by lightness, the curve is nearly straight; what deviates from a line is colour.
+
+    Args:
+        pixels: H x W x 3, float32 in [0, 1].
+        visible: as :func:`look_at`.
+
+    Returns:
+        Standard deviation of the unexplained part of R - G and B - G, encoded in [0, 1]; and its share of all of their
+        root mean square, which a tone has too.
+    """
+    values = _small(pixels, visible, cv2.INTER_AREA).reshape(-1, 3).astype(np.float64)
+    differences = values[:, [0, 2]] - values[:, [1]]
+    lightness = values.mean(axis=1)
+    unexplained = 0.0
+    for part in np.array_split(np.argsort(lightness, kind="stable"), SHARES):
+        line = np.stack([np.ones(len(part)), lightness[part]], axis=1)
+        fitted = line @ np.linalg.lstsq(line, differences[part], rcond=None)[0]
+        unexplained += float(np.square(differences[part] - fitted).sum())
+    whole = float(np.square(differences).sum())
+    return (unexplained / differences.size) ** 0.5, (unexplained / whole) ** 0.5 if whole else 0.0
+
+
+def of_one_tone(unexplained: float, share: float) -> bool:
+    """Whether what :func:`colourfulness` found is that of a black-and-white or toned picture, noise and stains allowed."""
+    return unexplained < GREY or (unexplained < TONED and share < TONED_SHARE)
+
+
+def _small(pixels: FloatPixels, visible: NDArray[np.bool_] | None, how: int) -> FloatPixels:
+    small: FloatPixels = cv2.resize(pixels, (LOOK, LOOK), interpolation=how).reshape(LOOK, LOOK, pixels.shape[2])
+    if visible is None:
+        return small
+    shown = cv2.resize(visible.astype(np.uint8), (LOOK, LOOK), interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+    if shown.all() or not shown.any():
+        return small
+    small = small.copy()
+    small[~shown] = np.resize(small[shown], (int((~shown).sum()), pixels.shape[2]))
+    return small
+
+
+def _one_tone(pixels: FloatPixels, context: Context, numbers: dict[str, Any]) -> Decision:
+    """The stretch of a toned picture: one black and one white for all channels, so that no tone is lost or won."""
+    black, white = np.percentile(sample(pixels, context.visible), PERCENTILES, axis=0)
+    numbers = {"method": "tone", **numbers}
+    because = objection(black, white)
+    if because is not None:
+        return Decision(False, f"of one tone; {because}", numbers)
+    ends = (round(float(black.min()), 4), round(float(white.max()), 4))
+    numbers |= {"black": [ends[0]] * 3, "white": [ends[1]] * 3}
+    return Decision(True, f"faded, of one tone: nothing below {ends[0]:.2f} and nothing above {ends[1]:.2f}", numbers)
+
+
+def _merged(decision: Decision, numbers: dict[str, Any]) -> Decision:
+    return Decision(decision.applied, decision.reason, {**numbers, **decision.numbers})
