@@ -72,6 +72,8 @@ def enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Im
         decision = stage.measure(unit, context)
         context.decisions[stage.name] = decision
         if decision.applied:
+            if stage.scale(context) != 1:
+                context.source = unit
             unit = _apply(stage, unit, decision, context)
             applied = True
             if alpha is not None and alpha.shape != unit.shape[:2]:
