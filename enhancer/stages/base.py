@@ -45,8 +45,8 @@ class Context:
         nets: gives loaded nets by purpose; loading happens on first use and outlives the picture.
         visible: H x W, False where the picture as it came is wholly transparent and its values mean nothing; None: all
             of it is visible. Holds up to super-resolution, behind which no stage measures the source.
-        source: H x W x C, what super-resolution was given, for the stages behind it that hold its result against it; None
-            where nothing was enlarged.
+        source: H x W x C, what super-resolution was given, for the stages behind it that hold its result against it;
+            None where nothing was enlarged.
         decisions: earlier stages' decisions by name, in order.
     """
 

@@ -17,12 +17,12 @@ from enhancer.stages.nets import Nets
 from enhancer.training.pictures import list_pictures, load_picture, reduced
 
 
-def write_outputs(folder: Path, net_name: str, scale: int, out: Path) -> int:
+def write_outputs(folder: Path, teacher: str | Path, scale: int, out: Path) -> int:
     """Enlarge the reduced form of every picture; those that are there already are kept.
 
     Args:
         folder: clean pictures.
-        net_name: a super-resolution net of the catalogue.
+        teacher: a super-resolution net of the catalogue, or the file of one that spandrel knows.
         scale: its scale.
         out: one .npy a picture, uint8, H x W x 3, named after the picture.
 
@@ -30,14 +30,16 @@ def write_outputs(folder: Path, net_name: str, scale: int, out: Path) -> int:
         How many were written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    net = Nets(Settings()).super_resolution(scale, net_name)
+    named = isinstance(teacher, str)
+    nets = Nets(Settings(), sr_path=None if named else teacher)
+    net = nets.super_resolution(scale, teacher if named else None)
     written = 0
     for path in list_pictures(folder):
         target = out / f"{path.stem}.npy"
         if target.exists():
             continue
         small = reduced(load_picture(path, scale), scale)
-        planes = np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / 255
+        planes = np.ascontiguousarray(small.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
         large = np.rint(np.clip(run_tiled(net, planes), 0, 1) * 255).astype(np.uint8)
         partial = target.with_suffix(".partial.npy")
         np.save(partial, large.transpose(1, 2, 0))
@@ -49,8 +51,10 @@ def write_outputs(folder: Path, net_name: str, scale: int, out: Path) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--net", default="dat-light-x4")
+    parser.add_argument("--net", default="dat-light-x4", help="of the catalogue")
+    parser.add_argument("--weights", type=Path, help="file of a net to ask instead")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    print(write_outputs(arguments.data, arguments.net, arguments.scale, arguments.out), "written")
+    asked = arguments.weights or arguments.net
+    print(write_outputs(arguments.data, asked, arguments.scale, arguments.out), "written")
