@@ -7,6 +7,7 @@ is one. Validation is PSNR of BT.601 luma on held-out training pictures, a borde
 from __future__ import annotations
 
 import argparse
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from enhancer.image import to_unit
+from enhancer.models.plain import COLOURS
 from enhancer.quality.metrics import psnr
 from enhancer.training.loop import AsIs, Schedule, train
 from enhancer.training.nets import build_net
@@ -37,7 +40,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of clean pictures")
     parser.add_argument("--teacher", type=Path, help="what enhancer.training.teacher wrote for the first folder")
     parser.add_argument(
-        "--start", type=Path, help="safetensors to start from: of the same net, or of one that it contains"
+        "--start",
+        type=Path,
+        help="safetensors to start from: of the same net, one that it contains, or a multiple of its scale",
     )
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
     parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
@@ -65,7 +70,8 @@ def run(
         data: folders of clean pictures.
         out: checkpoint, curve and weights go here.
         teacher: folder of a teacher's outputs; pictures without one are learned from the truth alone.
-        start: weights of the same net to start from, or of a smaller one whose parts it has.
+        start: weights to start from: of the same net, of a smaller one whose parts it has, or of one that enlarges by a
+            multiple of this one's scale.
         threads: for torch; None: its own choice.
 
     Returns:
@@ -77,12 +83,12 @@ def run(
         torch.set_num_threads(threads)
     schedule = Schedule(**config["schedule"])
     net = build_net(config["net"])
+    scale = int(config["net"]["scale"])
     if start:
-        given = {name: tensor.float() for name, tensor in load_file(start).items()}
+        given = at_scale({name: tensor.float() for name, tensor in load_file(start).items()}, scale)
         grown = net.load_state_dict(given, strict=False)
         if grown.unexpected_keys:
             raise ValueError(f"{start} is of another net: it has {grown.unexpected_keys[0]}")
-    scale = int(config["net"]["scale"])
     module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
     paths, held_out = split(list_pictures(*data), HELD_OUT)
     large = [load_picture(path, scale) for path in paths]
@@ -105,6 +111,31 @@ def run(
     return save_half(weights, out / "weights.safetensors")
 
 
+def at_scale(state: Mapping[str, Tensor], scale: int) -> dict[str, Tensor]:
+    """Weights for a net that enlarges by `scale`, from those of one that enlarges by a multiple of it.
+
+    The last convolution's channels are the sub-pixels of a pixel shuffle; the means of those that fall into one larger
+    sub-pixel are what the larger net shows at the smaller scale, and a good place to start from.
+
+    Raises:
+        ValueError: the net's scale is no multiple of `scale`.
+    """
+    last = max((name for name in state if name.startswith("convolutions.")), key=lambda name: int(name.split(".")[1]))
+    stem = last.rsplit(".", 1)[0]
+    had = math.isqrt(len(state[f"{stem}.bias"]) // COLOURS)
+    if had % scale:
+        raise ValueError(f"a net that enlarges by {had} is no start for one that enlarges by {scale}")
+    if had == scale:
+        return dict(state)
+    share = had // scale
+    changed = {}
+    for name in (f"{stem}.weight", f"{stem}.bias"):
+        tensor = state[name]
+        cells = tensor.reshape(COLOURS, scale, share, scale, share, *tensor.shape[1:])
+        changed[name] = cells.mean(dim=(2, 4)).reshape(COLOURS * scale**2, *tensor.shape[1:])
+    return {**state, **changed}
+
+
 def validator(net: nn.Module, pictures: list[Bytes], scale: int) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:
     """A function from weights to the mean PSNR of luma on `pictures`."""
 
@@ -112,10 +143,10 @@ def validator(net: nn.Module, pictures: list[Bytes], scale: int) -> Callable[[Ma
     def validate(weights: Mapping[str, Tensor]) -> dict[str, float]:
         scores = []
         for picture in pictures:
-            small = torch.from_numpy(reduced(picture, scale).astype(np.float32) / 255).permute(2, 0, 1)[None]
+            small = torch.from_numpy(to_unit(reduced(picture, scale))).permute(2, 0, 1)[None]
             result = functional_call(net, dict(weights), (small,))[0].permute(1, 2, 0)
-            rounded = np.rint(result.clamp(0, 1).numpy() * 255).astype(np.float32) / 255
-            scores.append(psnr(rounded, picture.astype(np.float32) / 255, space="y", crop=scale))
+            rounded = np.rint(result.clamp(0, 1).numpy() * 255).astype(np.uint8)
+            scores.append(psnr(to_unit(rounded), to_unit(picture), space="y", crop=scale))
         return {"psnr_y": float(np.mean(scores))}
 
     return validate
