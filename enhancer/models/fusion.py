@@ -9,6 +9,7 @@ picture would, up to what reaches in from beyond its halo.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +28,16 @@ class FusionShape:
     width: int
     depth: int
     scale: int
+
+    @classmethod
+    def of(cls, state: Mapping[str, Tensor], *, scale: int) -> FusionShape:
+        """Width and depth read off the weights; the rest cannot be seen there.
+
+        Raises:
+            KeyError: the weights are no such net's.
+        """
+        width, layers = state["fusion.weight"].shape[:2]
+        return cls(width, layers // width, scale)
 
 
 class WindowGate(nn.Module):
@@ -67,8 +78,10 @@ class FusionNet(nn.Module):
         self.fusion = nn.Conv2d(width * shape.depth, width, 1)
         # A fresh net starts as its plain trunk, so that it can grow from a trained one.
         for grown in (*self.changes, self.fusion):
-            nn.init.zeros_(grown.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(grown.bias)  # type: ignore[arg-type]
+            assert isinstance(grown, nn.Conv2d)
+            assert grown.bias is not None
+            nn.init.zeros_(grown.weight)
+            nn.init.zeros_(grown.bias)
 
     def forward(self, given: Tensor) -> Tensor:
         """Enlarge.

@@ -27,10 +27,10 @@ DAT_MAX_TILE: Final = 256
 
 
 def load_module(entry: ModelEntry, path: Path) -> torch.nn.Module:
-    """The entry's net on the CPU, float32, in evaluation mode and without gradients.
+    """The entry's net on the CPU, float32 whatever it is kept in, in evaluation mode and without gradients.
 
     Args:
-        entry: which net; its purpose must be super-resolution or denoising.
+        entry: which net; any but a metric's backbone.
         path: what :func:`enhancer.models.store.ensure` gave for it.
 
     Raises:
@@ -38,35 +38,32 @@ def load_module(entry: ModelEntry, path: Path) -> torch.nn.Module:
             (``wrong-purpose``).
     """
     try:
-        state = load_file(path)
-        if entry.architecture == "DAT":
-            module = _by_spandrel(entry, state)
-        elif entry.architecture == "FFDNet":
-            module = ffdnet.FFDNet()
-            module.load_state_dict(state)
-        elif entry.architecture == "Plain":
-            state = {name: tensor.float() for name, tensor in state.items()}
-            module = PlainNet(
-                PlainShape.of(state, scale=entry.scale, conditions=entry.conditions, fold=entry.fold),
-            )
-            module.load_state_dict(state)
-        elif entry.architecture == "Fusion":
-            state = {name: tensor.float() for name, tensor in state.items()}
-            width, depth = (
-                state["fusion.weight"].shape[0],
-                len(state["fusion.weight"][0]) // len(state["fusion.weight"]),
-            )
-            module = FusionNet(FusionShape(width, depth, entry.scale))
-            module.load_state_dict(state)
-        elif entry.architecture == "Damage":
-            module = damage_net.load(state)
-        elif entry.architecture == "Colour":
-            module = colour.load(state)
-        else:
-            raise ModelError(f"{entry.name} ({entry.purpose}) is no net for pictures", reason="wrong-purpose")
-    except (SafetensorError, RuntimeError, KeyError) as error:
+        module = _module(entry, {name: tensor.float() for name, tensor in load_file(path).items()})
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise ModelError(f"{path.name} does not hold {entry.architecture}: {error}", reason="bad-weights") from error
     return module.eval().requires_grad_(False)
+
+
+def _module(entry: ModelEntry, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """The entry's net with the weights in `state`, which are float32."""
+    module: torch.nn.Module
+    match entry.architecture:
+        case "DAT":
+            return _by_spandrel(entry, state)
+        case "FFDNet":
+            module = ffdnet.FFDNet()
+        case "Plain":
+            module = PlainNet(PlainShape.of(state, scale=entry.scale, conditions=entry.conditions, fold=entry.fold))
+        case "Fusion":
+            module = FusionNet(FusionShape.of(state, scale=entry.scale))
+        case "Damage":
+            return damage_net.load(state)
+        case "Colour":
+            return colour.load(state)
+        case _:
+            raise ModelError(f"{entry.name} ({entry.purpose}) is no net for pictures", reason="wrong-purpose")
+    module.load_state_dict(state)
+    return module
 
 
 def spec_of(entry: ModelEntry, module: torch.nn.Module) -> NetSpec:

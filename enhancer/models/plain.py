@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -65,9 +66,7 @@ class PlainNet(nn.Module):
         folded = shape.fold**2
         given, wanted = COLOURS * folded + shape.conditions, COLOURS * folded * shape.scale**2
         widths = (given, *[shape.width] * (shape.depth + 1), wanted)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1) for before, after in zip(widths, widths[1:], strict=False)
-        )
+        self.convolutions = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
 
     def forward(self, given: Tensor) -> Tensor:
         """Run the net.

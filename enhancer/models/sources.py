@@ -43,7 +43,7 @@ def published_weights(
         ModelError: the last source's trouble; see :func:`enhancer.models.store.ensure`.
     """
     trouble: ModelError | None = None
-    for source in entry.sources:
+    for source in entry.published:
         try:
             archive, origin = _archive(source, entry, settings, folder=folder, parts=parts, progress=progress)
             if source.member is None:
@@ -57,7 +57,7 @@ def published_weights(
             trouble = error
         else:
             return weights, origin
-    assert trouble is not None  # an entry has at least one source
+    assert trouble is not None  # what is not bundled has at least one published source
     raise trouble
 
 

@@ -28,8 +28,8 @@ State = Literal["present", "absent", "corrupt"]
 LOCK_TIMEOUT_S: Final = 1800
 """How long one process waits for another that fetches the same net; a dead process's lock falls at once."""
 
-_checked: set[tuple[str, int, int]] = set()
-"""(path, size, mtime in ns) of the files whose hash this process has checked."""
+_checked: set[tuple[str, str, int, int]] = set()
+"""(path, expected sha256, size, mtime in ns) of the files whose hash this process has checked."""
 
 
 class Sidecar(BaseModel):
@@ -154,28 +154,35 @@ def _inspect(entry: ModelEntry, path: Path, *, deep: bool) -> tuple[State, str]:
     if not path.exists():
         return "absent", f"{path.name} is not in {path.parent}"
     if entry.bundled:
-        whole = not deep or sha256_of(path) == entry.sha256
-        return ("present", "") if whole else ("corrupt", f"{path.name} is not the file that the catalogue names")
+        wrong = deep and sha256_of(path) != entry.sha256
+        trouble = f"{path.name} is not the file that the catalogue names" if wrong else ""
+    else:
+        trouble = _trouble_in_cache(entry, path, deep=deep)
+    return ("corrupt", trouble) if trouble else ("present", "")
+
+
+def _trouble_in_cache(entry: ModelEntry, path: Path, *, deep: bool) -> str:
+    """What is wrong with a kept file beside its sidecar; empty where nothing is."""
     sidecar = _read_sidecar(path)
     if isinstance(sidecar, str):
-        return "corrupt", sidecar
+        return sidecar
     if sidecar.source_sha256 != entry.sha256:
-        return "corrupt", f"{path.name} was made from other weights than the catalogue names"
+        return f"{path.name} was made from other weights than the catalogue names"
     size = path.stat().st_size
     if size != sidecar.size:
-        return "corrupt", f"{path.name} has {size} bytes, recorded were {sidecar.size}"
+        return f"{path.name} has {size} bytes, recorded were {sidecar.size}"
     if deep:
         found = sha256_of(path)
         if found != sidecar.sha256:
-            return "corrupt", f"{path.name} has sha256 {found}, recorded was {sidecar.sha256}"
-    return "present", ""
+            return f"{path.name} has sha256 {found}, recorded was {sidecar.sha256}"
+    return ""
 
 
 def _is_good(entry: ModelEntry, path: Path) -> bool:
     if not path.exists():
         return False
     stat = path.stat()
-    seen = (str(path), stat.st_size, stat.st_mtime_ns)
+    seen = (str(path), entry.sha256, stat.st_size, stat.st_mtime_ns)
     state, _ = _inspect(entry, path, deep=seen not in _checked)
     if state == "present":
         _checked.add(seen)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from enhancer.errors import ModelError
-from enhancer.models.catalogue import Catalogue, load_catalogue, super_resolution_entry
+from enhancer.models.catalogue import BUNDLED, Catalogue, load_catalogue, super_resolution_entry
 
 # facts that were measured outside this package: published members and their hashes
 PUBLISHED = {
@@ -23,7 +23,10 @@ PUBLISHED = {
 
 
 def test_what_ships() -> None:
-    assert {entry.name: entry.sha256 for entry in load_catalogue().entries} == PUBLISHED
+    entries = load_catalogue().entries
+    assert {entry.name: entry.sha256 for entry in entries if entry.published} == PUBLISHED
+    bundled = {entry.bundled.name for entry in entries if entry.bundled}
+    assert bundled == {path.name for path in BUNDLED.glob("*.safetensors")}
     assert load_catalogue().get("dat-light-x4").psnr == {"Set5": 32.57}
 
 
@@ -63,6 +66,14 @@ def test_ambiguity_is_refused(change: dict[str, str]) -> None:
     entry = load_catalogue().get("dat-light-x2").model_dump()
     with pytest.raises(ValidationError, match="twice"):
         Catalogue.model_validate({"model": [entry, {**entry, **change}]})
+
+
+def test_what_is_bundled_has_one_source_as_safetensors() -> None:
+    entry = load_catalogue().get("jpeg").model_dump()
+    elsewhere = load_catalogue().get("dat-light-x2").model_dump()["sources"]
+    for change in ({"format": "torch"}, {"sources": [*entry["sources"], *elsewhere]}):
+        with pytest.raises(ValidationError, match="bundled: it has that one source"):
+            Catalogue.model_validate({"model": [{**entry, **change}]})
 
 
 def test_catalogue_and_store_load_nothing_heavy() -> None:

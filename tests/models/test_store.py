@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save
 
 from enhancer.errors import ErrorKind, ModelError
 from enhancer.models import store
-from enhancer.models.catalogue import ModelEntry
+from enhancer.models.catalogue import ModelEntry, load_catalogue
 from enhancer.models.download import CHUNK
 from enhancer.models.index import parse_pip_config, pip_index_config
 from enhancer.settings import Settings
@@ -319,10 +319,34 @@ def test_two_processes_fetch_once(index: Index, settings: Settings, tmp_path: Pa
 def test_status_lists_every_entry(settings: Settings) -> None:
     rows = store.status(settings)
     assert [row.entry.name for row in rows][:2] == ["dat-light-x2", "dat-light-x3"]
-    assert {row.state for row in rows} == {"absent"}
+    for row in rows:
+        assert (row.state, row.source) == (("present", "this package") if row.entry.bundled else ("absent", ""))
     rows[0].path.parent.mkdir()
     rows[0].path.write_bytes(b"half")
     assert (store.status(settings)[0].state, store.status(settings)[0].size) == ("corrupt", 4)
+
+
+def bundled() -> list[ModelEntry]:
+    return [entry for entry in load_catalogue().entries if entry.bundled]
+
+
+@pytest.mark.parametrize("entry", bundled(), ids=lambda entry: entry.name)
+def test_bundled_weights_need_no_download(entry: ModelEntry, settings: Settings) -> None:
+    offline = settings.model_copy(update={"offline": True})
+    path = store.ensure(entry, offline)
+    assert sha256(path.read_bytes()) == entry.sha256
+    assert store.fetch(entry, offline, force=True) == path
+    assert store.verify(entry, offline).state == "present"
+    assert not settings.models_path.exists()
+    assert path.stat().st_size < 2_000_000
+
+
+def test_damaged_bundled_weights_are_refused(settings: Settings) -> None:
+    other = bundled()[0].model_copy(update={"sha256": "0" * 64})
+    assert store.verify(other, settings).state == "corrupt"
+    with pytest.raises(ModelError, match="install this package again") as caught:
+        store.ensure(other, settings)
+    assert caught.value.reason == "bad-weights"
 
 
 class Evil:
