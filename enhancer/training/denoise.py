@@ -81,8 +81,9 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
         (patches,) = sampler.batch(step, schedule.batch)
         given, wanted, sigma = noisy_pair(patches, highest, np.random.default_rng((seed, step, 1)))
         result = module(torch.from_numpy(np.concatenate([given, sigma], axis=1)))
-        error = (result - torch.from_numpy(wanted)) ** 2
-        return (error / torch.from_numpy(sigma + WEIGHT_OFFSET)).mean()
+        error = (result - torch.from_numpy(wanted)).square()
+        loss: Tensor = (error / torch.from_numpy(sigma + WEIGHT_OFFSET)).mean()
+        return loss
 
     validate = validator(net, [load_picture(path)[:VALIDATION_SIDE, :VALIDATION_SIDE] for path in held_out])
     weights = train(module, loss_at, validate, schedule, out, seed=seed)

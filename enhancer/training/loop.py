@@ -1,14 +1,19 @@
-"""The training loop that all nets share: seeded, resumable, averaged, with its curve in a file."""
+"""The training loop that all nets share: seeded, resumable, averaged, with its curve in a file.
+
+Where there is a CUDA device, the net and what is kept of it lie there. Batches, losses and validation stay on the CPU:
+what passes between is small beside the work of a step, and the entries need not know.
+"""
 
 from __future__ import annotations
 
 import csv
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 import structlog
 import torch
@@ -47,24 +52,28 @@ class Schedule:
     save_every: int = 250
 
 
-class Trainable(Protocol):
-    """A module that knows the weights that are kept of it, which may be fewer than those it learns."""
+class Trainable(nn.Module, ABC):
+    """A module that knows the weights that are kept of it, which may be fewer than those it learns.
 
+    Called, it takes a batch from any device and gives its result there.
+    """
+
+    @abstractmethod
     def folded(self) -> dict[str, Tensor]:
         """Weights for inference by name."""
-        ...
 
 
-class AsIs(nn.Module):
+class AsIs(Trainable):
     """A net that is trained in the form in which it is used."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, *given: Tensor) -> Any:
-        """What the net gives."""
-        return self.net(*given)
+    def forward(self, given: Tensor) -> Tensor:
+        """What the net gives, where `given` lies."""
+        result: Tensor = self.net(given.to(next(self.net.parameters()).device))
+        return result.to(given.device)
 
     def folded(self) -> dict[str, Tensor]:
         """Its own weights and buffers."""
@@ -72,7 +81,7 @@ class AsIs(nn.Module):
 
 
 def train(
-    module: nn.Module,
+    module: Trainable,
     loss_at: Callable[[int], Tensor],
     validate: Callable[[Mapping[str, Tensor]], Mapping[str, float]],
     schedule: Schedule,
@@ -83,7 +92,7 @@ def train(
     """Train, or go on with what a checkpoint in `folder` says; a run that is cut off loses `save_every` steps at most.
 
     Args:
-        module: has ``folded()`` (:class:`Trainable`).
+        module: made on the CPU, so that the start is the same everywhere; moved to the CUDA device if there is one.
         loss_at: the loss of a step, a scalar with gradients; it must depend on the step and the weights only, so that a
             resumed run sees the same data.
         validate: figures of the averaged weights, written to the curve; in dB or the like.
@@ -92,15 +101,17 @@ def train(
         seed: recorded; the caller has seeded torch before it made the module.
 
     Returns:
-        The averaged weights, by the names of the net for inference.
+        The averaged weights on the CPU, by the names of the net for inference.
 
     Raises:
         FloatingPointError: the loss is no longer finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    module.to("cuda" if torch.cuda.is_available() else "cpu")
     optimizer = torch.optim.Adam([one for one in module.parameters() if one.requires_grad], betas=(0.9, 0.99))
-    average = {name: tensor.detach().clone() for name, tensor in module.folded().items()}  # type: ignore[operator]
+    average = {name: tensor.detach().clone() for name, tensor in module.folded().items()}
     first, spent = _resume(folder / CHECKPOINT, module, optimizer, average)
+    _forget_after(folder / CURVE, first)
     started = time.monotonic() - spent
     for step in range(first, schedule.steps):
         for group in optimizer.param_groups:
@@ -117,11 +128,15 @@ def train(
         last = step + 1 == schedule.steps
         if last or (step + 1) % schedule.validate_every == 0:
             module.eval()
-            figures = {"loss": loss.item(), **validate(average)}
+            figures = {"loss": loss.item(), **validate(_on_cpu(average))}
             _note(folder / CURVE, step + 1, time.monotonic() - started, figures)
         if last or (step + 1) % schedule.save_every == 0:
             _save(folder / CHECKPOINT, step + 1, time.monotonic() - started, module, optimizer, average)
-    return average
+    return _on_cpu(average)
+
+
+def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.cpu() for name, tensor in weights.items()}
 
 
 def _rate(step: int, schedule: Schedule) -> float:
@@ -132,8 +147,8 @@ def _rate(step: int, schedule: Schedule) -> float:
 
 
 @torch.no_grad()
-def _blend(average: dict[str, Tensor], module: nn.Module, weight: float) -> None:
-    for name, tensor in module.folded().items():  # type: ignore[operator]
+def _blend(average: dict[str, Tensor], module: Trainable, weight: float) -> None:
+    for name, tensor in module.folded().items():
         if tensor.is_floating_point():
             average[name].lerp_(tensor, 1 - weight)
         else:
@@ -169,13 +184,25 @@ def _resume(
     """The step to go on with and the seconds spent before."""
     if not path.exists():
         return 0, 0.0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
     for name, tensor in state["average"].items():
         average[name].copy_(tensor)
     log.info("training resumed", step=state["step"])
     return int(state["step"]), float(state["spent"])
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drop the lines of steps that were made after the checkpoint, for they are made again."""
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        head, *rows = csv.reader(file)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="") as file:
+        csv.writer(file).writerows([head, *(row for row in rows if int(row[0]) <= step)])
+    partial.replace(path)
 
 
 def _note(path: Path, step: int, seconds: float, figures: Mapping[str, float]) -> None:

@@ -90,4 +90,4 @@ class PatchSampler:
                 side = self._patch * ratio
                 window = pictures[index][top * ratio : top * ratio + side, left * ratio : left * ratio + side]
                 cut.append(turned(window, way))
-        return [np.stack(cut).transpose(0, 3, 1, 2).astype(np.float32) / 255 for cut in patches]
+        return [np.stack(cut).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255) for cut in patches]

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from enhancer.training.loop import Trainable
+
 EXPANSION: Final = 4
 """Inner channels of the product, over the wider side of the kernel."""
 EDGES: Final = (
@@ -32,6 +34,10 @@ class FoldedKernel(nn.Module):
         wanted: output channels.
         gain: standard deviation of the kernel's start, relative to He's.
     """
+
+    filters: Tensor
+    centre: Tensor
+    identity: Tensor
 
     def __init__(self, given: int, wanted: int, gain: float = 1.0) -> None:
         super().__init__()
@@ -61,11 +67,11 @@ class FoldedKernel(nn.Module):
     def start_from(self, convolution: nn.Conv2d) -> None:
         """Let the plain branch make up the difference to a convolution's own weights."""
         assert convolution.bias is not None
-        self.plain += (convolution.weight - self()).flatten(1)
+        self.plain.add_((convolution.weight - self()).flatten(1))
         self.bias.copy_(convolution.bias)
 
 
-class Reparameterised(nn.Module):
+class Reparameterised(Trainable):
     """A net whose convolutions get their kernels from :class:`FoldedKernel`.
 
     Args:
@@ -95,6 +101,8 @@ class Reparameterised(nn.Module):
         return state
 
     def forward(self, given: Tensor) -> Tensor:
-        """What the folded net gives."""
-        result: Tensor = functional_call(self._net[0], self.folded(), (given,))
-        return result
+        """What the folded net gives, where `given` lies."""
+        weights = self.folded()
+        there = next(iter(weights.values())).device
+        result: Tensor = functional_call(self._net[0], weights, (given.to(there),))
+        return result.to(given.device)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.training.loop import AsIs, Schedule, Trainable, train
+from enhancer.training.reparameterisation import Reparameterised
 
 SCHEDULE = Schedule(steps=12, warmup=2, rate=0.05, average=0.9, validate_every=4, save_every=4)
 
@@ -76,6 +79,42 @@ def test_the_curve_has_a_line_for_each_validation(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [4, 8, 12]
     assert float(rows[-1]["size"]) > 0
+
+
+def test_the_curve_of_a_resumed_run_tells_each_step_once(tmp_path: Path) -> None:
+    schedule = replace(SCHEDULE, save_every=6)
+    broken = line()
+    with pytest.raises(Killed):
+        train(broken, loss_of(broken, die_at=9), lambda _: {}, schedule, tmp_path, seed=0)
+    resumed = line()
+    train(resumed, loss_of(resumed), lambda _: {}, schedule, tmp_path, seed=0)
+    with (tmp_path / "curve.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [4, 8, 12]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("form", [AsIs, Reparameterised])
+def test_a_cuda_device_is_used_and_learns_as_the_cpu_does(tmp_path: Path, form: type[Trainable]) -> None:
+    def trained(folder: Path) -> tuple[str, dict[str, Tensor]]:
+        torch.manual_seed(0)
+        module = form(PlainNet(PlainShape(8, 2)))
+
+        def loss_at(step: int) -> Tensor:
+            given = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(step))
+            return (module(given) - given.flip(1)).square().mean()
+
+        weights = train(module, loss_at, lambda weights: {}, replace(SCHEDULE, rate=1e-3), folder, seed=0)
+        return next(module.parameters()).device.type, weights
+
+    where, weights = trained(tmp_path / "cuda")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        _, expected = trained(tmp_path / "cpu")
+    assert where == "cuda"
+    for name, tensor in expected.items():
+        assert weights[name].device.type == "cpu"
+        torch.testing.assert_close(weights[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
