@@ -31,6 +31,7 @@ RULES: Final[list[dict[str, Any]]] = [
     {"match": "x4/*", "recipe": "photo", "scale": 4},
     {"match": "restore/faded-*", "recipe": "old-photo", "scale": 1},
     {"match": "restore/dark-*", "recipe": "low-light", "scale": 1},
+    {"match": "restore/scratched-*", "recipe": "scan", "scale": 1},
     {"match": "restore/*", "recipe": "photo", "scale": 1},
     {"match": "odd/*", "recipe": "scan", "scale": 2},
 ]
@@ -114,6 +115,25 @@ def under_exposed(picture: Picture, stops: float) -> Picture:
     return darker
 
 
+def scratched(picture: Picture, seed: int) -> Picture:
+    """A print that was handled: long thin scratches, a fold, and dust, all bright, with soft edges."""
+    draw = np.random.default_rng(SEED + seed)
+    height, width = picture.shape[:2]
+    cover = np.zeros((height, width), np.float32)
+    for _ in range(5):
+        start, turn = draw.uniform((0, 0), (width, height)), draw.uniform(-0.35, 0.35)
+        steps = np.linspace(0, 1, 12)[:, None] * np.array([height * np.sin(turn), height * np.cos(turn)])
+        path = np.rint(start + steps - [0, height / 2] + draw.normal(0, 1.2, steps.shape)).astype(np.int32)
+        cv2.polylines(cover, [path], False, float(draw.uniform(0.75, 1)), int(draw.integers(1, 3)), cv2.LINE_AA)
+    fold = int(draw.uniform(0.3, 0.7) * height)
+    cv2.line(cover, (0, fold), (width, fold + int(draw.integers(-8, 9))), 0.9, 2, cv2.LINE_AA)
+    for centre in draw.uniform((0, 0), (width, height), (24, 2)):
+        cv2.circle(cover, np.rint(centre).astype(int).tolist(), int(draw.integers(1, 3)), 1.0, -1, cv2.LINE_AA)
+    cover = cv2.GaussianBlur(cover, (0, 0), 0.6)[..., None]
+    damaged: Picture = np.rint(picture * (1 - cover) + 238 * cover).astype(np.uint8)
+    return damaged
+
+
 def png(picture: Picture, **options: Any) -> bytes:
     """8-bit PNG by Pillow."""
     return _saved(Image.fromarray(picture), "PNG", **options)
@@ -185,7 +205,7 @@ def bomb() -> bytes:
 
 
 def samples() -> list[Sample]:
-    """Every object of the input bucket: 25 good pictures and three that are not."""
+    """Every object of the input bucket: 27 good pictures and three that are not."""
     return [*_enlargements(), *_restorations(), *_odd(), *_bad()]
 
 
@@ -224,6 +244,8 @@ def _restorations() -> list[Sample]:
         ("noise-25-coffee.png", cup, png(noisy(cup, 25, 4))),
         ("impulses-coffee.png", cup, png(salt_and_pepper(cup, 0.05, 5))),
         ("quality-30-astronaut.jpg", face, jpeg(face, quality=30)),
+        ("quality-10-coffee.jpg", cup, jpeg(cup, quality=10)),
+        ("scratched-cat.png", cat, png(scratched(cat, 6))),
         ("faded-motorcycle.png", engine, png(faded(engine))),
         ("dark-cat.png", cat, png(under_exposed(cat, 1.5))),
     ]
