@@ -1,8 +1,8 @@
 """Scratches, dust and folds: what is found, what is mended, what is left alone: ``python -m benchmarks.bench_scratch``.
 
 Three tables. *Found*: precision, recall and F1 with a tolerance of 2 pixels, by kind of damage, on pictures that were
-not trained on; of the kinds, cracks and hairs were not either. *Mended*: PSNR inside the damage against the print while it
-was whole, before and after, by method of inpainting, told the true mask, and as the stage does it. *Left alone*: how
+not trained on; of the kinds, cracks and hairs were not either. *Mended*: PSNR inside the damage against the print while
+it was whole, before and after, by method of inpainting, told the true mask, and as the stage does it. *Left alone*: how
 many undamaged pictures the stage does not touch at all, as they are and as prints that were scanned.
 """
 

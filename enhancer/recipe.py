@@ -107,6 +107,9 @@ DEFAULT_PRESET: Final = "photo"
 _AS_THEY_ARE: Final[dict[str, Any]] = {"exposure": {"mode": "off"}, "cast": {"mode": "off"}}
 """Brightness and colours stay: what they are is what the picture says, or the look that somebody chose."""
 
+_NOTHING_ELSE: Final[dict[str, Any]] = {**_AS_THEY_ARE, "jpeg": {"mode": "off"}}
+"""For pictures whose every value may be evidence: nor is anything redrawn."""
+
 PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "photo": ("photographs: 4x; noise, wrong exposure and clear colour casts go, where they are measured", {}),
     "scan": (
@@ -133,7 +136,7 @@ PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
     "medical-grey": (
         "grey diagnostic pictures: size kept; light denoising and nothing else, so that grey values keep their meaning",
-        {"scale": 1.0, "denoise_strength": 0.3, "repair_impulses": False, **_AS_THEY_ARE},
+        {"scale": 1.0, "denoise_strength": 0.3, "repair_impulses": False, **_NOTHING_ELSE},
     ),
     "web-image": (
         "small pictures from the web: 4x; light denoising, soft edges sharpened, the look that was chosen stays",
@@ -141,7 +144,7 @@ PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
     "archive": (
         "masters for keeping: size kept; light denoising and impulse repair, nothing else",
-        {"scale": 1.0, "denoise_strength": 0.3, **_AS_THEY_ARE},
+        {"scale": 1.0, "denoise_strength": 0.3, **_NOTHING_ELSE},
     ),
 }
 """One line for people, and what differs from :class:`Recipe`'s defaults.

@@ -10,6 +10,7 @@ import pytest
 from enhancer import identity
 from enhancer.errors import ModelError
 from enhancer.identity import digest, identity_of, weights_for
+from enhancer.options import FadingOptions
 from enhancer.recipe import preset
 
 DATA = digest(b"picture")
@@ -52,10 +53,14 @@ def test_ingredients_cannot_run_together() -> None:
 
 
 def test_only_nets_that_the_recipe_may_use_count() -> None:
-    assert set(weights_for(preset("photo"))) == {"dat-light-x4", "ffdnet-color"}
-    assert set(weights_for(preset("scan"))) == {"dat-light-x2", "ffdnet-color"}
-    assert set(weights_for(preset("photo", scale=2.5))) == {"dat-light-x3", "ffdnet-color"}
-    assert set(weights_for(preset("photo", scale=8, denoise_strength=0))) == {"dat-light-x4"}
+    assert set(weights_for(preset("photo"))) == {"dat-light-x4", "ffdnet-color", "jpeg"}
+    assert set(weights_for(preset("scan"))) == {"dat-light-x2", "ffdnet-color", "jpeg", "scratches"}
+    assert set(weights_for(preset("photo", scale=2.5))) == {"dat-light-x3", "ffdnet-color", "jpeg"}
+    assert set(weights_for(preset("photo", scale=8, denoise_strength=0, jpeg={"mode": "off"}))) == {"dat-light-x4"}
+    old_photo = preset("old-photo", scale=1, denoise_strength=0)
+    assert set(weights_for(old_photo)) == {"jpeg", "scratches", "colour"}
+    classical = old_photo.model_copy(update={"fading": FadingOptions(mode="auto", method="classical")})
+    assert set(weights_for(classical)) == {"jpeg", "scratches"}
     assert set(weights_for(preset("archive"))) == {"ffdnet-color"}
     assert weights_for(preset("archive", denoise_strength=0)) == {}
 

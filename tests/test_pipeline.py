@@ -22,8 +22,8 @@ MODELS = Path.home() / ".cache" / "enhancer" / "models"
 
 
 ORDER = [
-    "size-limit", "lens-correction", "impulse-repair", "denoising", "fading", "exposure", "colour-cast", "super-resolution",
-    "local-contrast", "tone", "sharpening",
+    "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure",
+    "colour-cast", "super-resolution", "local-contrast", "tone", "sharpening",
 ]  # fmt: skip
 """DESIGN's order."""
 
@@ -177,7 +177,7 @@ def test_machine_keys_work_and_are_no_part_of_the_recipe(enhancer):
     assert configured.recipe == preset("archive")
     weights = configured.weights_for()
     assert list(weights) == ["file:denoising"]
-    assert configured.weights_for(preset("photo")).keys() == {"file:denoising", "dat-light-x4"}
+    assert configured.weights_for(preset("photo")).keys() == {"file:denoising", "dat-light-x4", "jpeg"}
     given = noisy(data.coffee()[:64, :64])
     expected = enhancer.enhance_document(Document((Image(given),)), preset("archive")).document.first.pixels
     assert np.array_equal(configured.enhance(given), expected)
@@ -259,7 +259,7 @@ def test_a_clean_jpeg_is_not_encoded_again(enhancer, tmp_path):
     buffer = io.BytesIO()
     exif = PillowImage.Exif()
     exif[0x0112] = 6
-    PillowImage.fromarray(data.astronaut()).save(buffer, "JPEG", quality=80, exif=exif)
+    PillowImage.fromarray(data.astronaut()).save(buffer, "JPEG", quality=90, exif=exif)
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(buffer.getvalue())

@@ -60,11 +60,11 @@ def estimate_quality(luminance: Sequence[int]) -> int | None:
 
 def luminance_table(quality: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Libjpeg's luminance table for a quality of 1 to 100: 8 x 8, row by row from the lowest frequency."""
-    return _BY_QUALITY[quality - 1].reshape(8, 8)
+    return np.asarray(_BY_QUALITY[quality - 1], np.int64).reshape(8, 8)
 
 
 def mean_step(quality: int) -> float:
-    """How coarse libjpeg's luminance table for a quality of 1 to 100 is: the mean of its 64 steps over 255, in (0, 1]."""
+    """How coarse libjpeg's luminance table for a quality of 1 to 100 is: the mean of its steps over 255, in (0, 1]."""
     return float(luminance_table(quality).mean() / 255)
 
 

@@ -13,6 +13,7 @@ with each channel, and cannot jump in hue. A sixteenth number is the log-odds th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final
 
 import torch
@@ -42,7 +43,7 @@ class ColourNet(nn.Module):
         super().__init__()
         widths = (6, width, 2 * width, 3 * width, 4 * width)
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in pairwise(widths)
         )
         self.colours = nn.ModuleList((nn.Conv2d(6, 32, 1), nn.Conv2d(32, 48, 1)))
         features = 2 * widths[-1] + 2 * 48 + 6 * len(SHARES) + 9

@@ -1,9 +1,9 @@
 """The detector of scratches and dust: a small U-Net of plain 3x3 convolutions and ReLU on a folded picture.
 
-The shape is that of O. Ronneberger et al., "U-Net" (MICCAI 2015), with three levels; the picture is first folded to half
-its size, as in FFDNet (K. Zhang et al., IEEE TIP 2018), and the result unfolded, so that most of the work is done on a
-quarter of the pixels and thin lines are still found to the pixel. The dilated convolutions at the lowest level see 85
-pixels far: a wire goes on behind a house, a scratch goes on over it. How it is trained: enhancer/training/scratches.py.
+The shape is that of O. Ronneberger et al., "U-Net" (MICCAI 2015), with three levels; the picture is first folded to
+half its size, as in FFDNet (K. Zhang et al., IEEE TIP 2018), and the result unfolded, so that most of the work is done
+on a quarter of the pixels and thin lines are still found to the pixel. The dilated convolutions at the lowest level see
+85 pixels far: a wire goes on behind a house, a scratch goes on over it. Its training: enhancer/training/scratches.py.
 """
 
 from __future__ import annotations

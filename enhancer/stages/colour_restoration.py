@@ -1,13 +1,13 @@
 """Restoration of faded colour prints by a small net that knows how prints age and what photographs look like.
 
 The net (:mod:`enhancer.models.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function for all pixels:
-scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated on
-the full picture, so that its cost and result do not depend on how the net was run.
+scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated
+on the full picture, so that its cost and result do not depend on how the net was run.
 
-The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps its
-tone and is only stretched, all channels alike; nothing is ever colourised. Where the net is confident that it makes the
-picture better, its function is applied. Else the classical stretch has its say (:mod:`enhancer.stages.fading`), which
-may find nothing to do, as for every unfaded picture.
+The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps
+its tone and is only stretched, all channels alike; nothing is ever colourised. Where the net is confident that it makes
+the picture better, its function is applied. Else the classical stretch has its say (:mod:`enhancer.stages.fading`),
+which may find nothing to do, as for every unfaded picture.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHARES: Final = 24
 GREY: Final = 0.008
 TONED: Final = 0.02
 TONED_SHARE: Final = 0.13
-"""Bounds of :func:`of_one_tone`. They take 99 % of toned, aged, noisy training pictures and 4 % of coloured aged ones."""
+"""Bounds of :func:`of_one_tone`: met by 99 % of toned, aged, noisy training pictures and 4 % of coloured aged ones."""
 BLACK: Final = np.float32(10**-2.4)
 DENSITY_RANGE: Final = (np.float32(-0.5), np.float32(4))
 SMALLEST: Final = 1e-3
@@ -118,7 +118,7 @@ class ColourRestoration:
 def restore(
     pixels: FloatPixels, veil: NDArray[np.float64], white: NDArray[np.float64], matrix: NDArray[np.float64]
 ) -> FloatPixels:
-    """Undo a print's ageing: ``10 ** -(matrix @ (-log10(light - veil) - white))``, less a print's black, for every pixel.
+    """Undo a print's ageing, each pixel on its own: ``10 ** -(matrix @ (-log10(light - veil) - white))``, less a black.
 
     Args:
         pixels: H x W x 3, float32 in [0, 1], sRGB.
@@ -188,7 +188,7 @@ def colourfulness(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None)
 
 
 def of_one_tone(unexplained: float, share: float) -> bool:
-    """Whether what :func:`colourfulness` found is that of a black-and-white or toned picture, noise and stains allowed."""
+    """Whether what :func:`colourfulness` found is that of a black-and-white or toned picture, noise allowed for."""
     return unexplained < GREY or (unexplained < TONED and share < TONED_SHARE)
 
 

@@ -2,8 +2,8 @@
 
 Thin holes, as scratches leave them, are filled by the fast marching method (A. Telea, "An Image Inpainting Technique
 Based on the Fast Marching Method", Journal of Graphics Tools 9(1), 2004), wider ones from patches of the picture
-(:mod:`enhancer.stages.patch_fill`), with the Navier-Stokes equations (M. Bertalmio, A. L. Bertozzi, G. Sapiro, CVPR 2001)
-as a first guess. ``make bench-scratch`` measures them beside each other and beside biharmonic functions.
+(:mod:`enhancer.stages.patch_fill`), with the Navier-Stokes equations (M. Bertalmio, A. L. Bertozzi, G. Sapiro, CVPR
+2001) as a first guess. ``make bench-scratch`` measures them beside each other and beside biharmonic functions.
 """
 
 from __future__ import annotations

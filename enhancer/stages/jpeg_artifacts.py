@@ -1,8 +1,8 @@
 """Against JPEG artefacts: blocks, ringing and smeared colour, by a net that is told how coarse the quantisation was.
 
-The net is plain and ours (enhancer/training/jpeg.py). That one net can serve every quality when it is told, as FFDNet is
-the noise (K. Zhang et al., IEEE TIP 2018), is also the idea of FBCNN (J. Jiang et al., ICCV 2021). Here nothing has to be
-predicted: the file's own quantisation tables say it, and where the file is no JPEG, its pixels may.
+The net is plain and ours (enhancer/training/jpeg.py). That one net can serve every quality when it is told, as FFDNet
+is the noise (K. Zhang et al., IEEE TIP 2018), is also the idea of FBCNN (J. Jiang et al., ICCV 2021). Here nothing has
+to be predicted: the file's own quantisation tables say it, and where the file is no JPEG, its pixels may.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from enhancer.stages.jpeg_history import former_jpeg
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""
 GOOD_WITHOUT_FILE: Final = 60
-"""The same for pixels that came in another format: somebody chose to keep these as they are, so only what one sees goes."""
+"""The same for pixels that came in another format: somebody chose to keep them as they are; only what one sees goes."""
 LOSSLESS: Final = frozenset({None, "PNG", "TIFF", "BMP", "GIF"})
 """Formats (and arrays) whose pixels may be those of an earlier JPEG to the bit."""
 RESAMPLING: Final = ("size-limit", "lens-correction")

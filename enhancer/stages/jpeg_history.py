@@ -1,14 +1,14 @@
 """Whether pixels once were a JPEG, and of which quality: told from the pixels, for files that do not say.
 
 Z. Fan, R. de Queiroz, "Identification of bitmap compression history: JPEG detection and quantizer estimation", IEEE
-Trans. Image Processing 12(2), 2003: the coefficients of the discrete cosine transform of 8 x 8 blocks, taken on the grid
-of the former JPEG, still lie near multiples of the steps that they were quantised with.
+Trans. Image Processing 12(2), 2003: the coefficients of the discrete cosine transform of 8 x 8 blocks, taken on the
+grid of the former JPEG, still lie near multiples of the steps that they were quantised with.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ LEAST_STEP: Final = 3
 """Finer steps drown in the rounding of RGB to bytes."""
 CLIPPED: Final = 1 / 510
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def former_jpeg(pixels: FloatPixels) -> History | None:
         return None
     values = pixels[..., 0] if pixels.shape[2] == 1 else pixels @ _LUMA
     offset = (_grid_phase(values.T), _grid_phase(values))
-    hidden = ((pixels <= CLIPPED) | (pixels >= 1 - CLIPPED)).any(axis=2)
+    hidden = np.asarray(((pixels <= CLIPPED) | (pixels >= 1 - CLIPPED)).any(axis=2))
     coefficients = _coefficients(255 * values[offset[0] :, offset[1] :], hidden[offset[0] :, offset[1] :])
     found: History | None = None
     for quality in QUALITIES:
@@ -84,7 +87,7 @@ def _coefficients(values: FloatPixels, hidden: NDArray[np.bool_]) -> NDArray[np.
     """Coefficients of whole blocks without clipped pixels, N x 8 x 8, level-shifted (ITU-T T.81 A.3.1)."""
     down, across = values.shape[0] // BLOCK, values.shape[1] // BLOCK
 
-    def cut(plane: NDArray[np.generic]) -> NDArray[np.generic]:
+    def cut(plane: NDArray[Value]) -> NDArray[Value]:
         whole = plane[: down * BLOCK, : across * BLOCK].reshape(down, BLOCK, across, BLOCK)
         return whole.swapaxes(1, 2).reshape(-1, BLOCK, BLOCK)
 

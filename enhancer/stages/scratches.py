@@ -4,10 +4,10 @@ The net (:mod:`enhancer.models.damage_net`) gives each pixel's probability of be
 makes of it (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected pixels above
 :data:`MAYBE` among which there is one above :data:`SURE`.
 
-Wires, grass, whiskers and window frames look like scratches, and a picture has them or has scratches. Hence the absolute
-floor: ``auto`` acts only where the marks that are beyond doubt (:data:`EVIDENT`) make up at least :data:`LEAST_AREA` of
-the picture and at least :data:`LEAST_PIXELS`; below it not one pixel is touched. The floor was chosen on training
-pictures; ``make bench-scratch`` says what it does to others.
+Wires, grass, whiskers and window frames look like scratches, and a picture has them or has scratches. Hence the
+absolute floor: ``auto`` acts only where the marks that are beyond doubt (:data:`EVIDENT`) make up at least
+:data:`LEAST_AREA` of the picture and at least :data:`LEAST_PIXELS`; below it not one pixel is touched. The floor was
+chosen on training pictures; ``make bench-scratch`` says what it does to others.
 
 Holes are filled by :mod:`enhancer.stages.inpainting`; pixels outside them keep their exact values.
 """

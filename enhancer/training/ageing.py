@@ -97,7 +97,8 @@ def aged(pixels: FloatPixels, ageing: Ageing, draw: np.random.Generator | None =
     haze = np.asarray(ageing.haze, np.float32)
     reflected = (np.float32(10) ** -density - black) / (1 - black)
     light = (haze + (1 - haze) * reflected) * np.asarray(ageing.gains, np.float32)
-    return np.rint(from_linear(np.clip(light, 0, 1)) * np.float32(255)) / np.float32(255)
+    levels: FloatPixels = np.rint(from_linear(np.clip(light, 0, 1)) * np.float32(255))
+    return levels / np.float32(255)
 
 
 def _vector(values: NDArray[np.float64]) -> Vector:

@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from enhancer.image import FloatPixels
+from enhancer.image import FloatPixels, to_unit
 from enhancer.models.colour import ColourNet, restored
 from enhancer.stages.colour_restoration import look_at
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.training.ageing import aged, random_ageing
+from enhancer.training.degradations import as_bytes
 from enhancer.training.loop import AsIs, Schedule, train
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, split, turned
 from enhancer.training.weights import save_half
@@ -91,14 +92,15 @@ def _looks(picture: Bytes, count: int, draw: np.random.Generator) -> list[Bytes]
         h, w = (int(side * draw.uniform(0.45, 1)) for side in (height, width))
         top, left = int(draw.integers(height - h + 1)), int(draw.integers(width - w + 1))
         found.append(picture[top : top + h, left : left + w])
-    return [np.rint(255 * look_at(part.astype(np.float32) / 255)).astype(np.uint8) for part in found]
+    return [as_bytes(look_at(to_unit(part))) for part in found]
 
 
 def _batch(looks: Sequence[Bytes], count: int, unfaded: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Given and true pictures, N x 3 x LOOK x LOOK; of the first `unfaded`, which have not faded, the truth is as given."""
-    given, truth = [], []
+    """Given and true pictures, N x 3 x LOOK x LOOK; the first `unfaded` have not faded, their truth is as given."""
+    given: list[FloatPixels] = []
+    truth: list[FloatPixels] = []
     for place, index in enumerate(draw.choice(len(looks), count)):
-        clean = turned(looks[index], int(draw.integers(8))).astype(np.float32) / 255
+        clean = to_unit(turned(looks[index], int(draw.integers(8))))
         if place < unfaded:
             clean = _as_taken(clean, draw)
             given.append(clean)
@@ -109,12 +111,12 @@ def _batch(looks: Sequence[Bytes], count: int, unfaded: int, draw: np.random.Gen
 
 
 def _as_taken(pixels: FloatPixels, draw: np.random.Generator) -> FloatPixels:
-    """An unfaded picture as it is, or under- or overexposed, in warmer or colder light, of harder or softer contrast."""
+    """An unfaded picture as it is, or darker or brighter, in warmer or colder light, of harder or softer contrast."""
     if draw.random() < 0.4:
         return pixels
     gains = 2.0 ** (draw.uniform(-1, 0.5) + draw.uniform(-0.15, 0.15, 3))
     light = np.clip(to_linear(pixels) * gains.astype(np.float32), 0, 1) ** np.float32(draw.uniform(0.85, 1.2))
-    return np.rint(255 * from_linear(light)) / np.float32(255)
+    return to_unit(as_bytes(from_linear(light)))
 
 
 def _tensor(pictures: Sequence[FloatPixels]) -> Tensor:
@@ -135,9 +137,9 @@ def _loss(numbers: Tensor, given: Tensor, truth: Tensor, unfaded: int) -> Tensor
 
 
 def _validator(net: ColourNet, looks: Sequence[Bytes], seed: int) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:
-    """Mean PSNR of held-out pictures, aged always the same, before and after, and how well faded ones are told apart."""
+    """Mean PSNR of held-out pictures, aged always the same, before and after, and how well faded ones are told."""
     given, truth = _batch(looks, 4 * len(looks), 0, np.random.default_rng((seed, 0, 1)))
-    clean = _tensor([look.astype(np.float32) / 255 for look in looks])
+    clean = _tensor([to_unit(look) for look in looks])
     before = _psnr(given, truth)
 
     @torch.inference_mode()

@@ -1,9 +1,9 @@
-"""Damage of old prints, drawn over photographs with its truth: scratches, film lines, dust, chips, folds; cracks, hairs.
+"""Damage of old prints, drawn over photographs: scratches, film lines, dust, chips, folds, and cracks and hairs.
 
 The order is that of the world. A print is made (:func:`printed`: grey, sepia or colour, perhaps faded); it is damaged
-(:func:`damaged`: what lies bare is the paper or the film's base, what lies on it is dark, so that a mark replaces a share
-of the print's *light*); the damaged print is scanned (:func:`scanned`: the scanner's blur, grain and noise, JPEG). Marks
-are drawn four times as fine as the picture and averaged, so that their edges are those of a sensor.
+(:func:`damaged`: what lies bare is the paper or the film's base, what lies on it is dark, so that a mark replaces a
+share of the print's *light*); the damaged print is scanned (:func:`scanned`: the scanner's blur, grain and noise,
+JPEG). Marks are drawn four times as fine as the picture and averaged, so that their edges are those of a sensor.
 
 :data:`TRAINED` kinds are what the detector learns from, :data:`HELD_OUT` kinds only test it.
 """
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from enhancer.image import FloatPixels
+from enhancer.image import FloatPixels, to_unit
 from enhancer.stages.light import LUMINANCE_WEIGHTS, from_linear, to_linear
 
 Draw = np.random.Generator
@@ -167,7 +167,7 @@ def _film_lines(sheet: _Sheet) -> None:
 
 
 def _dust(sheet: _Sheet) -> None:
-    """Specks, many small and few larger ones, bright where they lay on the negative, dark where they lie on the print."""
+    """Specks, many small and few larger: bright where they lay on the negative, dark where they lie on the print."""
     draw = sheet.draw
     bright_share = draw.choice([0.05, 0.5, 0.95, 0.95])
     many = draw.uniform(2, 25) * max(1.0, sheet.height * sheet.width / 128**2) ** 0.7
@@ -191,7 +191,7 @@ def _chips(sheet: _Sheet) -> None:
 
 
 def _folds(sheet: _Sheet) -> None:
-    """Folds across the print: a bright, ragged line where the coat has broken, chips along it, shading on both sides."""
+    """Folds across the print: a bright, ragged line where the coat has broken, chips along it, shading beside it."""
     draw = sheet.draw
     for _ in range(1 + (draw.random() < 0.3)):
         turn = draw.normal(0, 0.12) if draw.random() < 0.6 else draw.uniform(-np.pi / 2, np.pi / 2)
@@ -312,7 +312,7 @@ def damaged(pixels: FloatPixels, draw: Draw, kinds: Sequence[str]) -> Damaged:
     """
     if not kinds:
         return Damaged(pixels, np.zeros(pixels.shape[:2], np.float32))
-    sheet = _Sheet(*pixels.shape[:2], draw)
+    sheet = _Sheet(pixels.shape[0], pixels.shape[1], draw)
     for kind in kinds:
         KINDS[kind](sheet)
     soft = draw.uniform(0.25, 0.8)
@@ -350,5 +350,5 @@ def scanned(pixels: FloatPixels, draw: Draw) -> FloatPixels:
     levels = np.rint(255 * np.clip(pixels, 0, 1)).astype(np.uint8)
     if draw.random() < 0.5:
         _, coded = cv2.imencode(".jpg", levels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(draw.integers(50, 96))])
-        levels = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
-    return levels.astype(np.float32) / np.float32(255)
+        levels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
+    return to_unit(levels)

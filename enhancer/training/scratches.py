@@ -4,8 +4,8 @@ Photographs become prints, most of them are damaged (:mod:`enhancer.training.dam
 which pixels the marks changed. Binary cross-entropy, and the Dice loss (F. Milletari et al., "V-Net", 3DV 2016), since
 damage is a few hundredths of the pixels. Those that a mark changed too little to see count for neither side.
 
-A share of the patches has no damage at all: wires, grass, whiskers and window frames must be learned to be no scratches.
-Validation is on held-out pictures with the kinds of damage that are trained; the kinds in
+A share of the patches has no damage at all: wires, grass, whiskers and window frames must be learned to be no
+scratches. Validation is on held-out pictures with the kinds of damage that are trained; the kinds in
 :data:`enhancer.training.damage.HELD_OUT` are seen by the benchmark alone.
 """
 
@@ -166,7 +166,7 @@ def held_out_print(picture: Bytes, seed: int, kinds: tuple[str, ...]) -> tuple[F
 
 
 def validator(net: nn.Module, pictures: list[Bytes], seed: int) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:
-    """A function from weights to F1 on damaged pictures (every other one) and the share of whole pixels that are found."""
+    """A function from weights to F1 on damaged pictures (every other one) and how many whole pixels are found."""
     tests = [
         held_out_print(picture, seed + number, TRAINED[: 1 + number % len(TRAINED)] if number % 2 else ())
         for number, picture in enumerate(pictures)

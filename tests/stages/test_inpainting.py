@@ -26,7 +26,7 @@ def test_only_holes_change(channels: int) -> None:
     holes = holes_of((80, 90), (1, 3, 10))
     before = pixels.copy()
     result = inpaint(pixels, holes)
-    assert result.dtype == np.float32 and result.shape == pixels.shape
+    assert (result.dtype, result.shape) == (np.float32, pixels.shape)
     np.testing.assert_array_equal(result[~holes], before[~holes])
     np.testing.assert_array_equal(pixels, before)
     assert (result[holes] != before[holes]).mean() > 0.99

@@ -28,7 +28,8 @@ def test_marks_are_where_the_truth_says_and_nowhere_else(kind: str) -> None:
     for seed in range(6):
         result = drawn(kind, seed)
         moved = np.abs(result.pixels - PHOTO).max(axis=2)
-        assert result.pixels.min() >= 0 and result.pixels.max() <= 1
+        assert result.pixels.min() >= 0
+        assert result.pixels.max() <= 1
         if kind != "folds":  # whose shading is no mark
             np.testing.assert_allclose(moved, result.change, atol=1e-5)
         np.testing.assert_array_equal(result.mask, result.change > VISIBLE)
@@ -50,7 +51,7 @@ def test_lines_are_thin(kind: str) -> None:
     flat = np.full((256, 320, 3), 0.4, np.float32)
     for seed in range(4):
         mask = drawn(kind, seed, flat).mask
-        labels, count = ndimage.label(mask)
+        _, count = ndimage.label(mask)
         thickness = 2 * ndimage.distance_transform_edt(mask).max() if count else 0
         assert thickness <= 16  # where several cross or run side by side
         assert mask.mean() < 0.15
@@ -97,7 +98,8 @@ def test_scans_are_whole_levels_and_sometimes_grainy() -> None:
         scan = scanned(np.full((64, 64, 3), 0.5, np.float32), np.random.default_rng(seed))
         np.testing.assert_allclose(scan * 255, np.rint(scan * 255), atol=1e-4)
         sigmas.append(255 * estimate_sigma(scan, channel_axis=-1, average_sigmas=True))
-    assert min(sigmas) < 0.1 and 2 < max(sigmas) < 20
+    assert min(sigmas) < 0.1
+    assert 2 < max(sigmas) < 20
 
 
 def naive(found: np.ndarray, true: np.ndarray, tolerance: int) -> int:

@@ -34,10 +34,14 @@ def test_a_step_has_its_examples_whatever_was_asked_for_before() -> None:
 
 def test_patches_without_damage_have_nothing_to_be_found() -> None:
     given, target, weight = examples(1.0).batch(0)
-    assert given.shape == (4, 3, 32, 32) and target.shape == weight.shape == (4, 1, 32, 32)
-    assert not target.any() and weight.all()
+    assert given.shape == (4, 3, 32, 32)
+    assert target.shape == weight.shape == (4, 1, 32, 32)
+    assert not target.any()
+    assert weight.all()
     _, target, weight = examples(0.0).batch(0)
-    assert target.any() and (weight[target > 0] == 1).all() and not weight.all()
+    assert target.any()
+    assert (weight[target > 0] == 1).all()
+    assert not weight.all()
 
 
 def test_a_test_print_is_the_same_for_the_same_seed() -> None:
@@ -51,7 +55,9 @@ def test_probabilities_of_any_size(size: tuple[int, int]) -> None:
     net = DamageNet(DamageShape(4, 4, 4)).eval()
     pixels = np.random.default_rng(0).random((*size, 3), dtype=np.float32)
     found = probabilities(net, net.state_dict(), pixels)
-    assert found.shape == size and found.min() >= 0 and found.max() <= 1
+    assert found.shape == size
+    assert found.min() >= 0
+    assert found.max() <= 1
 
 
 def test_a_run_writes_curve_and_half_precision_weights(tmp_path: Path) -> None:
