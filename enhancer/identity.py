@@ -31,7 +31,7 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
     """
     entries = []
     if recipe.scale > 1:
-        entries.append(super_resolution_entry(recipe.scale, recipe.model))
+        entries.append(super_resolution_entry(recipe.stage_scale, recipe.model))
     if recipe.denoise_strength > 0:
         entries.append(denoiser_entry(recipe.denoise_model))
     if recipe.jpeg.mode == "auto":

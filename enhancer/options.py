@@ -67,6 +67,19 @@ class CastOptions(_Options):
     strength: Unit = 1.0
 
 
+class ProgressiveOptions(_Options):
+    """Enlargement in stages, each by the same factor, blended with plain enlargement; 1 stage: off."""
+
+    stages: int = Field(1, ge=1, le=6, description="each enlarges by the stages-th root of the scale")
+    blend: Unit = Field(0.7, description="of several stages: share of the net's result, the rest is bicubic")
+
+
+class ColourFixOptions(_Options):
+    """Agreement of the enlarged picture's low frequencies with the input's."""
+
+    mode: Mode = "auto"
+
+
 class LocalContrastOptions(_Options):
     """CLAHE on luminance."""
 

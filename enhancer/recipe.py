@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from enhancer.errors import RequestError
 from enhancer.options import (
     CastOptions,
+    ColourFixOptions,
     ExposureOptions,
     FadingOptions,
     InputOptions,
@@ -25,6 +26,7 @@ from enhancer.options import (
     LensOptions,
     LocalContrastOptions,
     OutputOptions,
+    ProgressiveOptions,
     ScratchOptions,
     SharpenOptions,
     ToneOptions,
@@ -72,11 +74,18 @@ class Recipe(BaseModel):
     fading: FadingOptions = FadingOptions()
     exposure: ExposureOptions = ExposureOptions(mode="auto")
     cast: CastOptions = CastOptions(mode="auto")
+    progressive: ProgressiveOptions = ProgressiveOptions()
+    colour_fix: ColourFixOptions = ColourFixOptions()
     local_contrast: LocalContrastOptions = LocalContrastOptions()
     tone: ToneOptions = ToneOptions()
     sharpen: SharpenOptions = SharpenOptions()
     output: OutputOptions = OutputOptions()
     gate: Gate = Gate()
+
+    @property
+    def stage_scale(self) -> float:
+        """How much one stage of super-resolution enlarges: the whole scale, or its n-th root for n stages."""
+        return round(float(self.scale ** (1 / self.progressive.stages)), 9)
 
     def canonical_json(self) -> str:
         """Sorted, compact JSON: equal recipes have equal text."""

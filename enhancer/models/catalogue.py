@@ -186,7 +186,7 @@ class Catalogue(_Frozen):
 
 
 def super_resolution_entry(scale: float, name: str | None = None) -> ModelEntry:
-    """The net for a requested enlargement.
+    """The net for one pass of a requested enlargement.
 
     Args:
         scale: output side over input side, above 1; may be fractional or larger than any net's scale.

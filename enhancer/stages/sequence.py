@@ -16,6 +16,7 @@ from enhancer.recipe import Recipe
 from enhancer.stages.alpha import bleed, resize_alpha
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.cast import ColourCast
+from enhancer.stages.colour_fix import ColourFix
 from enhancer.stages.colour_restoration import ColourRestoration
 from enhancer.stages.denoise import Denoising
 from enhancer.stages.exposure import Exposure
@@ -41,6 +42,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     Exposure(),  # behind denoising, which measures noise before light is multiplied
     ColourCast(),  # behind exposure: it judges by the brightest parts
     SuperResolution(),
+    ColourFix(),  # behind everything that enlarges or redraws, and before what is for looks
     LocalContrast(),  # what is for looks comes last, at the final size
     Tone(),
     Sharpening(),  # last: whatever came after it would be done to its edges

@@ -8,6 +8,7 @@ from PIL import Image as PillowImage
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
+from enhancer.backends.base import NetSpec
 from enhancer.stages.resize import resize, scaled_size
 from enhancer.stages.super_resolution import SuperResolution
 
@@ -72,3 +73,65 @@ def test_a_reduction_is_antialiased():
 def test_a_resize_to_the_same_size_changes_nothing(photo):
     pixels = photo("camera")
     assert resize(pixels, *pixels.shape[:2]) is pixels
+
+
+class Repeating:
+    """A net in whose result every pixel is a square of its own colour, so that its share shows."""
+
+    def __init__(self, scale):
+        self.spec = NetSpec("repeating", scale, 3, 3, halo=0)
+        self.sides = []
+
+    def run(self, batch):
+        self.sides.append(batch.shape[2:])
+        return batch.repeat(self.spec.scale, 2).repeat(self.spec.scale, 3)
+
+
+@pytest.fixture
+def repeating(context, monkeypatch):
+    """Gives a context whose nets of scale 2 and 4 only repeat pixels."""
+    by_scale = {2: Repeating(2), 4: Repeating(4)}
+
+    def make(**overrides):
+        made = context(**overrides)
+        choose = lambda scale, name=None: by_scale[2 if scale <= 2 else 4]  # noqa: E731
+        monkeypatch.setattr(made.nets, "super_resolution", choose)
+        return made, by_scale
+
+    return make
+
+
+def test_stages_enlarge_by_the_root_and_blend(photo, repeating):
+    small = photo("astronaut")[100:120, 100:117]
+    around, nets = repeating(scale=4, progressive={"stages": 2})
+    decision = STAGE.measure(small, around)
+    assert (decision.numbers["stages"], decision.numbers["blend"], decision.numbers["net_scale"]) == (2, 0.7, 2)
+    found = STAGE.apply(small, decision, around)
+    assert nets[2].sides == [(20, 17), (40, 34)]
+    expected = small
+    for size in ((40, 34), (80, 68)):
+        plain = np.stack(
+            [
+                np.asarray(PillowImage.fromarray(expected[..., c]).resize(size[::-1], PillowImage.Resampling.BICUBIC))
+                for c in range(3)
+            ],
+            axis=2,
+        )
+        expected = np.clip(0.7 * expected.repeat(2, 0).repeat(2, 1) + 0.3 * plain, 0, 1).astype(np.float32)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "stages"), [(8, 3), (5, 2), (2.5, 3), (1.3, 2), (7.3, 6)])
+def test_stages_end_at_the_exact_size(photo, repeating, scale, stages):
+    small = photo("camera")[:21, :17]
+    around, _ = repeating(scale=scale, progressive={"stages": stages, "blend": 0.5})
+    result = STAGE.apply(small, STAGE.measure(small, around), around)
+    assert result.shape == (*scaled_size(21, 17, scale), 1)
+
+
+def test_one_stage_is_the_net_alone(photo, repeating):
+    small = photo("astronaut")[:9, :8]
+    around, _ = repeating(scale=2, progressive={"stages": 1, "blend": 0.1})
+    decision = STAGE.measure(small, around)
+    assert "blend" not in decision.numbers
+    np.testing.assert_array_equal(STAGE.apply(small, decision, around), small.repeat(2, 0).repeat(2, 1))

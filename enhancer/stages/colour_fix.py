@@ -1,0 +1,104 @@
+"""Colour fix: the low frequencies of an enlarged picture are brought back to those of the picture it was made from.
+
+Nets, above all those trained to please, shift colours and brightness a little. What an enlargement must keep can be
+said without knowing the truth: reduced to the old size, it is the old picture. The difference is added back, as in
+iterative back-projection (M. Irani and S. Peleg, "Improving resolution by image registration", CVGIP 1991), but of it
+only the low frequencies, since the high ones hold the input's noise and aliasing too:
+
+    result + up(blur(source - down(result)))
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from scipy import ndimage
+
+from enhancer.image import FloatPixels
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.stages.resize import resize
+
+SIGMA: Final = 2.0
+"""Of the Gaussian blur, in pixels of the source."""
+DEPTHS: Final = (8, 16)
+"""Least and most bits whose half level counts as rounding: two-level pictures are enlarged in 8 bits, and beyond 16
+the nets themselves are no finer."""
+
+
+class ColourFix:
+    """Gives the low frequencies of what super-resolution was given back to its result."""
+
+    name: ClassVar[str] = "colour-fix"
+
+    def measure(self, pixels: FloatPixels, context: Context) -> Decision:
+        """Reduce the result and compare it with the source.
+
+        Args:
+            pixels: H x W x C, float32, about in [0, 1].
+            context: the recipe's ``colour_fix.mode``; its source.
+
+        Returns:
+            A decision whose numbers are the largest and the mean difference of low frequencies, ``largest`` and
+            ``mean``, on [0, 1] values; applied where the largest is at least half a level of the picture's bit depth.
+        """
+        if context.recipe.colour_fix.mode == "off":
+            return Decision(False, "the recipe leaves the result's colours alone")
+        if context.source is None:
+            return Decision(False, "nothing was enlarged")
+        difference = low_frequency_difference(pixels, context.source)
+        numbers = {
+            "largest": round(float(np.abs(difference).max()), 6),
+            "mean": round(float(np.abs(difference).mean()), 6),
+        }
+        if not _beyond_rounding(difference, context).any():
+            return Decision(False, "low frequencies agree with the input's within rounding", numbers)
+        return Decision(True, "low frequencies differ from the input's", numbers)
+
+    def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+        """Correct the whole picture.
+
+        Args:
+            block: H x W x C, float32, about in [0, 1].
+            decision: from :meth:`measure`.
+            context: its source.
+
+        Returns:
+            H x W x C, float32; where the difference is less than half a level, exactly `block`.
+        """
+        assert context.source is not None
+        difference = low_frequency_difference(block, context.source)
+        kept = np.where(_beyond_rounding(difference, context), difference, np.float32(0))
+        return block + resize(kept, *block.shape[:2], PillowImage.Resampling.BILINEAR)
+
+    def halo(self, context: Context) -> int:
+        """It needs the place of a block in the source."""
+        return WHOLE_PICTURE
+
+    def scale(self, context: Context) -> float:
+        """The size is kept."""
+        return 1.0
+
+
+def low_frequency_difference(enlarged: FloatPixels, source: FloatPixels, sigma: float = SIGMA) -> FloatPixels:
+    """What the low frequencies of `enlarged` lack of those of `source`.
+
+    Args:
+        enlarged: H' x W' x C, float32; what is beyond [0, 1] will be clipped, so it is here.
+        source: H x W x C, float32.
+        sigma: of the Gaussian blur, in pixels of the source; edges are continued by reflection.
+
+    Returns:
+        H x W x C, float32.
+    """
+    difference = source - resize(np.clip(enlarged, 0, 1), *source.shape[:2], PillowImage.Resampling.BICUBIC)
+    return np.asarray(ndimage.gaussian_filter(difference, (sigma, sigma, 0), mode="reflect"), dtype=np.float32)
+
+
+def _beyond_rounding(difference: FloatPixels, context: Context) -> NDArray[np.bool_]:
+    """Where the difference is at least half a level of the picture as it came."""
+    least, most = DEPTHS
+    levels = 2 ** min(max(context.metadata.bit_depth, least), most) - 1
+    return np.abs(difference) >= 0.5 / levels
