@@ -61,6 +61,7 @@ def test_only_nets_that_the_recipe_may_use_count() -> None:
     assert set(weights_for(old_photo)) == {"jpeg", "scratches", "colour"}
     classical = old_photo.model_copy(update={"fading": FadingOptions(mode="auto", method="classical")})
     assert set(weights_for(classical)) == {"jpeg", "scratches"}
+    assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {"dat-light-x2", "jpeg"}
     assert set(weights_for(preset("archive"))) == {"ffdnet-color"}
     assert weights_for(preset("archive", denoise_strength=0)) == {}
 

@@ -19,7 +19,7 @@ from enhancer.recipe import (
 )
 
 GOLDEN = (
-    '{"cast":{"mode":"auto","strength":1.0},"denoise_model":null,"denoise_strength":0.5,'
+    '{"cast":{"mode":"auto","strength":1.0},"colour_fix":{"mode":"auto"},"denoise_model":null,"denoise_strength":0.5,'
     '"exposure":{"ev":null,"max_ev":3.0,"mode":"auto"},"fading":{"method":"learned","mode":"off"},'
     '"gate":{"max_artifact_score":0.5,"max_low_frequency_shift":0.1,"max_residual_ratio":3.0,"min_score":0.25},'
     '"input":{"max_pixels":null,"max_side":null,"salvage":false},'
@@ -28,7 +28,7 @@ GOLDEN = (
     '"local_contrast":{"clip_limit":2.0,"mode":"off","tiles":8},'
     '"model":null,"name":"photo",'
     '"output":{"colour_space":null,"convert":false,"format":null,"lossless":false,"quality":92,"strip_private":false},'
-    '"precision":"fp32","repair_impulses":true,"scale":4.0,'
+    '"precision":"fp32","progressive":{"blend":0.7,"stages":1},"repair_impulses":true,"scale":4.0,'
     '"scratches":{"mode":"off"},'
     '"sharpen":{"amount":0.8,"kernel":3,"method":"adaptive","mode":"off","threshold":0.0},'
     '"tone":{"black_point":0.0,"curve":null,"gamma":1.0,"points":[],"saturation":1.0,"white_point":1.0},"version":1}'

@@ -47,7 +47,7 @@ class ColourFix:
         if context.recipe.colour_fix.mode == "off":
             return Decision(False, "the recipe leaves the result's colours alone")
         if context.source is None:
-            return Decision(False, "nothing was enlarged")
+            return Decision(False, "there is no enlarged picture to hold against its input")
         difference = low_frequency_difference(pixels, context.source)
         numbers = {
             "largest": round(float(np.abs(difference).max()), 6),
@@ -71,7 +71,8 @@ class ColourFix:
         assert context.source is not None
         difference = low_frequency_difference(block, context.source)
         kept = np.where(_beyond_rounding(difference, context), difference, np.float32(0))
-        return block + resize(kept, *block.shape[:2], PillowImage.Resampling.BILINEAR)
+        spread = resize(kept, block.shape[0], block.shape[1], PillowImage.Resampling.BILINEAR)
+        return np.asarray(block + spread, dtype=np.float32)
 
     def halo(self, context: Context) -> int:
         """It needs the place of a block in the source."""
@@ -93,12 +94,13 @@ def low_frequency_difference(enlarged: FloatPixels, source: FloatPixels, sigma: 
     Returns:
         H x W x C, float32.
     """
-    difference = source - resize(np.clip(enlarged, 0, 1), *source.shape[:2], PillowImage.Resampling.BICUBIC)
+    reduced = resize(np.clip(enlarged, 0, 1), source.shape[0], source.shape[1], PillowImage.Resampling.BICUBIC)
+    difference = np.subtract(source, reduced)
     return np.asarray(ndimage.gaussian_filter(difference, (sigma, sigma, 0), mode="reflect"), dtype=np.float32)
 
 
-def _beyond_rounding(difference: FloatPixels, context: Context) -> NDArray[np.bool_]:
+def _beyond_rounding(difference: FloatPixels, context: Context) -> NDArray[np.bool]:
     """Where the difference is at least half a level of the picture as it came."""
     least, most = DEPTHS
     levels = 2 ** min(max(context.metadata.bit_depth, least), most) - 1
-    return np.abs(difference) >= 0.5 / levels
+    return np.greater_equal(np.abs(difference), 0.5 / levels)
