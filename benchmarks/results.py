@@ -48,7 +48,13 @@ def goals(name: str, figures: Mapping[str, float]) -> list[dict[str, Any]]:
 
 
 def write_results(
-    name: str, figures: Mapping[str, float], tables: Mapping[str, Any], started: float, *, whole: bool = True
+    name: str,
+    figures: Mapping[str, float],
+    tables: Mapping[str, Any],
+    started: float,
+    *,
+    whole: bool = True,
+    command: str | None = None,
 ) -> list[dict[str, Any]]:
     """Print the goals and write the JSON file.
 
@@ -58,6 +64,7 @@ def write_results(
         tables: whatever was measured, JSON-able.
         started: ``time.monotonic()`` at the benchmark's begin.
         whole: False where only a part of the pictures was measured: goals are printed, nothing is written.
+        command: what printed the figures; None: ``make bench-NAME``.
 
     Returns:
         The goals with their figures.
@@ -68,7 +75,7 @@ def write_results(
         RESULTS.mkdir(exist_ok=True)
         record = {
             "name": name,
-            "command": f"make bench-{name}",
+            "command": command or f"make bench-{name}",
             "commit": _commit(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - started),
