@@ -139,7 +139,7 @@ def mutated(pool: Sequence[bytes], seed: int, index: int) -> tuple[bytes, bool]:
             break
         _MUTATIONS[int(rng.integers(len(_MUTATIONS)))](data, rng, pool)
     if data[:4] == b"\x89PNG" and rng.random() < 0.7:
-        _mend_checksums(data)
+        mend_checksums(data)
     return bytes(data), bool(rng.random() < 0.5)
 
 
@@ -193,7 +193,7 @@ def _splice(data: bytearray, rng: np.random.Generator, pool: Sequence[bytes]) ->
 _MUTATIONS: Final = (_flip, _overwrite, _truncate, _duplicate, _remove, _edit_length, _edit_length, _splice)
 
 
-def _mend_checksums(data: bytearray) -> None:
+def mend_checksums(data: bytearray) -> None:
     """True checksums for PNG chunks, so that mutations get past them."""
     position = 8
     while position + 12 <= len(data):
