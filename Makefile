@@ -48,7 +48,7 @@ bench-parse: $(STAMP) ## what reading the DAG file costs beyond Airflow
 
 COUNT ?= 2000
 SEED ?= 1
-fuzz: $(STAMP) ## COUNT=N SEED=S: mutated files of all formats through decoding, in a worker with limits
+fuzz: $(STAMP) ## COUNT=N SEED=S: mutated files of all formats through the worker and its supervisor; at most 4 hours
 	$(BIN)/python -m benchmarks.fuzz_decode --count $(COUNT) --seed $(SEED)
 
 bench-encode: $(STAMP) ## encoding times beside Pillow's defaults

@@ -14,7 +14,17 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from enhancer.codecs import CONTENT_TYPES, Encoded, Limits, changes, choose_format, decode, encode, target_key
+from enhancer.codecs import (
+    CONTENT_TYPES,
+    Encoded,
+    Limits,
+    changes,
+    choose_format,
+    decode,
+    encode,
+    target_key,
+    without_private,
+)
 from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, PictureError, RequestError
 from enhancer.files import Folder, read_bytes
@@ -313,7 +323,8 @@ class ImageEnhancer:
 def encode_result(
     data: bytes, document: Document, enhanced: Enhanced, options: OutputOptions, processing: str | None
 ) -> Encoded:
-    """The result as a file; the input's own bytes where nothing was done to pixels or metadata and its format stays.
+    """The result as a file; the input's own bytes where nothing was done and its format stays, without what is private
+    where that is asked for.
 
     Encoding an untouched JPEG once more would make it worse.
 
@@ -331,7 +342,10 @@ def encode_result(
     salvaged = any(note.startswith("salvaged:") for page in document.pages for note in page.metadata.warnings)
     untouched = enhanced.document is document and not changes(document, options)
     if untouched and not salvaged and choose_format(document, options) == source_format:
-        return Encoded(data=data, format=source_format, content_type=CONTENT_TYPES[source_format])
+        warnings: list[str] = []
+        own = without_private(data, document.first.metadata, warnings) if options.strip_private else data
+        if own is not None:
+            return Encoded(own, source_format, CONTENT_TYPES[source_format], tuple(warnings))
     return encode(enhanced.document, options=options, processing=processing)
 
 

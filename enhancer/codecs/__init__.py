@@ -15,10 +15,21 @@ from enhancer.codecs.limits import Limits
 
 if TYPE_CHECKING:
     from enhancer.codecs.encoding import Encoded
-    from enhancer.image import Document
+    from enhancer.image import Document, Metadata
     from enhancer.options import OutputOptions
 
-__all__ = ["CONTENT_TYPES", "Encoded", "Limits", "changes", "choose_format", "decode", "encode", "sniff", "target_key"]
+__all__ = [
+    "CONTENT_TYPES",
+    "Encoded",
+    "Limits",
+    "changes",
+    "choose_format",
+    "decode",
+    "encode",
+    "sniff",
+    "target_key",
+    "without_private",
+]
 
 
 def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> Document:
@@ -36,10 +47,17 @@ def encode(document: Document, *, options: OutputOptions, processing: str | None
 
 
 def changes(document: Document, options: OutputOptions) -> bool:
-    """Whether encoding alone changes the picture: see :func:`enhancer.codecs.encoding.changes`."""
+    """Whether encoding as asked changes the pixels: see :func:`enhancer.codecs.encoding.changes`."""
     from enhancer.codecs import encoding
 
     return encoding.changes(document, options)
+
+
+def without_private(data: bytes, metadata: Metadata, warnings: list[str]) -> bytes | None:
+    """A file stripped of what is private, not encoded again: see :mod:`enhancer.codecs.private_file`."""
+    from enhancer.codecs import private_file
+
+    return private_file.without_private(data, metadata, warnings)
 
 
 def __getattr__(name: str) -> object:

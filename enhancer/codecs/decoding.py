@@ -26,7 +26,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from enhancer.codecs import exif as exif_patch
-from enhancer.codecs import iptc, png
+from enhancer.codecs import iptc, png, xmp_extension
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, widen
 from enhancer.codecs.formats import foreign_format, sniff
 from enhancer.codecs.jpeg import estimate_quality
@@ -170,8 +170,12 @@ def _read_jpeg(data: bytes, name: str, limits: Limits) -> list[Found]:
     found = _from_pillow(image)
     if image.info.get("jfif_unit") not in (1, 2) and not exif_patch.states_resolution(found.exif or b""):
         found.dpi = None  # Pillow makes up 72 dpi where EXIF says nothing.
-    if any(body.startswith(_EXTENDED_XMP) for _, body in image.applist):
-        found.warnings.append("XMP beyond the first segment (extended XMP) was dropped")
+    extensions = [body for _, body in image.applist if body.startswith(xmp_extension.SIGNATURE)]
+    if extensions:
+        try:
+            found.xmp = xmp_extension.join(found.xmp or b"", extensions)
+        except ValueError as error:
+            found.warnings.append(f"XMP beyond the first segment (extended XMP) was dropped: {error}")
     found.iptc = image.info.get("photoshop", {}).get(iptc.RESOURCE) or None
     if image.mode != "CMYK" and 0 in image.quantization:
         found.jpeg_quality = estimate_quality(image.quantization[0])

@@ -29,7 +29,7 @@ from enhancer.codecs import xmp as xmp_patch
 from enhancer.codecs.colour import Raster, convert_space
 from enhancer.codecs.conversion import convertible, fit
 from enhancer.codecs.formats import CONTENT_TYPES, choose_format, obstacle
-from enhancer.codecs.jpeg import insert_metadata
+from enhancer.codecs.jpeg_segments import insert_metadata
 from enhancer.codecs.private import strip_private
 from enhancer.codecs.profiles import profile_for
 from enhancer.codecs.tiff_writer import write_tiff
@@ -100,12 +100,7 @@ def encode(document: Document, *, options: OutputOptions, processing: str | None
 
 
 def changes(document: Document, options: OutputOptions) -> bool:
-    """Whether the options change a document that the stages left alone, so that its own bytes are not the result.
-
-    To be private it is always written anew: a file may hold comments and chunks that no decoder hands over.
-    """
-    if options.strip_private:
-        return True
+    """Whether the options change the pixels of a document that the stages left alone."""
     space = options.colour_space
     return space is not None and any(
         page.metadata.icc != profile_for("grey" if page.is_grey else space) for page in document.pages

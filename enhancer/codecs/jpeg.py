@@ -1,4 +1,4 @@
-"""What a JPEG stream says of itself before it is decoded, and metadata put into one that an encoder made."""
+"""What a JPEG stream says of itself before it is decoded."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-
-from enhancer.codecs.exif import PREFIX
-from enhancer.codecs.iptc import to_resources
-
-MAX_SEGMENT: Final = 65_533
-"""Bytes that one segment holds behind its length (ITU-T T.81 B.1.1.4)."""
-_XMP_PREFIX: Final = b"http://ns.adobe.com/xap/1.0/\0"
-_ICC_PREFIX: Final = b"ICC_PROFILE\0"
-_SOI_AND_JFIF: Final = 20
 
 _LUMINANCE: Final = np.array(
     [
@@ -81,51 +72,3 @@ def frame_size(stream: bytes) -> tuple[int, int] | None:
             return int(width), int(height)
         position += 2 + int(struct.unpack_from(">H", stream, position + 2)[0])
     return None
-
-
-def insert_metadata(
-    bare: bytes,
-    *,
-    icc: bytes | None = None,
-    exif: bytes | None = None,
-    xmp: bytes | None = None,
-    iptc: bytes | None = None,
-    dpi: tuple[float, float] | None = None,
-    warnings: list[str],
-) -> bytes:
-    """`bare` (a JFIF stream from an encoder) with metadata segments behind its JFIF header.
-
-    EXIF and XMP go into APP1, IPTC into APP13, the profile into as many APP2 as it needs (ICC.1:2022, B.4). What does
-    not fit into its segment is left out, which `warnings` then says.
-    """
-    if bare[:4] != b"\xff\xd8\xff\xe0" or bare[6:11] != b"JFIF\0":
-        raise ValueError("the encoder wrote no JFIF header")
-    header = bytearray(bare[:_SOI_AND_JFIF])
-    if dpi is not None:
-        x, y = (min(max(round(value), 1), 65_535) for value in dpi)
-        struct.pack_into(">BHH", header, 13, 1, x, y)
-    segments = []
-    for name, marker, block in (
-        ("EXIF", 0xE1, PREFIX + exif if exif is not None else None),
-        ("XMP", 0xE1, _XMP_PREFIX + xmp if xmp is not None else None),
-        ("IPTC", 0xED, to_resources(iptc) if iptc is not None else None),
-    ):
-        if block is not None and len(block) > MAX_SEGMENT:
-            warnings.append(f"{name} of {len(block)} bytes does not fit into a JPEG and was left out")
-        elif block is not None:
-            segments.append(_segment(marker, block))
-    if icc is not None:
-        step = MAX_SEGMENT - len(_ICC_PREFIX) - 2
-        parts = [icc[start : start + step] for start in range(0, len(icc), step)]
-        if len(parts) > 255:
-            warnings.append(f"a profile of {len(icc)} bytes does not fit into a JPEG and was left out")
-            parts = []
-        segments += [
-            _segment(0xE2, _ICC_PREFIX + bytes([number, len(parts)]) + part)
-            for number, part in enumerate(parts, start=1)
-        ]
-    return bytes(header) + b"".join(segments) + bare[_SOI_AND_JFIF:]
-
-
-def _segment(marker: int, body: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body

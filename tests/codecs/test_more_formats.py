@@ -255,7 +255,7 @@ def test_a_sound_file_is_read_the_same_with_salvage() -> None:
     assert page.metadata.warnings == ()
 
 
-def test_extended_xmp_is_said_to_be_dropped() -> None:
+def test_extended_xmp_that_no_packet_names_is_said_to_be_dropped() -> None:
     data = saved("JPEG")
     body = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 32 + bytes(8) + b"<x/>"
     segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
