@@ -21,7 +21,12 @@ def evenly_spread_crops(pixels: FloatPixels) -> list[FloatPixels]:
     Returns:
         Views. A side of more than 2048 pixels is represented by 8 crops of 256, a shorter one in full.
     """
-    return [pixels[rows, columns] for rows in _spans(pixels.shape[0]) for columns in _spans(pixels.shape[1])]
+    return [pixels[rows, columns] for rows, columns in evenly_spread_windows(pixels.shape[0], pixels.shape[1])]
+
+
+def evenly_spread_windows(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of the crops that :func:`evenly_spread_crops` takes of H x W pixels, in its order."""
+    return [(rows, columns) for rows in _spans(height) for columns in _spans(width)]
 
 
 def _spans(side: int) -> list[slice]:

@@ -29,6 +29,7 @@ LOADERS = {
     "page": data.page,
     "text": data.text,
     "brick": data.brick,
+    "grass": data.grass,
     "gravel": data.gravel,
     "cell": data.cell,
 }

@@ -10,7 +10,7 @@ from enhancer.stages.noise import estimate_noise
 from enhancer.stages.sampling import evenly_spread_crops
 
 CLEAN = ["astronaut", "coffee", "chelsea", "rocket", "motorcycle", "retina", "immunohistochemistry", "camera", "coins",
-         "moon", "page", "text", "brick", "gravel", "cell"]  # fmt: skip
+         "moon", "page", "text", "brick", "grass", "gravel", "cell"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CLEAN)
@@ -31,6 +31,31 @@ def test_each_channel_is_measured_by_itself(photo, with_noise):
     red, green, blue = (255 * sigma for sigma in estimate_noise(pixels))
     assert green == pytest.approx(12, rel=0.15)
     assert max(red, blue) < 2.5
+
+
+def test_dense_texture_is_not_noise(photo):
+    assert estimate_noise(photo("grass"))[0] < FLOOR
+    rng = np.random.default_rng(3)
+    # As sparse as texture, as white as noise: a tenth of independent pixels differs.
+    speckled = np.where(rng.random((256, 256, 1)) < 0.1, rng.normal(0.5, 0.1, (256, 256, 1)), 0.5).astype(np.float32)
+    assert estimate_noise(speckled) == [0]
+
+
+def test_noise_stronger_than_any_texture_is_found_on_it(photo, with_noise):
+    for sigma in (15, 25):
+        assert 255 * estimate_noise(with_noise(photo("grass"), sigma))[0] == pytest.approx(sigma, rel=0.25)
+
+
+def test_a_checkerboard_of_sampling_is_not_noise(with_noise):
+    rows, columns = np.indices((256, 256, 1))[:2]
+    board = (0.5 + 0.02 * (-1.0) ** (rows + columns)).astype(np.float32)
+    assert estimate_noise(with_noise(board, 2)) == [0]
+
+
+def test_an_even_border_does_not_hide_that_the_rest_is_noisy_or_textured(photo, with_noise):
+    for pixels, low, high in ((with_noise(photo("camera"), 10), 8, 12), (photo("grass"), 0, 0)):
+        framed = np.pad(pixels, ((32, 32), (32, 32), (0, 0)), constant_values=240 / 255)
+        assert low <= 255 * estimate_noise(framed)[0] <= high
 
 
 def test_small_crops_work_and_hopeless_ones_say_so(photo, with_noise):
