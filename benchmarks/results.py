@@ -8,6 +8,7 @@ goal that was not measured; both are errors, so that the two files cannot drift 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -30,7 +31,7 @@ def targets(name: str) -> dict[str, dict[str, Any]]:
 
 
 def goals(name: str, figures: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Each goal of a benchmark with its figure, and whether it is met.
+    """Each goal of a benchmark with its figure, and whether it is met; NaN, which could not be measured, is not.
 
     Raises:
         KeyError: figures and targets do not have the same names.
@@ -43,6 +44,7 @@ def goals(name: str, figures: Mapping[str, float]) -> list[dict[str, Any]]:
         value = float(figures[goal])
         met = value >= target["target"] if target["better"] == "higher" else value <= target["target"]
         row = {"name": goal, "value": round(value, 4), "unit": target["unit"], "target": target["target"], "met": met}
+        row["value"] = None if math.isnan(value) else row["value"]
         rows.append(row)
     return rows
 

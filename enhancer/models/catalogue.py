@@ -184,28 +184,31 @@ class Catalogue(_Frozen):
         at = "" if scale is None else f" at scale {scale}"
         raise ModelError(f"the catalogue has no default model for {purpose}{at}", reason="unknown-model")
 
+    def super_resolution(self, scale: float, name: str | None = None) -> ModelEntry:
+        """The net for one pass of a requested enlargement.
+
+        Args:
+            scale: output side over input side, above 1; may be fractional or larger than any net's scale.
+            name: a catalogue name; it decides alone. None: the default fidelity net of the smallest scale that is not
+                below `scale` (its surplus is reduced afterwards, which is better than enlarging), else the largest.
+
+        Raises:
+            ModelError: `name` is unknown (``unknown-model``) or is no super-resolution net (``wrong-purpose``).
+        """
+        if name is not None:
+            entry = self.get(name)
+            if entry.purpose not in SUPER_RESOLUTION:
+                raise ModelError(
+                    f"{name!r} is a {entry.purpose} model and cannot enlarge a picture", reason="wrong-purpose"
+                )
+            return entry
+        scales = sorted(entry.scale for entry in self.entries if entry.default and entry.purpose == "fidelity")
+        return self.default("fidelity", next((s for s in scales if s >= scale), scales[-1]))
+
 
 def super_resolution_entry(scale: float, name: str | None = None) -> ModelEntry:
-    """The net for one pass of a requested enlargement.
-
-    Args:
-        scale: output side over input side, above 1; may be fractional or larger than any net's scale.
-        name: a catalogue name; it decides alone. None: the default fidelity net of the smallest scale that is not
-            below `scale` (its surplus is reduced afterwards, which is better than enlarging), else the largest.
-
-    Raises:
-        ModelError: `name` is unknown (``unknown-model``) or is no super-resolution net (``wrong-purpose``).
-    """
-    catalogue = load_catalogue()
-    if name is not None:
-        entry = catalogue.get(name)
-        if entry.purpose not in SUPER_RESOLUTION:
-            raise ModelError(
-                f"{name!r} is a {entry.purpose} model and cannot enlarge a picture", reason="wrong-purpose"
-            )
-        return entry
-    scales = sorted(entry.scale for entry in catalogue.entries if entry.default and entry.purpose == "fidelity")
-    return catalogue.default("fidelity", next((s for s in scales if s >= scale), scales[-1]))
+    """:meth:`Catalogue.super_resolution` of the catalogue that ships with the package."""
+    return load_catalogue().super_resolution(scale, name)
 
 
 @lru_cache(maxsize=1)

@@ -103,4 +103,4 @@ def _beyond_rounding(difference: FloatPixels, context: Context) -> NDArray[np.bo
     """Where the difference is at least half a level of the picture as it came."""
     least, most = DEPTHS
     levels = 2 ** min(max(context.metadata.bit_depth, least), most) - 1
-    return np.greater_equal(np.abs(difference), 0.5 / levels)
+    return np.asarray(np.abs(difference) >= 0.5 / levels)

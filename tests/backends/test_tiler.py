@@ -157,6 +157,66 @@ def test_out_of_memory_halves_the_tile_and_repeats_nothing() -> None:
     assert net.tiles == [(32, 32)] * 2 + [(16, 16)] * 8
 
 
+class Counting(torch.nn.Module):
+    """Doubles the picture; counts how often each place was computed, and fails where a tile is too large.
+
+    Each pixel's first channel is its number, so that a tile says where it lies.
+    """
+
+    def __init__(self, side: int, memory: int, error: Exception) -> None:
+        super().__init__()
+        self.counts = np.zeros(side * side, int)
+        self.memory = memory
+        self.error = error
+        self.tries = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.tries += 1
+        if x.shape[-2] * x.shape[-1] > self.memory and self.counts.any():
+            raise self.error
+        places = np.rint(x[0, 0].numpy() * self.counts.size).astype(int)
+        np.add.at(self.counts, places.ravel(), 1)
+        return x.repeat_interleave(2, -2).repeat_interleave(2, -1)
+
+
+def numbered(side: int) -> NDArray[np.float32]:
+    numbers = np.arange(side * side, dtype=np.float32).reshape(side, side) / (side * side)
+    return np.stack([numbers, numbers, numbers])
+
+
+def test_torchs_own_out_of_memory_repeats_no_finished_pixel() -> None:
+    """The first tile succeeds at full size; then memory is gone and tiles are halved twice."""
+    module = Counting(64, 8 * 8, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"))
+    planes = numbered(64)
+    found = run_tiled(TorchNet(module, NetSpec("counting", 2, 3, 3, halo=0), "cpu"), planes, max_tile=32)
+    np.testing.assert_array_equal(found, repeated(planes, 2))
+    assert (module.counts == 1).all()
+    assert module.tries == 1 + 2 + 3 * 16  # one of 32 x 32, two failures at 32 and 16, the rest of 8 x 8
+
+
+def test_any_other_error_is_not_met_with_smaller_tiles() -> None:
+    module = Counting(64, 8 * 8, RuntimeError("CUDA error: an illegal memory access was encountered"))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        run_tiled(TorchNet(module, NetSpec("counting", 2, 3, 3, halo=0), "cpu"), numbered(64), max_tile=32)
+    assert module.tries == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 97), st.integers(1, 97), st.integers(24, 70), st.integers(0, 9), st.sampled_from([1, 2, 8]))
+@example(1, 1, 24, 0, 1)
+@example(97, 1, 32, 9, 8)
+@example(5, 3, 1, 0, 1)
+def test_every_pixel_is_computed_once_whatever_the_tiles(
+    height: int, width: int, max_tile: int, halo: int, multiple_of: int
+) -> None:
+    net = Nearest(NetSpec("nearest", 2, 3, 3, halo, multiple_of, minimum=multiple_of))
+    planes = picture(height, width)
+    np.testing.assert_array_equal(run_tiled(net, planes, max_tile=max_tile), repeated(planes, 2))
+    widest = max(max(tile) for tile in net.tiles)
+    step = -(-halo // multiple_of) * multiple_of
+    assert widest <= max(max_tile, multiple_of + 2 * step)
+
+
 def test_when_nothing_fits_it_is_said() -> None:
     net = Nearest(NetSpec("nearest", 1, 3, 3, halo=4, multiple_of=8, minimum=8), memory=10)
     with pytest.raises(ModelError, match="does not fit into memory") as caught:

@@ -45,7 +45,7 @@ def test_enlarges_four_times(run, tmp_path, crop):
     ran = run("enhance", tmp_path / "a.png", "-o", tmp_path / "out", "--json")
     assert ran.code == 0, ran.stderr
     (item,) = ran.reply.items
-    assert item.models.keys() == {"dat-light-x4"}
+    assert item.models.keys() == {"fast-x4"}
     assert item.output == str(tmp_path / "out" / "a.png")
     with Image.open(item.output) as made:
         assert made.size == (64, 64) == (item.output_width, item.output_height)

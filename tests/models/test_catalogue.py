@@ -34,18 +34,23 @@ def test_defaults() -> None:
     catalogue = load_catalogue()
     assert catalogue.default("denoise").name == "ffdnet-color"
     assert catalogue.default("metric").name == "lpips-alex"
-    assert [catalogue.default("fidelity", scale).name for scale in (2, 3, 4)] == [
-        "dat-light-x2",
-        "dat-light-x3",
-        "dat-light-x4",
-    ]
+    assert catalogue.default("fidelity", 4).name == "fast-x4"
     with pytest.raises(ModelError, match="fidelity at scale 8"):
         catalogue.default("fidelity", 8)
 
 
 @pytest.mark.parametrize(("scale", "net"), [(1.2, 2), (2, 2), (2.01, 3), (3, 3), (3.5, 4), (4, 4), (6, 4), (8, 4)])
 def test_a_scale_takes_the_smallest_net_that_reaches_it(scale: float, net: int) -> None:
-    assert super_resolution_entry(scale).name == f"dat-light-x{net}"
+    entries = load_catalogue().entries
+    catalogue = Catalogue.model_validate(
+        {"model": [{**entry.model_dump(), "default": "dat" in entry.name} for entry in entries]}
+    )
+    assert catalogue.super_resolution(scale).name == f"dat-light-x{net}"
+
+
+@pytest.mark.parametrize("scale", [1.2, 2, 3, 4, 6, 8])
+def test_enlarging_needs_no_download(scale: float) -> None:
+    assert super_resolution_entry(scale).bundled
 
 
 def test_a_name_decides_alone() -> None:

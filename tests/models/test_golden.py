@@ -77,6 +77,21 @@ def test_dat_light_on_a_photograph(dat: TorchNet) -> None:
 
 
 @pytest.mark.skipif(not (SHARED / "set5_lrx4").is_dir(), reason="the Set5 pictures are not beside this checkout")
+@pytest.mark.parametrize("name", [entry.name for entry in load_catalogue().entries if entry.bundled and entry.psnr])
+def test_our_own_nets_on_set5(name: str) -> None:
+    """Not below what the catalogue says of them, through tiles."""
+    net = load(name)
+    scale = net.spec.scale
+    scores = []
+    for path in sorted((SHARED / "set5").glob("*.png")):
+        small = np.asarray(Pillow.open(SHARED / f"set5_lrx{scale}" / f"{path.stem}x{scale}.png").convert("RGB"))
+        truth = np.asarray(Pillow.open(path).convert("RGB"))[: small.shape[0] * scale, : small.shape[1] * scale]
+        scores.append(luma_psnr(truth, picture(run_tiled(net, planes(small), max_tile=96)), scale))
+    assert len(scores) == 5
+    assert np.mean(scores) > load_catalogue().get(name).psnr["Set5"] - 0.05
+
+
+@pytest.mark.skipif(not (SHARED / "set5_lrx4").is_dir(), reason="the Set5 pictures are not beside this checkout")
 def test_dat_light_and_bicubic_on_set5(dat: TorchNet) -> None:
     """The figures of the field, with the official low-resolution pictures."""
     by_bicubic, by_net = [], []
