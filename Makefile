@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -62,6 +62,12 @@ bench-tone: $(STAMP) ## exposure and colour cast against truth
 
 bench-clean: $(STAMP) ## what every preset does to clean photographs
 	$(BIN)/python -m benchmarks.bench_clean
+
+bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on Set5 and Set14
+	$(BIN)/python -m benchmarks.bench_sr
+
+bench-joint: $(STAMP) ## noisy pictures enlarged 2x through the whole pipeline
+	$(BIN)/python -m benchmarks.bench_joint
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

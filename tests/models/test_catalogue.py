@@ -66,9 +66,9 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
     assert caught.value.reason == "unknown-model"
 
 
-@pytest.mark.parametrize("change", [{"name": "dat-light-x2"}, {"name": "another"}])
+@pytest.mark.parametrize("change", [{"name": "fast-x4"}, {"name": "another"}])
 def test_ambiguity_is_refused(change: dict[str, str]) -> None:
-    entry = load_catalogue().get("dat-light-x2").model_dump()
+    entry = load_catalogue().get("fast-x4").model_dump()
     with pytest.raises(ValidationError, match="twice"):
         Catalogue.model_validate({"model": [entry, {**entry, **change}]})
 
