@@ -194,18 +194,22 @@ class Publisher:
         )
 
     def _delete_staged(self, row: RowMapping) -> None:
-        """The staged copy has served; one that cannot be deleted now is swept by maintenance."""
-        if not row["staged_key"]:
-            return
-        try:
-            self._work.delete(row["staged_key"])
-        except StorageError as error:
-            log.warning("staged object left behind", key=row["staged_key"], error=error.message)
+        """The staged copy has served."""
+        if row["staged_key"]:
+            delete_staged(self._work, row["staged_key"])
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed_at > self._settings.lease_ttl_s / 3:
             self._ledger.leases.renew(self._lease, self._settings.lease_ttl_s)
             self._renewed_at = time.monotonic()
+
+
+def delete_staged(work: ObjectStore, key: str) -> None:
+    """Delete a staged object; one that cannot be deleted now is swept by maintenance."""
+    try:
+        work.delete(key)
+    except StorageError as error:
+        log.warning("staged object left behind", key=key, error=error.message)
 
 
 def verify(store: ObjectStore, key: str, there: ObjectInfo | None, stored: RowMapping) -> None:

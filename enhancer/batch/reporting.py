@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.planning import NO_SHARD
-from enhancer.batch.publication import Publisher
+from enhancer.batch.publication import Publisher, delete_staged
 from enhancer.batch.report_page import render_page
 from enhancer.batch.supervisor import Supervisor
 from enhancer.contract import Envelope, ErrorRecord, ItemRecord
@@ -120,17 +120,16 @@ def write_report(ledger: Ledger, run_id: str, outcome: str, settings: Settings, 
     if run is None:
         raise StorageError(f"run {run_id} vanished from the ledger while it was reported")
     pictures = _thumbnails(ledger, run_id, settings)
+    described = {**run, "outcome": outcome}
     with tempfile.TemporaryDirectory(prefix="enhancer-report-") as folder:
-        for name, content_type, writer in (
-            ("report.json", "application/json", _write_json),
-            ("report.html", "text/html; charset=utf-8", _write_html),
-        ):
-            path = Path(folder) / name
-            writer(path, ledger, {**run, "outcome": outcome}, pictures)
-            output.put(layout.report_key(run_id, name), path.read_bytes(), content_type=content_type)
+        path = Path(folder, "report.json")
+        _write_json(path, ledger, described)
+        output.put(layout.report_key(run_id, path.name), path.read_bytes(), content_type="application/json")
+    page = render_page(ledger, described, pictures).encode()
+    output.put(layout.report_key(run_id, "report.html"), page, content_type="text/html; charset=utf-8")
 
 
-def _write_json(path: Path, ledger: Ledger, run: dict[str, Any], pictures: dict[str, dict[str, str]]) -> None:
+def _write_json(path: Path, ledger: Ledger, run: dict[str, Any]) -> None:
     """Item by item, so that memory does not grow with the run."""
     counts = ledger.items.counts(run["run_id"])
     head = Envelope(command="batch run", ok=run["outcome"] == "success", summary={**run, "counts": counts})
@@ -140,10 +139,6 @@ def _write_json(path: Path, ledger: Ledger, run: dict[str, Any], pictures: dict[
         for number, row in enumerate(ledger.queries.iter_items(run["run_id"])):
             file.write(("," if number else "") + record_of(row).model_dump_json(by_alias=True))
         file.write("]" + after)
-
-
-def _write_html(path: Path, ledger: Ledger, run: dict[str, Any], pictures: dict[str, dict[str, str]]) -> None:
-    path.write_text(render_page(ledger, run, pictures), encoding="utf-8")
 
 
 def record_of(row: Mapping[str, Any]) -> ItemRecord:
@@ -199,14 +194,10 @@ def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, di
 
 
 def _sweep(run: RowMapping, settings: Settings, ledger: Ledger) -> None:
-    """Delete staged objects of this run that no result points to; what cannot be deleted now, maintenance sweeps."""
+    """Delete staged objects of this run that no result points to."""
     if not run["shards"]:
         return  # nothing was staged, and a local work folder may not even be there
     work = open_store(run["work_url"], settings)
     for info in work.list(layout.staged_prefix(run["run_id"])):
-        if ledger.results.points_to(work.address(info.key)):
-            continue
-        try:
-            work.delete(info.key)
-        except StorageError as error:
-            log.warning("staged object left behind", key=info.key, error=error.message)
+        if not ledger.results.points_to(work.address(info.key)):
+            delete_staged(work, info.key)

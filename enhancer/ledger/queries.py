@@ -8,7 +8,6 @@ come as plain dicts with the tables' columns; items have their scores joined as
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, and_, func, or_, select
@@ -36,8 +35,6 @@ RATE_WINDOW_S: Final = 900.0
 """The rate of a running run is that of its last quarter of an hour: a run may have stood still for a night before."""
 
 HISTORY_RUNS: Final = 20
-MAX_BINS: Final = 200
-_HUGE: Final = 1e308  # beyond it lies only infinity, which PSNR is for equal pictures
 
 
 class Queries:
@@ -169,43 +166,6 @@ class Queries:
 
     # ---------------------------------------------------------------- figures
 
-    def score_distribution(self, run_id: str, kind: str, metric: str, bins: int = 20) -> dict[str, Any]:
-        """How a metric is spread over the run's pictures: equal bins from the least to the greatest finite value.
-
-        Returns:
-            ``count`` of finite values, ``infinite`` (PSNR of equal pictures), ``min``, ``max``, ``mean`` (None where
-            count is 0), ``edges`` (bins + 1 numbers) and ``counts`` (bins numbers), both empty where count is 0. Bins
-            are closed on the left, the last one on both sides, as numpy.histogram's.
-
-        Raises:
-            RequestError: an unknown metric, or a number of bins outside 1..200.
-        """
-        if metric not in METRICS:
-            raise RequestError(f"no metric {metric!r}: there are {', '.join(METRICS)}")
-        if not 1 <= bins <= MAX_BINS:
-            raise RequestError(f"{bins} bins: between 1 and {MAX_BINS} are drawn")
-        value = score.c[metric]
-        rows = and_(score.c.run_id == run_id, score.c.kind == kind)
-        finite = value.between(-_HUGE, _HUGE)
-        with reading(self._engine) as connection:
-            count, infinite, low, high, mean = connection.execute(
-                select(
-                    func.count(value).filter(finite),
-                    func.count(value).filter(~finite),
-                    func.min(value).filter(finite),
-                    func.max(value).filter(finite),
-                    func.avg(value).filter(finite),
-                ).where(rows)
-            ).one()
-            spread: dict[str, Any] = {"count": count, "infinite": infinite, "min": low, "max": high, "mean": mean}
-            if not count:
-                return {**spread, "edges": [], "counts": []}
-            edges = _edges(low, high, bins)
-            within = [and_(value >= left, value < right) for left, right in pairwise(edges)]
-            within[-1] = and_(value >= edges[-2], value <= edges[-1])
-            counts = connection.execute(select(*(func.count().filter(inside) for inside in within)).where(rows)).one()
-        return {**spread, "edges": edges, "counts": [int(number) for number in counts]}
-
     def failures_by_class(self, run_id: str) -> list[dict[str, Any]]:
         """The run's items that ended badly, by state, stage and class of the error, the most frequent first.
 
@@ -300,13 +260,6 @@ def _with_scores(connection: Connection, run_id: str, rows: Sequence[RowMapping]
             figures = {name: row[name] for name in (*METRICS, "protocol")}
             scores[row["key"]][row["kind"]] = figures
     return [{**row, "scores": scores[row["key"]]} for row in rows]
-
-
-def _edges(low: float, high: float, bins: int) -> list[float]:
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    step = (high - low) / bins
-    return [*(low + number * step for number in range(bins)), high]
 
 
 def _count(connection: Connection, statement: Select[int]) -> int:

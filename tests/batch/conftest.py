@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from enhancer.ledger import Ledger
+from enhancer.ledger import ItemState, Ledger
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
-from tests.batch.site_builder import Site
+from tests.batch.hooked_workers import HOOK
+from tests.batch.site_builder import Site, png
 
 USER_MODELS = Path.home() / ".cache" / "enhancer" / "models"
 
@@ -49,3 +50,36 @@ def new_site(blank_ledger: Path) -> Iterator[Callable[..., Site]]:
 @pytest.fixture
 def site(new_site: Callable[..., Site], tmp_path: Path) -> Site:
     return new_site(tmp_path)
+
+
+@pytest.fixture
+def judged(site: Site) -> Site:
+    """After a finished run: a rejected, b quarantined, c failed, d published, e not attempted; f is new."""
+    site.put(a_png=png(1), b_png=png(2), c_png=png(3), d_png=png(4), e_png=png(5))
+    plan = site.plan("r1")
+    reasons = {"stage": "score", "error_class": "gate", "error_message": "too smooth"}
+    site.settle("r1", "b.png", ItemState.QUARANTINED, stage="decode", error_class="truncated", error_message="cut off")
+    site.settle("r1", "c.png", ItemState.FAILED, stage="read", error_class="timeout", error_message="slow")
+    for key in ("a.png", "d.png"):
+        site.stage("r1", key, key.encode())
+    lease = site.ledger.leases.take("r1", 0, "test", 60)
+    site.ledger.items.move(lease, "a.png", ItemState.REJECTED, **reasons)
+    site.ledger.items.move(lease, "e.png", ItemState.NOT_ATTEMPTED)
+    site.publish(plan)
+    site.finish("r1")
+    site.put(f_png=png(6))
+    return site
+
+
+@pytest.fixture(scope="module")
+def hooked_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers import the hook, and know neither the user's home nor what else is in our environment."""
+    folder = tmp_path_factory.mktemp("hook")
+    (folder / "sitecustomize.py").write_text(HOOK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("HOME", str(folder))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://airflow:not-for-workers@db/airflow")
+        patch.setenv("SOMEONE_ELSES_TOKEN", "not-for-workers")
+        yield

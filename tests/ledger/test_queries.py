@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import random
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -151,29 +149,6 @@ def test_iter_items_survives_changes_between_batches(ledger, build):
         seen.append(row["key"])
         ledger.items.move(lease, row["key"], ItemState.RUNNING)  # would wait for ever if the reader held a lock
     assert seen == [f"a{n}" for n in range(9)]
-
-
-def test_distribution_is_numpys_histogram(ledger, build):
-    random_values = random.Random(3)
-    values = [random_values.uniform(0.2, 0.95) for _ in range(60)]
-    scored(ledger, build, [(value, None) for value in values] + [(math.inf, None), (None, 0.5)])
-    found = ledger.queries.score_distribution("r1", "reference", "psnr", bins=7)
-    finite = np.array(values) * 100
-    counts, edges = np.histogram(finite, bins=7)
-    assert found["counts"] == counts.tolist()
-    assert found["edges"] == pytest.approx(edges.tolist())
-    assert (found["count"], found["infinite"]) == (60, 1)
-    assert (found["min"], found["max"]) == (finite.min(), finite.max())
-    assert found["mean"] == pytest.approx(finite.mean())
-
-    single = ledger.queries.score_distribution("r1", "fidelity", "score", bins=4)
-    counts, edges = np.histogram([0.5], bins=4)
-    assert (single["counts"], single["edges"]) == (counts.tolist(), edges.tolist())
-    nothing = ledger.queries.score_distribution("r1", "reference", "lpips")
-    assert nothing == {"count": 0, "infinite": 0, "min": None, "max": None, "mean": None, "edges": [], "counts": []}
-    for metric, bins in (("protocol", 4), ("psnr", 0), ("psnr", 10**6)):
-        with pytest.raises(RequestError):
-            ledger.queries.score_distribution("r1", "reference", metric, bins)
 
 
 def test_failures_by_class(ledger, build):
