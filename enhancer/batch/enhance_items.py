@@ -19,7 +19,7 @@ from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
 from enhancer.batch.shard_work import ShardWork, log_failure, stamp
 from enhancer.codecs import decode, sniff, target_key
-from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
+from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest, identity_of
 from enhancer.ledger import ItemState, Lease
 from enhancer.ledger.leases import fence
@@ -208,12 +208,20 @@ class EnhanceShard(ShardWork):
         return True
 
     def _stored_is_there(self, stored: RowMapping) -> bool:
-        """Whether the result's object is where its row says, and no other result was published over it since."""
+        """Whether the result's object is where its row says, and no other result was published over it since.
+
+        An earlier run's folder or bucket may be gone altogether: then so is the result, and nothing else is wrong.
+        """
         target = self._ledger.targets.get(stored["address"])
         if target is not None and target["identity"] != stored["identity"]:
             return False
         root, key = split_address(stored["address"])
-        there = open_store(root, self._settings).head(key)
+        try:
+            there = open_store(root, self._settings).head(key)
+        except StorageError as error:
+            if error.reason != "no-such-store":
+                raise
+            return False
         return there is not None and there.size == stored["size"]
 
     def _wait_for_other(self, row: RowMapping) -> ItemState:
