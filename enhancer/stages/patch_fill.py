@@ -28,6 +28,9 @@ ROUNDS: Final = 5
 FIRST_TRIES: Final = 16
 TRIES: Final = 8
 """Patches that are looked at for each pixel in the first round and in each later one."""
+SURENESS: Final = 2.0
+"""By so much a patch counts less for each pixel further from what is known (Wexler et al. have 1.3). Of 1, 1.3 and 2 it
+was the best on chips and folds of ten training pictures, by 0.16 and 0.09 dB, and continues stripes in phase."""
 LEAST_SOURCES: Final = 64
 CHUNK: Final = 1 << 14
 """Patches that are compared at once: 10 MB each way."""
@@ -56,6 +59,7 @@ def fill_from_patches(pixels: FloatPixels, holes: Mask, unknown: Mask) -> FloatP
     nearest = ndimage.distance_transform_edt(spoilt, return_distances=False, return_indices=True)
     draw = np.random.default_rng(0)
     targets = np.argwhere(inside)
+    sureness = SURENESS ** -np.asarray(ndimage.distance_transform_edt(inside))[inside]
     best = _moved(targets, nearest, draw, REACH)
     for round_ in range(ROUNDS):
         distance = _distances(picture, targets, best)
@@ -65,7 +69,7 @@ def fill_from_patches(pixels: FloatPixels, holes: Mask, unknown: Mask) -> FloatP
             other = _distances(picture, targets, tried)
             better = other < distance
             best[better], distance[better] = tried[better], other[better]
-        picture[inside] = _voted(picture, targets, best, distance)[inside]
+        picture[inside] = _voted(picture, targets, best, distance, sureness)[inside]
     result = pixels.copy()
     height, width = result[box].shape[:2]
     filled = picture[RADIUS : RADIUS + height, RADIUS : RADIUS + width]
@@ -115,11 +119,17 @@ def _distances(picture: FloatPixels, here: Places, there: Places) -> NDArray[np.
     return result
 
 
-def _voted(picture: FloatPixels, here: Places, there: Places, distance: NDArray[np.float32]) -> FloatPixels:
-    """Each pixel as the mean of what the patches over it found, the good finds counting most."""
+def _voted(
+    picture: FloatPixels,
+    here: Places,
+    there: Places,
+    distance: NDArray[np.float32],
+    sureness: NDArray[np.float64],
+) -> FloatPixels:
+    """Each pixel as the mean of what the patches over it found, good finds and sure places counting most."""
     height, width, channels = picture.shape
     flat, offsets = picture.reshape(-1, channels), _offsets(width)
-    trust = np.exp(-distance / (2 * np.median(distance) + 1e-6))
+    trust = sureness * np.exp(-distance / (2 * np.median(distance) + 1e-6))
     votes, counts = np.zeros((height * width, channels)), np.zeros(height * width)
     onto, taken = here @ (width, 1), there @ (width, 1)
     for offset, weight in zip(offsets, _weights(), strict=True):
