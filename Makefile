@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -68,6 +68,15 @@ bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on S
 
 bench-joint: $(STAMP) ## noisy pictures enlarged 2x through the whole pipeline
 	$(BIN)/python -m benchmarks.bench_joint
+
+bench-colour: $(STAMP) ## faded prints brought back, beside classical methods
+	$(BIN)/python -m benchmarks.bench_colour
+
+bench-scratch: $(STAMP) ## scratches: what is found, mended and left alone
+	$(BIN)/python -m benchmarks.bench_scratch
+
+bench-jpeg: $(STAMP) ## JPEG artefacts at qualities 10, 30 and 60
+	$(BIN)/python -m benchmarks.bench_jpeg
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

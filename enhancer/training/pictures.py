@@ -12,7 +12,7 @@ from PIL import Image
 
 Bytes = NDArray[np.uint8]
 
-ENDINGS: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
+ENDINGS: Final = frozenset({".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
 
 def list_pictures(*folders: Path) -> list[Path]:
