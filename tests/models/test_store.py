@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from enhancer.models.catalogue import ModelEntry, load_catalogue
 from enhancer.models.download import CHUNK
 from enhancer.models.index import parse_pip_config, pip_index_config
 from enhancer.settings import Settings
-from tests.models.index_server import TENSOR, WEIGHTS, Index, entry_for, offer, sha256, tarred
+from tests.models.index_server import TENSOR, WEIGHTS, Index, entry_for, offer, sha256, tarred, zipped
 
 
 @pytest.fixture
@@ -268,6 +269,21 @@ def test_a_tar_archive_gives_its_member_but_no_link(index: Index, settings: Sett
         with pytest.raises(ModelError, match=text) as caught:
             store.ensure(entry, settings)
         assert caught.value.reason == "bad-archive"
+
+
+def test_a_layout_is_taken_out_of_the_archive_too(index: Index, settings: Settings) -> None:
+    """ncnn's numbers mean nothing without their .param: 21 convolutions of one weight each make the least RRDBNet."""
+    layers = "\n".join(f"Convolution c{n} 1 1 x y 0=1 1=1 5=0 6=1" for n in range(21))
+    numbers = b"".join(bytes(4) + np.float32(n).tobytes() for n in range(21))
+    buffer = io.BytesIO(zipped("some_net/weights.bin", numbers))
+    with zipfile.ZipFile(buffer, "a") as bundle:
+        bundle.writestr("some_net/weights.param", f"7767517\n21 22\n{layers}\n")
+    index.files["some_net-1.0-py3-none-any.whl"] = buffer.getvalue()
+    source = {"layout": "some_net/weights.param"}
+    entry = entry_for(buffer.getvalue(), numbers, source=source, format="ncnn-esrgan")
+    kept = load_file(store.ensure(entry, settings))
+    assert len(kept) == 21
+    assert kept["conv_last.weight"] == 20
 
 
 def test_an_address_without_an_index(index: Index, settings: Settings) -> None:
