@@ -36,7 +36,13 @@ Precision = Literal["fp32", "fp16", "int8"]
 
 
 class Gate(BaseModel):
-    """When a result may be published (see :mod:`enhancer.quality.gate`)."""
+    """When a result may be published (see :mod:`enhancer.quality.gate`).
+
+    The defaults are measured (``python -m benchmarks.bench_gate``, ten training pictures, nine kinds of damage, each
+    mended by its preset). All of it passes, and its worst is: score 0.30 and artefacts 0.17 (enlarged four times),
+    shift 0.016 and residual 2.7 (impulses repaired). So score and residual have no room to be stricter. Of results
+    spoiled on purpose all are refused but the blurred ones, whose residual stays below the bound: of those 10 % are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -33,6 +33,7 @@ from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
+from enhancer.stages.nets import Nets
 from enhancer.stages.noise import estimate_noise
 from enhancer.stages.sequence import CORRECTIONS, corrected
 from enhancer.storage import open_store, split_address
@@ -136,15 +137,8 @@ class EvaluateShard(ShardWork):
     def _judge(
         self, before: Document, after: Document, truth: Image | None, recipe: Recipe, details: dict[str, Any]
     ) -> Judged:
-        """Scores of the first page (pages of one document share their fate) and the gate's verdict.
-
-        Fidelity is to the input with the same corrections of exposure, colour and geometry: they are meant to differ
-        from the input, and what the nets did is still held against something that shows it.
-        """
-        decisions = first_page_decisions(details)
-        given = corrected(before.first, decisions, recipe, self._enhancer.nets)
-        sigma = _measured_sigma(details, given, any(one.stage in CORRECTIONS and one.applied for one in decisions))
-        fidelity = score_fidelity(to_working(after.first), given, self._scorer, sigma=sigma)
+        """Scores of the first page (pages of one document share their fate) and the gate's verdict."""
+        fidelity = fidelity_of(before.first, after.first, details, recipe, self._enhancer.nets, self._scorer)
         if truth is None or (truth.height, truth.width) != (after.first.height, after.first.width):
             return Judged((fidelity,), judge(recipe.gate, fidelity, None))
         crop = math.ceil(recipe.scale) if recipe.scale > 1 else 0
@@ -208,6 +202,26 @@ class EvaluateShard(ShardWork):
         state = ItemState.QUARANTINED if lasting else ItemState.FAILED
         self._ledger.items.move(self._lease, row["key"], state, **failure.columns())
         return state
+
+
+def fidelity_of(
+    before: Image, after: Image, details: dict[str, Any], recipe: Recipe, nets: Nets, scorer: LpipsScorer
+) -> Scores:
+    """How far a result agrees with its input with the same corrections of exposure, colour and geometry: they are meant
+    to differ from the input, and what the nets did is still held against something that shows it.
+
+    Args:
+        before: as decoded.
+        after: the result.
+        details: recorded with it; its ``decisions`` count.
+        recipe: that was followed.
+        nets: the detector of scratches is found there.
+        scorer: LPIPS.
+    """
+    decisions = first_page_decisions(details)
+    given = corrected(before, decisions, recipe, nets)
+    sigma = _measured_sigma(details, given, any(one.stage in CORRECTIONS and one.applied for one in decisions))
+    return score_fidelity(to_working(after), given, scorer, sigma=sigma)
 
 
 def score_columns(scores: Scores) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import skimage.data
 from skimage.metrics import peak_signal_noise_ratio
 
 from enhancer.batch.enhancing import enhance_shard
@@ -18,6 +19,7 @@ from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.events import Event
 from enhancer.batch.publication import publish_shard
 from enhancer.identity import digest
+from enhancer.recipe import Gate
 from tests.batch.site_builder import Site
 
 pytestmark = pytest.mark.network  # LPIPS' and FFDNet's weights, once
@@ -36,6 +38,19 @@ def noisy(seed: int) -> np.ndarray[Any, Any]:
     return np.clip(texture() + np.random.default_rng(seed).normal(0, 15 / 255, (*SIZE, 3)), 0, 1)
 
 
+def dark() -> np.ndarray[Any, Any]:
+    """A photograph, two stops under-exposed."""
+    photo = skimage.data.astronaut()[:256, :256] / 255
+    linear = np.where(photo <= 0.04045, photo / 12.92, ((photo + 0.055) / 1.055) ** 2.4) / 4
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def faded() -> np.ndarray[Any, Any]:
+    """A photograph whose print has lost its blacks and, channel by channel, its whites."""
+    photo = skimage.data.chelsea()[:256, :256] / 255
+    return 0.3 + photo * [0.55, 0.4, 0.3]
+
+
 def encode(pixels: np.ndarray[Any, Any]) -> bytes:
     buffer = io.BytesIO()
     PIL.Image.fromarray((pixels * 255).round().astype(np.uint8)).save(buffer, "PNG")
@@ -52,6 +67,8 @@ def recipe(strength: float, **gate: float) -> dict[str, Any]:
 
 # The noise that FFDNet removes here has 0.92 times the measured deviation as asked, 0.63 times at half the strength.
 RULES = [
+    {"match": "dark.png", "recipe": {**recipe(0), "exposure": {"mode": "auto"}}},
+    {"match": "faded.png", "recipe": {**recipe(0), "fading": {"mode": "auto"}}},
     {"match": "gentler.png", "recipe": recipe(0.5, max_residual_ratio=0.8)},
     {"match": "hopeless.png", "recipe": recipe(0.5, max_residual_ratio=0.3)},
     {"match": "rejected.png", "recipe": recipe(0, min_score=0.9)},
@@ -70,6 +87,8 @@ def scored(new_site: Callable[..., Site], tmp_path_factory: pytest.TempPathFacto
     for seed, name in enumerate(names):
         site.put_key(f"{name}.png", encode(noisy(seed)))
     site.put_key("greytruth.png", encode(noisy(20)))
+    site.put_key("dark.png", encode(dark()))
+    site.put_key("faded.png", encode(faded()))
     for name in ("truth", "rejected"):
         (truths / f"{name}.png").write_bytes(encode(texture() if name == "truth" else 1 - texture()))
     (truths / "greytruth.png").write_bytes(encode(texture()[..., 1]))
@@ -90,6 +109,8 @@ def scored(new_site: Callable[..., Site], tmp_path_factory: pytest.TempPathFacto
 def test_states(scored: Site) -> None:
     assert scored.states("scored") == {
         "changed.png": "failed",
+        "dark.png": "published",
+        "faded.png": "published",
         "gentler.png": "published",
         "greytruth.png": "published",
         "hopeless.png": "rejected",
@@ -108,7 +129,8 @@ def test_a_reference_counts_where_it_fits_and_can_be_read(scored: Site) -> None:
     assert kinds.pop("truth.png") == kinds.pop("greytruth.png") == {"fidelity", "reference", "baseline"}
     assert kinds.pop("rejected.png") == {"fidelity", "reference", "baseline"}
     assert set(kinds) == {
-        f"{name}.png" for name in ("gentler", "hopeless", "othersize", "plain", "touched", "unreadable")
+        f"{name}.png"
+        for name in ("dark", "faded", "gentler", "hopeless", "othersize", "plain", "touched", "unreadable")
     }
     assert all(kind == {"fidelity"} for kind in kinds.values())
 
@@ -171,6 +193,21 @@ def test_a_gentler_attempt_that_does_not_help_leaves_the_first_verdict(scored: S
     assert result["effective_recipe"]["denoise_strength"] == 0.5
 
 
+@pytest.mark.parametrize(("name", "stage"), [("dark", "exposure"), ("faded", "fading")])
+def test_a_corrected_picture_passes_without_a_reference(scored: Site, name: str, stage: str) -> None:
+    row = scored.items("scored")[f"{name}.png"]
+    assert stage in [decision["stage"] for decision in row["details"]["decisions"] if decision["applied"]]
+    before, after = (
+        (load(folder / f"{name}.png") / 255).reshape(16, 16, 16, 16, 3).mean(axis=(1, 3))  # cells of 16 x 16 pixels
+        for folder in (scored.input, scored.output)
+    )
+    bound = Gate().max_low_frequency_shift
+    assert np.abs(after - before).mean() > bound, "else it would pass if held against the input as it came"
+    fidelity = row["scores"]["fidelity"]
+    assert fidelity["low_frequency_shift"] < bound / 10
+    assert fidelity["artifact_score"] < 0.05
+
+
 def test_an_input_that_changed_or_vanished_after_it_was_enhanced_is_not_scored(scored: Site) -> None:
     rows = scored.items("scored")
     assert (rows["changed.png"]["stage"], rows["changed.png"]["error_class"]) == ("score", "changed")
@@ -185,4 +222,4 @@ def test_scoring_again_does_nothing(scored: Site) -> None:
         {"run": "scored", "shard": 0}, settings=scored.settings, owner="test", on_event=events.append
     )
     assert events == []
-    assert counts == {"published": 7, "rejected": 2, "failed": 2}
+    assert counts == {"published": 9, "rejected": 2, "failed": 2}
