@@ -225,6 +225,20 @@ def test_sixteen_bit_tiff_is_exact(compression: str | None, byteorder: str, tile
     assert page.metadata.bit_depth == 16
 
 
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_a_jpeg_compressed_tiff_is_what_pillow_reads(photometric: str, tile: tuple[int, int] | None) -> None:
+    y, x = np.mgrid[0:48, 0:64]
+    pixels = np.stack([128 + 90 * np.sin(x / 9), 128 + 90 * np.cos(y / 7), x + y], axis=2).astype(np.uint8)
+    pixels = pixels if photometric == "rgb" else pixels[..., 0]
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, photometric=photometric, compression="jpeg", tile=tile)
+    page = only(buffer.getvalue())
+    expected = np.asarray(PillowImage.open(io.BytesIO(buffer.getvalue())))
+    assert np.abs(page.pixels.squeeze().astype(int) - expected).max() <= 2
+    assert np.abs(page.pixels.squeeze().astype(int) - pixels).mean() < 4
+
+
 def test_planar_tiff() -> None:
     pixels = noise(3, 12, 13)
     buffer = io.BytesIO()

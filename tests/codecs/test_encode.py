@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import ExifTags, ImageCms
 from PIL import Image as PillowImage
-from PIL import ImageCms
 
 from enhancer.codecs import Limits, choose_format, decode, encode
 from enhancer.errors import RequestError
@@ -201,6 +202,20 @@ def test_exif_of_a_camera_survives_byte_for_byte_but_for_what_went_stale(shared_
     assert after.getexif().get_ifd(0x8769)[0x927C] == before.getexif().get_ifd(0x8769)[0x927C]
     assert not after.getexif().get_ifd(PillowImage.ExifTags.IFD.IFD1)
     assert before.getexif().get_ifd(PillowImage.ExifTags.IFD.IFD1)
+
+
+@pytest.mark.parametrize("format_name", ALL)
+def test_a_stale_thumbnail_is_not_in_the_result(format_name: str) -> None:
+    thumbnail = b"\xff\xd8 a small old picture \xff\xd9"
+    block = b"II*\0" + struct.pack("<I", 8)
+    block += struct.pack("<HHHIII", 1, 0x0112, 3, 1, 1, 26)  # the first directory, and where the next one is
+    block += struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0) + thumbnail
+    before = PillowImage.Exif()
+    before.load(block)
+    assert before.get_ifd(ExifTags.IFD.IFD1)[0x0202] == len(thumbnail)
+    page = Image(np.zeros((8, 8, 3), np.uint8), None, Metadata(exif=block))
+    result = encode(Document((page,)), options=OutputOptions(format=format_name))  # type: ignore[arg-type]
+    assert not PillowImage.open(io.BytesIO(result.data)).getexif().get_ifd(ExifTags.IFD.IFD1)
 
 
 def test_exif_too_long_for_jpeg_is_a_warning() -> None:
