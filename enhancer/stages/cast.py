@@ -11,13 +11,14 @@ Three estimators, each with another assumption of what is grey, look for the ill
 
 Each is projected onto the locus of natural light (:func:`illuminant`) and becomes a shift in mired (1e6 / K) from D65,
 above 0 for warm light. ``auto`` corrects only where all three lie on the same side, where the smallest shift is at
-least half of the largest (their ratio is the confidence), where the white patch lies near the locus (else it is the
-colour of a thing), and where the smallest is at least :data:`LEAST_WARM` or :data:`LEAST_COOL`: warm scenes are
-commoner than cold ones. It corrects by the smallest, and so errs towards leaving the picture as it is.
+least three quarters of the largest (their ratio is the confidence), where the white patch lies near the locus (else it
+is the colour of a thing), and where the smallest is at least :data:`LEAST_WARM` or :data:`LEAST_COOL`: warm scenes are
+commoner than cold ones. It corrects by the smallest, and so errs towards leaving the picture as it is. The four bounds
+were chosen on every second of 400 photographs of BSDS500 (../shared/data/train); ``python -m benchmarks.bench_tone``
+prints what they do on the others and elsewhere, docs/quality.md says what that means.
 
-It fails where the picture has no near-neutral highlights and one colour rules it: of CBSD68's 68 photographs 4 are
-corrected as they are. A toned black-and-white print looks like a cast and may be neutralised. Light off the locus
-(fluorescent green) is left alone.
+It fails where the picture has no near-neutral highlights and one colour rules it. A toned black-and-white print looks
+like a cast and may be neutralised. Light off the locus (fluorescent green) is left alone.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.light import LUMINANCE_WEIGHTS, from_linear, to_linear
 
-LEAST_WARM: Final = 60.0
+LEAST_WARM: Final = 100.0
 LEAST_COOL: Final = 35.0
-"""Mired; 35 below D65 is about 8400 K, 60 above is about 4700 K."""
-LEAST_CONFIDENCE: Final = 0.5
-FARTHEST_OFF: Final = 0.15
+"""Mired; 35 below D65 is about 8400 K, 100 above is about 3900 K."""
+LEAST_CONFIDENCE: Final = 0.75
+FARTHEST_OFF: Final = 0.2
 """Distance of the white patch from the locus, in natural logarithms of R/G and B/G."""
 
 PREVIEW_SIDE: Final = 240

@@ -22,7 +22,7 @@ CLIPPED_HIGH: Final = 253.5 / 255
 CLIPPED_LOW: Final = 1.5 / 255
 DARKEST_STEP: Final = 1 / 255 / 12.92
 """Linear light of the first of 8 bits' levels above black: tones below it cannot be told apart."""
-PERCENTILES: Final = (0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
+PERCENTILES: Final = (0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class RangeNumbers:
         highlights_clipped: of each channel, the share of values at the top or a level below.
         any_highlight_clipped: share of pixels with at least one channel at the top.
         white: share of pixels with all channels at the top.
-        luminance_percentiles: relative luminance below which lie 0.1, 1, 5, 25, 50, 75, 95, 99 and 99.9 % of the
-            pixels, by the percentile's name (``"50"``).
+        luminance_percentiles: relative luminance below which lie 0.1, 1, 5, 10, 25, 50, 75, 95, 99 and 99.9 % of
+            the pixels, by the percentile's name (``"50"``).
         brightest: 99.9th percentile of the largest channel.
         stops: usable range, log2 of the luminance at 99.9 % over that at 0.1 %, or over 8 bits' first step above black
             where that is more.
