@@ -1,4 +1,4 @@
-"""Encoding beside Pillow's defaults: ``make bench-encode``, or ``python benchmarks/bench_encode.py [--json]``.
+"""Encoding beside Pillow's defaults: ``make bench-encode``.
 
 Pictures: scikit-image's astronaut enlarged to 12 megapixels with a little noise (a photograph), the same with 16 bits,
 and a page of text. Each is encoded by this package and by Pillow (OpenCV where Pillow cannot: 16-bit RGB), alternately;
@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -23,13 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from skimage import data as samples
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.results import print_table, write_results
 from enhancer.codecs import encode
 from enhancer.image import Document, Image
 from enhancer.options import OutputOptions
 
 QUALITY: Final = 92
+MEGAPIXELS: Final = 12
 Array = NDArray[Any]
 
 
@@ -80,11 +77,12 @@ def psnr(data: bytes, truth: Array) -> float:
 
 
 def main() -> None:
+    """Print the table and write benchmarks/results/encode.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--megapixels", type=float, default=MEGAPIXELS)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    started = time.monotonic()
     photo, text = photograph(arguments.megapixels), page_of_text(arguments.megapixels)
     deep = photo.astype(np.uint16) * 257 + np.random.default_rng(1).integers(0, 257, photo.shape, np.uint16)
     jpeg = {"format": "JPEG", "quality": QUALITY}
@@ -99,24 +97,27 @@ def main() -> None:
         ("PNG text", lambda: ours(text, format="PNG"), lambda: pillow(text, "PNG")),
         ("PNG photo 16 bits", lambda: ours(deep, format="PNG"), lambda: opencv_png(deep)),
     ]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, mine, other in cases:
         own_s, other_s, own, others = medians(mine, other, arguments.runs)
-        row = {"case": name, "own_s": own_s, "other_s": other_s, "own_bytes": len(own), "other_bytes": len(others)}
-        if name == "JPEG photo 4:4:4":
-            row |= {"own_psnr": psnr(own, photo), "other_psnr": psnr(others, photo)}
+        is_photo = name == "JPEG photo 4:4:4"
+        row = {
+            "case": name,
+            "own ms": round(own_s * 1e3),
+            "other ms": round(other_s * 1e3),
+            "times as fast": round(other_s / own_s, 2),
+            "own MB": round(len(own) / 1e6, 2),
+            "other MB": round(len(others) / 1e6, 2),
+            "own PSNR": round(psnr(own, photo), 2) if is_photo else "",
+            "other PSNR": round(psnr(others, photo), 2) if is_photo else "",
+        }
         rows.append(row)
-    if arguments.json:
-        print(json.dumps({"megapixels": arguments.megapixels, "cases": rows}))
-        return
-    print(f"{arguments.megapixels:g} megapixels, medians of {arguments.runs} runs, beside Pillow (16 bits: OpenCV)")
-    print(f"{'':20}{'own ms':>9}{'other ms':>10}{'times':>7}{'own MB':>9}{'other MB':>10}   PSNR own / other")
-    for row in rows:
-        quality = f"   {row['own_psnr']:.2f} / {row['other_psnr']:.2f} dB" if "own_psnr" in row else ""
-        print(
-            f"{row['case']:20}{row['own_s'] * 1e3:9.0f}{row['other_s'] * 1e3:10.0f}{row['other_s'] / row['own_s']:7.1f}"
-            f"{row['own_bytes'] / 1e6:9.2f}{row['other_bytes'] / 1e6:10.2f}{quality}"
-        )
+    print(f"{arguments.megapixels:g} megapixels, medians of {arguments.runs} runs, beside Pillow (16 bits: OpenCV)\n")
+    print_table(list(rows[0]), [[*row.values()] for row in rows])
+    print()
+    figures = {f"{row['case']}, beside Pillow": row["times as fast"] for row in rows if "16 bits" not in row["case"]}
+    tables = {"megapixels": arguments.megapixels, "runs": arguments.runs, "cases": rows}
+    write_results("encode", figures, tables, started, whole=arguments.megapixels == MEGAPIXELS)
 
 
 if __name__ == "__main__":
