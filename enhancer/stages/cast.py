@@ -15,7 +15,7 @@ least three quarters of the largest (their ratio is the confidence), where the w
 is the colour of a thing), and where the smallest is at least :data:`LEAST_WARM` or :data:`LEAST_COOL`: warm scenes are
 commoner than cold ones. It corrects by the smallest, and so errs towards leaving the picture as it is. The four bounds
 were chosen on every second of 400 photographs of BSDS500 (../shared/data/train); ``python -m benchmarks.bench_tone``
-prints what they do on the others and elsewhere, docs/quality.md says what that means.
+prints what they do on the others and elsewhere, docs/recipes.md says what that means.
 
 It fails where the picture has no near-neutral highlights and one colour rules it. A toned black-and-white print looks
 like a cast and may be neutralised. Light off the locus (fluorescent green) is left alone.

@@ -16,7 +16,7 @@ ever gives, and leaves the others alone:
 
 The second rule was chosen and fitted on every second of 400 photographs of BSDS500 (../shared/data/train) and their
 grey versions. ``python -m benchmarks.bench_tone`` prints what it does on the other 200 and on
-other photographs; docs/quality.md says what that means.
+other photographs; docs/recipes.md says what that means.
 
 It fails where evidence is missing: under-exposed pictures with a lamp or a highlight in them, and over-exposed ones
 that hold no bright areas, stay as they are; a dusk scene without any light is brightened, and a light scene whose sky

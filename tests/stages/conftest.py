@@ -7,32 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skimage import data
 
 from enhancer.image import FloatPixels, Metadata
 from enhancer.recipe import preset
 from enhancer.settings import Settings
 from enhancer.stages.base import Context
 from enhancer.stages.nets import Nets
-
-LOADERS = {
-    "astronaut": data.astronaut,
-    "coffee": data.coffee,
-    "chelsea": data.chelsea,
-    "rocket": data.rocket,
-    "motorcycle": lambda: data.stereo_motorcycle()[0],
-    "retina": data.retina,
-    "immunohistochemistry": data.immunohistochemistry,
-    "camera": data.camera,
-    "coins": data.coins,
-    "moon": data.moon,
-    "page": data.page,
-    "text": data.text,
-    "brick": data.brick,
-    "grass": data.grass,
-    "gravel": data.gravel,
-    "cell": data.cell,
-}
+from tests.photographs import SHIPPED
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +21,7 @@ def photo() -> Callable[[str], FloatPixels]:
     """Gives a picture that ships with scikit-image as H x W x C float32 in [0, 1], at most 512 pixels a side."""
 
     def load(name: str) -> FloatPixels:
-        pixels = LOADERS[name]()[:512, :512]
+        pixels = SHIPPED[name]()[:512, :512]
         return np.atleast_3d(pixels).astype(np.float32) / np.float32(255)
 
     return load
