@@ -11,7 +11,7 @@ SOURCES := enhancer plugins dags demo benchmarks tests
 .PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg format clean
 
 help: ## what each target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
 
 setup: $(STAMP) ## install into .venv what the pinned files say
 
@@ -77,6 +77,14 @@ bench-scratch: $(STAMP) ## scratches: what is found, mended and left alone
 
 bench-jpeg: $(STAMP) ## JPEG artefacts at qualities 10, 30 and 60
 	$(BIN)/python -m benchmarks.bench_jpeg
+
+# One rule for every net that this package carries: fast-x2, fast-x4, balanced-x4, denoise, jpeg, colour, scratches.
+# TEACHER=net or file and START=file are for super-resolution (docs/training.md).
+OUT ?= runs/$*
+train-%: $(STAMP) ## DATA=folder OUT=folder THREADS=n: train a bundled net again, or go on with it
+	$(if $(DATA),,$(error say where clean pictures lie: make $@ DATA=folder))
+	$(BIN)/python -m enhancer.training $* --data $(DATA) --out $(OUT) $(if $(THREADS),--threads $(THREADS)) \
+	    $(if $(STEPS),--steps $(STEPS)) $(if $(TEACHER),--teacher $(TEACHER)) $(if $(START),--start $(START))
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from enhancer.models.catalogue import load_catalogue, super_resolution_entry
 from enhancer.recipe import Recipe
-from enhancer.stages.nets import denoiser_entry
+from enhancer.stages.nets import denoiser_weights
 from enhancer.version import PIPELINE_VERSION
 
 
@@ -22,9 +22,9 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
     """The nets that `recipe` may use, whatever the picture turns out to need.
 
     Returns:
-        Catalogue names to the sha256 of their weights: the super-resolution net where the recipe enlarges, the denoiser
-        where its strength is above 0, the detector of scratches where the recipe looks for them,
-        the restorer of colours where it may be used.
+        Catalogue names (the denoiser may also be a file) to the sha256 of their weights: the super-resolution net where
+        the recipe enlarges, the denoiser where its strength is above 0, the net against JPEG artefacts and the detector
+        of scratches where the recipe looks for them, the restorer of colours where it may be used.
 
     Raises:
         ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
@@ -32,15 +32,17 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
     entries = []
     if recipe.scale > 1:
         entries.append(super_resolution_entry(recipe.stage_scale, recipe.model))
-    if recipe.denoise_strength > 0:
-        entries.append(denoiser_entry(recipe.denoise_model))
     if recipe.jpeg.mode == "auto":
         entries.append(load_catalogue().default("jpeg"))
     if recipe.scratches.mode == "auto":
         entries.append(load_catalogue().default("scratches"))
     if recipe.fading.mode == "auto" and recipe.fading.method == "learned":
         entries.append(load_catalogue().default("colour"))
-    return {entry.name: entry.sha256 for entry in entries}
+    weights = {entry.name: entry.sha256 for entry in entries}
+    if recipe.denoise_strength > 0:
+        name, sha256 = denoiser_weights(recipe.denoise_model)
+        weights[name] = sha256
+    return weights
 
 
 def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | None = None) -> str:

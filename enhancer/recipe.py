@@ -60,7 +60,8 @@ class Recipe(BaseModel):
     """What to do to a picture; the defaults are those of the preset ``photo``.
 
     ``scale`` 1 restores only. ``denoise_strength``: 0 off, 0.5 as measured, 1 twice as strong. ``model`` and
-    ``denoise_model`` name catalogue entries; None takes the catalogue's default for the purpose.
+    ``denoise_model`` name catalogue entries; None takes the catalogue's default for the purpose. ``denoise_model`` may
+    also be the path of a file that ends in ``.safetensors``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -9,7 +9,7 @@ from enhancer.errors import ModelError
 from enhancer.image import FloatPixels
 from enhancer.models.catalogue import ModelEntry, super_resolution_entry
 from enhancer.models.spec import NetSpec
-from enhancer.stages.nets import Nets, denoiser_entry
+from enhancer.stages.nets import Nets, denoiser_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +40,6 @@ class NamedNets(Nets):
         return NamedNet.of(super_resolution_entry(scale, name))
 
     def denoiser(self, name: str | None = None) -> Net:
-        """The entry that :meth:`Nets.denoiser` would load."""
-        return NamedNet.of(denoiser_entry(name))
+        """The entry or file that :meth:`Nets.denoiser` would load."""
+        known, _ = denoiser_weights(name)
+        return NamedNet(NetSpec(known, 1, 4, 3, halo=0))

@@ -21,6 +21,23 @@ UNKNOWN_HALO: Final = 32
 """Of a net from a file: wide enough for the effective field of the architectures that spandrel knows."""
 
 
+FILE_ENDING: Final = ".safetensors"
+"""A recipe's denoiser whose name ends so is a file and no entry of the catalogue."""
+
+
+def denoiser_weights(name: str | None = None) -> tuple[str, str]:
+    """Name and sha256 of the denoiser that a recipe names: an entry of the catalogue, or a file.
+
+    Raises:
+        ModelError: as :func:`denoiser_entry`, or the file cannot be read (``bad-weights``).
+    """
+    if name is not None and name.endswith(FILE_ENDING):
+        sha256 = _sha256_of(Path(name))
+        return _file_name(Path(name), sha256), sha256
+    entry = denoiser_entry(name)
+    return entry.name, entry.sha256
+
+
 def denoiser_entry(name: str | None = None) -> ModelEntry:
     """The catalogue's denoiser: the one called `name`, or the default.
 
@@ -75,13 +92,15 @@ class Nets:
         return self._from_catalogue(super_resolution_entry(scale, name))
 
     def denoiser(self, name: str | None = None) -> Net:
-        """The denoiser `name`, or the default one.
+        """The denoiser `name`, an entry of the catalogue or a .safetensors file; None: the default one.
 
         Raises:
             ModelError: as :meth:`super_resolution`.
         """
         if self._dn_path:
             return self._from_file(self._dn_path, "dn_path", inputs=(3, 4))
+        if name is not None and name.endswith(FILE_ENDING):
+            return self._from_file(Path(name), "denoise_model", inputs=(3, 4))
         return self._from_catalogue(denoiser_entry(name))
 
     def jpeg_repair(self) -> Net:
@@ -141,7 +160,7 @@ class Nets:
         with self._lock:
             if path not in self._names:
                 sha256 = _sha256_of(path)
-                name = f"{path.stem}-{sha256[:12]}"
+                name = _file_name(path, sha256)
                 self._once(name, sha256, lambda: _load_file(path, name, option, inputs, self._device))
                 self._names[path] = name
             return self._nets[self._names[path]]
@@ -152,6 +171,10 @@ class Nets:
                 self._nets[name] = load()
                 self._hashes[name] = sha256
             return self._nets[name]
+
+
+def _file_name(path: Path, sha256: str) -> str:
+    return f"{path.stem}-{sha256[:12]}"
 
 
 def _sha256_of(path: Path) -> str:
@@ -173,8 +196,8 @@ def _load_file(path: Path, name: str, option: str, inputs: tuple[int, ...], devi
         state = loader.load_state_dict_from_file(path)
     except Exception as error:  # a damaged file raises whatever the reader of its format feels like
         raise ModelError(f"{option}: {path.name} cannot be loaded: {error}", reason="bad-weights") from error
-    if option == "dn_path" and (ffdnet := _ffdnet(state, name, device)):
-        return ffdnet
+    if option != "sr_path" and (known := _ffdnet(state, name, device) or _plain(state, name, device)):
+        return known
     try:
         model = loader.load_from_state_dict(state)
     except UnsupportedModelError as error:
@@ -186,7 +209,7 @@ def _load_file(path: Path, name: str, option: str, inputs: tuple[int, ...], devi
             f"{model.output_channels}; needed is RGB to RGB",
             reason="wrong-purpose",
         )
-    if option == "dn_path" and model.scale != 1:
+    if option != "sr_path" and model.scale != 1:
         raise ModelError(
             f"{option}: {path.name} enlarges by {model.scale}; a denoiser must not", reason="wrong-purpose"
         )
@@ -214,4 +237,24 @@ def _ffdnet(state: dict[str, Tensor], name: str, device: str) -> Net | None:
         return None
     module.load_state_dict(state)
     spec = NetSpec(name, 1, in_channels=4, out_channels=3, halo=HALO, multiple_of=2, minimum=2)
+    return TorchNet(module.eval().requires_grad_(False), spec, device)
+
+
+def _plain(state: dict[str, Tensor], name: str, device: str) -> Net | None:
+    """A plain denoiser with a noise map, such as ours and what was adapted from it; None where it is something else."""
+    from enhancer.backends.torch_backend import TorchNet
+    from enhancer.models.plain import COLOURS, PlainNet, PlainShape
+
+    kernels = [tensor for tensor in state.values() if tensor.ndim == 4]
+    if not kernels or any(not key.startswith("convolutions.") for key in state):
+        return None
+    # What comes out is the folded picture, what goes in the same and the noise map: that tells the fold.
+    first, last = state["convolutions.0.weight"], state[f"convolutions.{len(kernels) - 1}.weight"]
+    fold = {COLOURS: 1, 4 * COLOURS: 2}.get(last.shape[0])
+    if fold is None or first.shape[1] != last.shape[0] + 1:
+        return None
+    shape = PlainShape.of(state, scale=1, conditions=1, fold=fold)
+    module = PlainNet(shape)
+    module.load_state_dict(state)
+    spec = NetSpec(name, 1, in_channels=4, out_channels=3, halo=shape.halo, multiple_of=fold, minimum=fold)
     return TorchNet(module.eval().requires_grad_(False), spec, device)

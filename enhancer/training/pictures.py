@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Bytes = NDArray[np.uint8]
+T = TypeVar("T")
 
 ENDINGS: Final = frozenset({".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -44,7 +45,7 @@ def reduced(pixels: Bytes, scale: int) -> Bytes:
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def split(paths: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
+def split(paths: Sequence[T], held_out: int) -> tuple[list[T], list[T]]:
     """Training and validation pictures: of the latter `held_out`, spread evenly over the sorted list."""
     places = {round((index + 0.5) * len(paths) / held_out - 0.5) for index in range(held_out)} if held_out else set()
     kept = [path for place, path in enumerate(paths) if place not in places]

@@ -9,8 +9,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 
-def save_half(weights: Mapping[str, Tensor], path: Path) -> Path:
+def save_half(weights: Mapping[str, Tensor], path: Path, about: Mapping[str, str] | None = None) -> Path:
     """Write the weights in float16; the file appears whole or not at all.
+
+    Args:
+        weights: by the names of the net for inference.
+        path: of the file, which is replaced.
+        about: goes into the file's header, for whoever asks later where the weights come from.
 
     Raises:
         OverflowError: a weight is too large for float16.
@@ -20,6 +25,6 @@ def save_half(weights: Mapping[str, Tensor], path: Path) -> Path:
         if not tensor.isfinite().all():
             raise OverflowError(f"{name} does not fit into float16")
     partial = path.with_suffix(".partial")
-    save_file(halves, partial)
+    save_file(halves, partial, dict(about) if about else None)
     partial.replace(path)
     return path

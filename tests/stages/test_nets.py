@@ -10,10 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from enhancer.errors import ModelError
+from enhancer.identity import weights_for
 from enhancer.models.catalogue import load_catalogue
+from enhancer.models.plain import PlainNet, PlainShape
 from enhancer.models.store import ensure
+from enhancer.recipe import preset
 from enhancer.settings import Settings
-from enhancer.stages.nets import Nets
+from enhancer.stages.nets import Nets, denoiser_weights
+from enhancer.training.weights import save_half
 
 
 @pytest.fixture
@@ -38,6 +42,33 @@ def test_a_file_replaces_the_denoiser(settings, noisy):
     assert nets.sha256(net.spec.name) == sha256
     assert nets.replaced == {"denoising": sha256}
     assert np.array_equal(net.run(noisy), Nets(settings, device="cpu").denoiser().run(noisy))
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_a_plain_denoiser_from_a_file_is_recognised_and_may_be_named_by_a_recipe(settings, tmp_path, noisy, fold):
+    torch.manual_seed(0)
+    module = PlainNet(PlainShape(8, 3, conditions=1, fold=fold)).half().float()
+    path = save_half(module.state_dict(), tmp_path / "mine.safetensors")
+    named = Nets(settings, device="cpu")
+    net = named.denoiser(str(path))
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(noisy)).numpy()
+    np.testing.assert_allclose(net.run(noisy), expected, atol=1e-5)
+    assert (net.spec.in_channels, net.spec.halo, net.spec.multiple_of) == (4, 5 * fold, fold)
+    assert np.array_equal(Nets(settings, device="cpu", dn_path=path).denoiser().run(noisy), net.run(noisy))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert denoiser_weights(str(path)) == (net.spec.name, sha256)
+    assert named.sha256(net.spec.name) == sha256
+    assert weights_for(preset("archive", denoise_model=str(path)))[net.spec.name] == sha256
+    with pytest.raises(ModelError, match="cannot read the weights"):
+        weights_for(preset("archive", denoise_model=str(tmp_path / "gone.safetensors")))
+
+
+def test_a_plain_net_that_enlarges_or_takes_no_noise_map_is_no_denoiser(settings, tmp_path):
+    for index, shape in enumerate((PlainShape(8, 2, scale=2), PlainShape(8, 2))):
+        path = save_half(PlainNet(shape).state_dict(), tmp_path / f"{index}.safetensors")
+        with pytest.raises(ModelError, match=r"denoise_model: .* of no architecture"):
+            Nets(settings, device="cpu").denoiser(str(path))
 
 
 def test_a_file_replaces_the_net_that_enlarges_at_every_scale(settings):
