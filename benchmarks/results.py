@@ -58,7 +58,7 @@ def write_results(
     whole: bool = True,
     command: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Print the goals and write the JSON file.
+    """Print the goals; write the JSON file and its block of docs/quality.md.
 
     Args:
         name: of the benchmark, as in ``make bench-NAME``.
@@ -71,6 +71,8 @@ def write_results(
     Returns:
         The goals with their figures.
     """
+    from benchmarks.summary import refresh_page
+
     rows = goals(name, figures)
     print_table(["goal", "value", "unit", "target", "met"], [[*row.values()] for row in rows])
     if whole:
@@ -86,18 +88,23 @@ def write_results(
             "tables": tables,
         }
         (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        refresh_page()
     return rows
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a Markdown table."""
+    print(as_table(heads, rows))
+    sys.stdout.flush()
+
+
+def as_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table, its columns aligned."""
     cells = [[str(head) for head in heads], *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
-    for index, row in enumerate(cells):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
-        if index == 0:
-            print("| " + " | ".join("-" * width for width in widths) + " |")
-    sys.stdout.flush()
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
+    padded.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
 
 
 def machine() -> dict[str, Any]:
