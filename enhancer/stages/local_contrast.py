@@ -31,14 +31,12 @@ from enhancer.image import FloatPixels
 from enhancer.options import LocalContrastOptions
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.light import from_linear, luminance, to_linear
-from enhancer.stages.noise import estimate_noise
+from enhancer.stages.luma_noise import in_levels, luma_noise, objection_of_noise
 
 LOW: Final = 5.0
 """Local contrast below which ``auto`` acts, as a standard deviation of L* (0 to 100)."""
 BLANK: Final = 1.0
 """Local contrast below which there is nothing to bring out but grain."""
-NOISY: Final = 2.5 / 255
-"""Noise from which ``auto`` does nothing: it would be brought out too."""
 PREVIEW: Final = 1024
 """Longer side of the reduced picture that is measured."""
 BINS: Final = 256
@@ -73,10 +71,10 @@ class LocalContrast:
                 return Decision(False, f"local contrast of {contrast:.1f} is enough", numbers)
             if contrast < BLANK:
                 return Decision(False, f"local contrast of {contrast:.1f}: hardly anything to bring out", numbers)
-            sigmas = estimate_noise(luminance(pixels)[..., None])
-            numbers["noise"] = round(255 * sigmas[0], 2) if sigmas else None
-            if sigmas and sigmas[0] >= NOISY:
-                return Decision(False, f"noise of {255 * sigmas[0]:.1f} levels would be brought out too", numbers)
+            noise = luma_noise(pixels)
+            numbers["noise"] = in_levels(noise)
+            if objection := objection_of_noise(noise, "brought out"):
+                return Decision(False, objection, numbers)
             reason = f"local contrast of {contrast:.1f} is low"
         numbers |= {
             "clip_limit": options.clip_limit,

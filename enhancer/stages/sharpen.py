@@ -34,15 +34,13 @@ from scipy import ndimage
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.light import luminance
-from enhancer.stages.noise import estimate_noise
+from enhancer.stages.luma_noise import in_levels, luma_noise, objection_of_noise
 from enhancer.stages.sampling import evenly_spread_crops
 
 OVERSHOOT: Final = 0.1
 """Of the local range, how far beyond it ``adaptive`` may go."""
 SHARP_ENOUGH: Final = 1.3
 """Blur of the sharpest quarter of the edges, in pixels, up to which ``auto`` does nothing."""
-NOISY: Final = 2.5 / 255
-"""Noise from which ``auto`` does nothing."""
 EDGE: Final = 0.03
 """Least gradient of an edge after the second blur, per pixel."""
 LEAST_EDGES: Final = 100
@@ -95,7 +93,7 @@ class Sharpening:
         numbers: dict[str, Any] = {
             "blur": None if blur is None else round(blur, 2),
             "edges": edges,
-            "noise": None if noise is None else round(255 * noise, 2),
+            "noise": in_levels(noise),
         }
         kernel = options.kernel
         reason = "the recipe asks for it"
@@ -104,8 +102,8 @@ class Sharpening:
                 return Decision(False, "too few edges to tell how sharp it is", numbers)
             if blur <= SHARP_ENOUGH:
                 return Decision(False, f"sharp enough: edges are blurred by {blur:.1f} pixels", numbers)
-            if noise is not None and noise >= NOISY:
-                return Decision(False, f"noise of {255 * noise:.1f} levels would be sharpened too", numbers)
+            if objection := objection_of_noise(noise, "sharpened"):
+                return Decision(False, objection, numbers)
             while kernel < LARGEST_KERNEL and gaussian_sigma(kernel) < 0.7 * blur:
                 kernel += 2
             reason = f"edges are blurred by {blur:.1f} pixels"
@@ -152,8 +150,7 @@ def measure_sharpness(pixels: FloatPixels) -> Sharpness:
         pixels: H x W x C, float32 in [0, 1]; at most about 4 megapixels of it are looked at.
     """
     crops = [np.ascontiguousarray(luminance(crop)) for crop in evenly_spread_crops(pixels)]
-    sigmas = estimate_noise(luminance(pixels)[..., None])
-    noise = sigmas[0] if sigmas else None
+    noise = luma_noise(pixels)
     least = max(EDGE, 4 * (noise or 0))
     ratios = np.concatenate([_gradient_ratios(crop, least) for crop in crops])
     if ratios.size < LEAST_EDGES:
