@@ -35,7 +35,13 @@ def figures(name: str, results: Path = RESULTS) -> str:
         return f"\nNot measured yet: `make bench-{name}` has left no result.\n\n"
     record = json.loads(file.read_text(encoding="utf-8"))
     rows = [
-        [goal["name"], goal["value"], _bound(goal, wanted[goal["name"]]["better"]), goal["unit"], goal["met"]]
+        [
+            goal["name"],
+            "not measured" if goal["value"] is None else goal["value"],
+            _bound(goal, wanted[goal["name"]]["better"]),
+            goal["unit"],
+            goal["met"],
+        ]
         for goal in record["goals"]
     ]
     machine = f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
