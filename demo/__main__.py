@@ -27,7 +27,7 @@ from demo.stack import DAG_ID, Stack
 
 STATE_DIR: Final = Path(".demo")
 OUTPUT: Final = Path("demo-output")
-MODELS: Final = ("ffdnet-color", "lpips-alex")
+MODELS: Final = ("lpips-alex",)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from enhancer import Document, Image, ImageEnhancer, Metadata
 from enhancer.codecs import Limits, decode
 from enhancer.errors import PictureError, RequestError
 from enhancer.identity import digest, identity_of
+from enhancer.models.catalogue import load_catalogue
 from enhancer.recipe import preset
 from enhancer.settings import Settings
 
@@ -119,9 +120,9 @@ def test_impulses_then_noise_then_size_are_decided_in_order(enhancer):
     assert [d.stage for d in enhanced.decisions if d.applied] == ["impulse-repair", "denoising"]
     # Impulses would have doubled the noise estimate had they not gone first.
     assert np.mean(decision_on(enhanced, "denoising").numbers["sigma"]) == pytest.approx(15, rel=0.2)
-    assert enhanced.models == {"ffdnet-color": "286f04f7e3a20254c067ba95efb5d3339f4fc8a09a365a93cd469184d4cdb279"}
+    assert enhanced.models == {"denoise": load_catalogue().get("denoise").sha256}
     assert list(enhanced.timings) == ORDER
-    assert enhanced.processing == "impulse-repair, denoising (ffdnet-color)"
+    assert enhanced.processing == "impulse-repair, denoising (denoise)"
     assert all(seconds >= 0 for seconds in enhanced.timings.values())
 
 
@@ -133,7 +134,7 @@ def test_pages_are_judged_one_by_one(enhancer):
     assert enhanced.document.pages[1] is not document.pages[1]
     denoising = [(d.numbers["page"], d.applied) for d in enhanced.decisions if d.stage == "denoising"]
     assert denoising == [(1, False), (2, True)]
-    assert enhanced.models.keys() == {"ffdnet-color"}
+    assert enhanced.models.keys() == {"denoise"}
 
 
 def test_where_nothing_is_done_the_document_itself_comes_back(enhancer):
@@ -179,7 +180,8 @@ def test_machine_keys_work_and_are_no_part_of_the_recipe(enhancer):
     assert list(weights) == ["file:denoising"]
     assert configured.weights_for(preset("photo")).keys() == {"file:denoising", "fast-x4", "jpeg"}
     given = noisy(data.coffee()[:64, :64])
-    expected = enhancer.enhance_document(Document((Image(given),)), preset("archive")).document.first.pixels
+    by_name = preset("archive", denoise_model="ffdnet-color")
+    expected = enhancer.enhance_document(Document((Image(given),)), by_name).document.first.pixels
     assert np.array_equal(configured.enhance(given), expected)
 
 
@@ -216,7 +218,7 @@ def test_a_folder_is_enhanced_whatever_lies_in_it(enhancer, inputs, tmp_path):
     done = records["a.png"]
     assert (done.output, done.width, done.output_height) == ("a.png", 96, 96)
     assert done.identity == identity_of(digest(before["a.png"]), preset("low-light"))
-    assert done.models.keys() == {"ffdnet-color"}
+    assert done.models.keys() == {"denoise"}
     assert {"read", "decode", "enhance", "encode", "write"} <= done.timings.keys()
     assert (records["cut.png"].error.error_class, records["cut.png"].error.stage) == ("truncated", "decode")
     assert records["notes.txt"].error.error_class == "not-a-picture"

@@ -62,7 +62,7 @@ def test_decisions_say_what_and_why_and_touch_nothing(look, tmp_path):
     noisy, clean = ({d.stage: d for d in item.decisions} for item in reply.items)
     assert reply.summary["recipe"]["name"] == "scan"
     assert noisy["denoising"].applied
-    assert noisy["denoising"].numbers["model"] == "ffdnet-color"
+    assert noisy["denoising"].numbers["model"] == "denoise"
     assert np.mean(reply.items[0].facts["noise"]) == pytest.approx(25, abs=4)
     assert not clean["denoising"].applied
     assert clean["super-resolution"].numbers["model"] == "fast-x4"

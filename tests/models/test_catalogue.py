@@ -34,7 +34,7 @@ def test_what_ships() -> None:
 
 def test_defaults() -> None:
     catalogue = load_catalogue()
-    assert catalogue.default("denoise").name == "ffdnet-color"
+    assert catalogue.default("denoise").name == "denoise"
     assert catalogue.default("metric").name == "lpips-alex"
     assert catalogue.default("fidelity", 4).name == "fast-x4"
     with pytest.raises(ModelError, match="fidelity at scale 8"):

@@ -29,9 +29,9 @@ def test_nothing_is_loaded_before_it_is_used_and_then_once(settings):
     nets = Nets(settings, device="cpu")
     assert nets.loaded == ()
     first = nets.denoiser()
-    assert nets.denoiser("ffdnet-color") is first
-    assert nets.loaded == ("ffdnet-color",)
-    assert nets.sha256("ffdnet-color") == load_catalogue().get("ffdnet-color").sha256
+    assert nets.denoiser("denoise") is first
+    assert nets.loaded == ("denoise",)
+    assert nets.sha256("denoise") == load_catalogue().get("denoise").sha256
 
 
 def test_a_file_replaces_the_denoiser(settings, noisy):
@@ -41,7 +41,7 @@ def test_a_file_replaces_the_denoiser(settings, noisy):
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     assert nets.sha256(net.spec.name) == sha256
     assert nets.replaced == {"denoising": sha256}
-    assert np.array_equal(net.run(noisy), Nets(settings, device="cpu").denoiser().run(noisy))
+    assert np.array_equal(net.run(noisy), Nets(settings, device="cpu").denoiser("ffdnet-color").run(noisy))
 
 
 @pytest.mark.parametrize("fold", [1, 2])
@@ -110,5 +110,5 @@ def test_no_pickle_is_executed(settings, tmp_path):
 def test_offline_without_weights_says_so(tmp_path):
     nets = Nets(Settings(home=tmp_path, offline=True))
     with pytest.raises(ModelError, match="offline"):
-        nets.denoiser()
+        nets.denoiser("ffdnet-color")
     assert nets.loaded == ()
