@@ -33,6 +33,7 @@ from enhancer.options import (
 )
 
 Precision = Literal["fp32", "fp16", "int8"]
+DenoiseTable = Literal["measured", "specified"]
 
 
 class Gate(BaseModel):
@@ -59,9 +60,10 @@ class Gate(BaseModel):
 class Recipe(BaseModel):
     """What to do to a picture; the defaults are those of the preset ``photo``.
 
-    ``scale`` 1 restores only. ``denoise_strength``: 0 off, 0.5 as measured, 1 twice as strong. ``model`` and
-    ``denoise_model`` name catalogue entries; None takes the catalogue's default for the purpose. ``denoise_model`` may
-    also be the path of a file that ends in ``.safetensors``.
+    ``scale`` 1 restores only. ``denoise_strength``: 0 off, 0.5 as measured, 1 twice as strong. ``denoise_table``:
+    ``measured`` removes what was measured, ``specified`` a share of it that grows with it
+    (:data:`enhancer.stages.denoise.SPECIFIED`). ``model`` and ``denoise_model`` name catalogue entries; None takes the
+    catalogue's default for the purpose. ``denoise_model`` may also be the path of a file that ends in ``.safetensors``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +72,7 @@ class Recipe(BaseModel):
     name: str = Field("photo", min_length=1, max_length=64)
     scale: float = Field(4.0, ge=1, le=8)
     denoise_strength: float = Field(0.5, ge=0, le=1)
+    denoise_table: DenoiseTable = "measured"
     repair_impulses: bool = True
     model: str | None = None
     denoise_model: str | None = None

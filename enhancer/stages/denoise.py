@@ -1,13 +1,15 @@
 """Denoising by a net that is told how noisy the picture is.
 
-The default net is FFDNet (K. Zhang, W. Zuo, L. Zhang, "FFDNet: toward a fast and flexible solution for CNN-based image
-denoising", IEEE Trans. Image Processing 27(9), 2018): it takes a map of the noise's standard deviation beside the
-colours, so that one net serves every strength and the picture keeps what it is not told to remove.
+As FFDNet does (K. Zhang, W. Zuo, L. Zhang, "FFDNet: toward a fast and flexible solution for CNN-based image denoising",
+IEEE Trans. Image Processing 27(9), 2018), the net takes a map of the noise's standard deviation beside the colours, so
+that one net serves every strength and the picture keeps what it is not told to remove. Where the noise varies over the
+picture, so does the map.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -16,9 +18,11 @@ from skimage.restoration import estimate_sigma
 
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.recipe import Recipe
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.channels import from_planes, to_planes
-from enhancer.stages.noise import estimate_noise
+from enhancer.stages.noise import estimate_noise, measure_blocks, noise_of
+from enhancer.stages.noise_map import noise_regions, spread
 from enhancer.stages.sampling import evenly_spread_crops
 
 FLOOR: Final = 3.2 / 255
@@ -26,6 +30,9 @@ FLOOR: Final = 3.2 / 255
 one cannot see that."""
 HIGHEST: Final = 75 / 255
 """FFDNet was trained up to here."""
+SPECIFIED: Final = ((5 / 255, 0.3), (15 / 255, 0.6), (math.inf, 0.9))
+"""The recipe's ``denoise_table = "specified"``: below this noise, this share of the net's change is made. At other
+strengths than 0.5 the share is in proportion. What it leaves of the noise costs fidelity: the default is better."""
 SMALLEST_SIDE: Final = 16
 COMMON: Final = 1.25
 """Luminance noise beyond what independent channels would give, from which it is believed; below it may be texture."""
@@ -41,32 +48,50 @@ class Denoising:
 
         Args:
             pixels: H x W x C, float32 in [0, 1].
-            context: strength and net of its recipe, its nets, its mask of visible pixels.
+            context: strength, table and net of its recipe, its nets, its mask of visible pixels, what was decided about
+                impulses.
 
         Returns:
-            A decision whose numbers are in levels of 255: ``sigma`` (one per channel, texture told apart),
+            A decision whose numbers are ``kind`` (``none``, ``gaussian``, ``impulse`` or ``mixed``) and, in levels of
+            255, ``sigma`` (one per channel, texture told apart; where it varies, root mean squares over the picture),
             ``estimate_sigma`` (scikit-image's estimate, an upper bound unless the picture is clipped) and, where
-            applied, ``sigma_removed`` (what the net is told) and the net's name as ``model``.
+            applied, ``sigma_removed`` (what the net is told), ``sigma_regions`` (what it is told of each of equal parts
+            of the picture, rows from the top, where the noise varies), ``share`` (how much of the net's change is
+            made, where that is not all) and the net's name as ``model``.
         """
-        strength = context.recipe.denoise_strength
-        if strength == 0:
+        recipe = context.recipe
+        if recipe.denoise_strength == 0:
             return Decision(False, "the recipe's denoising strength is 0")
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
-        sigmas = estimate_noise(pixels, context.visible)
-        if sigmas is None:
+        channels = measure_blocks(pixels, context.visible)
+        if channels is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")
+        sigmas = [noise_of(blocks) for blocks in channels]
+        sigma = _root_mean_square(sigmas)
+        regions = noise_regions(channels, *pixels.shape[:2])
+        if regions is not None:
+            over_all = _root_mean_square(regions)
+            sigmas = [s * over_all / sigma if sigma else over_all for s in sigmas]
+            sigma = over_all
+        struck = "impulse-repair" in context.decisions and context.decisions["impulse-repair"].applied
         numbers: dict[str, Any] = {
-            "sigma": [round(255 * sigma, 2) for sigma in sigmas],
-            "estimate_sigma": [round(255 * sigma, 2) for sigma in wavelet_estimate(pixels)],
+            "kind": _kind(struck=struck, noisy=sigma >= FLOOR),
+            "sigma": [round(255 * s, 2) for s in sigmas],
+            "estimate_sigma": [round(255 * s, 2) for s in wavelet_estimate(pixels)],
         }
-        sigma = math.sqrt(math.fsum(s * s for s in sigmas) / len(sigmas))
         if sigma < FLOOR:
             return Decision(False, f"noise of {255 * sigma:.1f} levels is not visible", numbers)
-        told = sigma * common_share(pixels, sigma, context.visible)
-        numbers["sigma_removed"] = round(255 * min(2 * strength * told, HIGHEST), 2)
-        numbers["model"] = context.nets.denoiser(context.recipe.denoise_model).spec.name
-        return Decision(True, f"noise of {255 * sigma:.1f} levels", numbers)
+        factor, share = _strength(sigma, recipe)
+        factor *= common_share(pixels, sigma, context.visible)
+        numbers["sigma_removed"] = round(255 * min(factor * sigma, HIGHEST), 2)
+        if regions is not None:
+            numbers["sigma_regions"] = np.round(255 * np.minimum(factor * regions, HIGHEST), 1).tolist()
+        if share < 1:
+            numbers["share"] = share
+        numbers["model"] = context.nets.denoiser(recipe.denoise_model).spec.name
+        varies = ", not the same everywhere" if regions is not None else ""
+        return Decision(True, f"noise of {255 * sigma:.1f} levels{varies}", numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
         """Denoise a block.
@@ -81,22 +106,51 @@ class Denoising:
         """
         net = context.nets.denoiser(context.recipe.denoise_model)
         planes = to_planes(block)
+        told = np.full(block.shape[:2], decision.numbers["sigma_removed"] / 255, np.float32)
+        share = np.full((*block.shape[:2], 1), decision.numbers.get("share", 1), np.float32)
+        if regions := decision.numbers.get("sigma_regions"):
+            told = spread(np.array(regions) / 255, *block.shape[:2])
+            share *= np.clip(told / np.float32(FLOOR), 0, 1)[..., None]
         if net.spec.in_channels == planes.shape[0] + 1:
-            sigma = np.float32(decision.numbers["sigma_removed"] / 255)
-            noise_map = np.full((1, *planes.shape[1:]), sigma, dtype=np.float32)
-            return from_planes(run_tiled(net, np.concatenate([planes, noise_map])), like=block)
-        # A blind net decides by itself how much to remove; all that strength can do is mix.
-        share = np.float32(min(1.0, 2 * context.recipe.denoise_strength))
-        denoised = from_planes(run_tiled(net, planes), like=block)
-        return block + share * (denoised - block)
+            denoised = from_planes(run_tiled(net, np.concatenate([planes, told[None]])), like=block)
+        else:
+            # A blind net decides by itself how much to remove; all that strength can do is mix.
+            denoised = from_planes(run_tiled(net, planes), like=block)
+            share *= np.float32(min(1.0, 2 * context.recipe.denoise_strength))
+        if share.min() == 1:
+            return denoised
+        mixed: FloatPixels = block + share * (denoised - block)
+        return mixed
 
     def halo(self, context: Context) -> int:
-        """The net's."""
+        """The net's; the whole picture where the noise was found to vary over it."""
+        decision = context.decisions.get(self.name)
+        if decision is not None and "sigma_regions" in decision.numbers:
+            return WHOLE_PICTURE
         return context.nets.denoiser(context.recipe.denoise_model).spec.halo
 
     def scale(self, context: Context) -> float:
         """The size is kept."""
         return 1.0
+
+
+def _strength(sigma: float, recipe: Recipe) -> tuple[float, float]:
+    """What the measured noise is multiplied with before the net is told, and the share of its change that is made."""
+    asked = 2 * recipe.denoise_strength
+    if recipe.denoise_table == "measured":
+        return asked, 1.0
+    share = next(share for below, share in SPECIFIED if sigma < below)
+    return 1.0, min(1.0, asked * share)
+
+
+def _kind(*, struck: bool, noisy: bool) -> str:
+    if struck:
+        return "mixed" if noisy else "impulse"
+    return "gaussian" if noisy else "none"
+
+
+def _root_mean_square(values: Sequence[float] | NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def common_share(pixels: FloatPixels, sigma: float, visible: NDArray[np.bool_] | None = None) -> float:

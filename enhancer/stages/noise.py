@@ -23,6 +23,7 @@ through), with 10 and more all do; the medians of the estimates lie within 6 % o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,7 +47,7 @@ HEAVY_TAILS: Final = 1.25
 """Excess kurtosis of the quietest blocks' diagonal details from which they are texture. Training pictures with noise of
 5 added have 0.16 in the median, 0.8 in the ninth decile; clean ones that would measure more than 2.5 have 2.2 to 12."""
 SURE: Final = 12 / 255
-"""No clean texture was seen to measure that much (Set14's ``baboon`` 9.5, ``grass`` 7.2): it is noise."""
+"""No clean picture as a whole was seen to measure that much (Set14's ``baboon`` 9.5, ``grass`` 7.2): it is noise."""
 PATTERN: Final = 1.2
 """Diagonal over axial detail strength from which it is a pattern; noise on training pictures has at most 1.08."""
 MAD_TO_SIGMA: Final = 1.482602218505602
@@ -114,17 +115,31 @@ def estimate_noise(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None
         Standard deviations on the scale [0, 1], one per channel, 0 where all that was found is texture; None where the
         picture has too few blocks that are not clipped (it is tiny, or black and white) to tell.
     """
-    sigmas = []
+    channels = measure_blocks(pixels, visible)
+    return [noise_of(blocks) for blocks in channels] if channels else None
+
+
+def measure_blocks(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> list[Blocks] | None:
+    """Cut each channel into blocks and measure their finest details.
+
+    Args:
+        pixels: H x W x C, float32 in [0, 1]; at most about 4 megapixels of it are looked at.
+        visible: H x W, False where the picture is wholly transparent.
+
+    Returns:
+        Of each channel the blocks that clipping does not hide; None where they are too few to tell anything.
+    """
+    channels = []
     for channel in range(pixels.shape[2]):
-        blocks = measure_blocks(pixels[..., channel], visible).measurable()
+        blocks = _blocks_of(pixels[..., channel], visible).measurable()
         if blocks is None:
             return None
-        sigmas.append(noise_of(blocks))
-    return sigmas
+        channels.append(blocks)
+    return channels
 
 
-def measure_blocks(values: FloatPixels, visible: NDArray[np.bool_] | None = None) -> Blocks:
-    """Cut one channel (H x W, [0, 1]) into blocks and measure their finest details."""
+def _blocks_of(values: FloatPixels, visible: NDArray[np.bool_] | None) -> Blocks:
+    """All whole blocks of one channel, H x W in [0, 1]."""
     side = BLOCK if values.shape[0] * values.shape[1] >= 16 * BLOCK**2 else SMALL_BLOCK
     parts = []
     for rows, columns in evenly_spread_windows(values.shape[0], values.shape[1]):
@@ -140,13 +155,19 @@ def measure_blocks(values: FloatPixels, visible: NDArray[np.bool_] | None = None
 
 
 def noise_of(blocks: Blocks) -> float:
-    """Low quantile over the blocks of what texture does not explain; 0 if that has not the looks of noise.
+    """:func:`most_noise` of all blocks of one channel, 0 if that :func:`is_texture`."""
+    sigma = most_noise(blocks)
+    return 0.0 if is_texture(blocks, math.inf if sigma > SURE else HEAVY_TAILS) else sigma
+
+
+def most_noise(blocks: Blocks) -> float:
+    """Low quantile over the blocks of what texture of the usual spectrum does not explain.
 
     Args:
-        blocks: of one channel or of a part of it, at least one.
+        blocks: at least one.
 
     Returns:
-        A standard deviation on the scale [0, 1], its sampling bias taken out.
+        A standard deviation on the scale [0, 1], its sampling bias taken out. There is hardly more noise than that.
     """
     axial = (blocks.horizontal + blocks.vertical) / 2
     share = TEXTURE_FALL_OFF**2
@@ -154,17 +175,20 @@ def noise_of(blocks: Blocks) -> float:
     noise = np.minimum(np.sqrt(unexplained), blocks.diagonal)
     # The median absolute deviation of n Gaussian values scatters by 1.166 / sqrt(n), a quartile lies 0.674 below.
     bias = 1 - 0.674 * 1.166 / (blocks.side / 2)
-    sigma = float(np.percentile(noise, QUANTILE)) / bias
+    return float(np.percentile(noise, QUANTILE)) / bias
 
+
+def is_texture(blocks: Blocks, heavy_tails: float = HEAVY_TAILS) -> bool:
+    """Whether the quietest blocks, of one channel or a part of it, have not the looks of noise."""
     # Blocks that are even for the most part, as in borders and drawings, say nothing of the rest.
     told = blocks.at(blocks.diagonal > NO_DETAIL)
     if not told.diagonal.size:
-        return 0.0
+        return True
     quietest = np.argsort(told.diagonal)[: max(LEAST_BLOCKS, round(QUIET * told.diagonal.size))]
     along = min(np.median(told.horizontal[quietest]), np.median(told.vertical[quietest]))
     if np.median(told.diagonal[quietest]) > PATTERN * along:
-        return 0.0
-    return sigma if sigma > SURE or np.median(told.kurtosis[quietest]) < HEAVY_TAILS else 0.0
+        return True
+    return bool(np.median(told.kurtosis[quietest]) >= heavy_tails)
 
 
 def _measure_window(
