@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -85,6 +85,9 @@ train-%: $(STAMP) ## DATA=folder OUT=folder THREADS=n: train a bundled net again
 	$(if $(DATA),,$(error say where clean pictures lie: make $@ DATA=folder))
 	$(BIN)/python -m enhancer.training $* --data $(DATA) --out $(OUT) $(if $(THREADS),--threads $(THREADS)) \
 	    $(if $(STEPS),--steps $(STEPS)) $(if $(TEACHER),--teacher $(TEACHER)) $(if $(START),--start $(START))
+
+bench-denoise: $(STAMP) ## denoising against truth: noise of unknown strength, impulses, both
+	$(BIN)/python -m benchmarks.bench_denoise
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)
