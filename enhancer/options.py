@@ -54,7 +54,7 @@ class ScratchOptions(_Options):
 
 
 class FadingOptions(_Options):
-    """Restoration of faded prints: by a net where it is confident, else each channel stretched over the whole scale."""
+    """Restoration of faded prints: by a net where it is confident, or each channel stretched over the whole scale."""
 
     mode: Mode = "off"
     method: Literal["learned", "classical"] = Field("learned", description="classical: never by the net")

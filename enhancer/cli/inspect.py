@@ -203,7 +203,7 @@ def _all_auto(recipe: Recipe) -> Recipe:
     """The recipe with every stage that can measure for itself left to do so."""
     from enhancer.recipe import with_settings
 
-    groups = ("lens", "fading", "exposure", "cast", "local_contrast", "sharpen")
+    groups = ("jpeg", "lens", "scratches", "fading", "exposure", "cast", "local_contrast", "sharpen")
     off = [name for name in groups if getattr(recipe, name).mode == "off"]
     return with_settings(recipe, [f"{name}.mode=auto" for name in off])
 

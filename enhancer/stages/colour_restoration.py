@@ -6,8 +6,9 @@ on the full picture, so that its cost and result do not depend on how the net wa
 
 The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps
 its tone and is only stretched, all channels alike; nothing is ever colourised. Where the net is confident that it makes
-the picture better, its function is applied. Else the classical stretch has its say (:mod:`enhancer.stages.fading`),
-which may find nothing to do, as for every unfaded picture.
+the picture better, its function is applied; else nothing is done, as for every unfaded picture. (Asking the classical
+stretch, :mod:`enhancer.stages.fading`, where the net is not sure helped 1 of 120 aged training pictures, and touched 3
+of 340 unfaded ones.) Grey pictures of one channel, and ``method = "classical"``, are the classical stretch's alone.
 """
 
 from __future__ import annotations
@@ -27,13 +28,15 @@ from enhancer.stages.light import from_linear, to_linear
 PREVIEW_SIDE: Final = 256
 LOOK: Final = 48
 """Side of what the net looks at, as :mod:`enhancer.models.colour` has it."""
-LEAST_LOG_ODDS: Final = 2.0
-"""Confidence from which the net's function is applied."""
+LEAST_LOG_ODDS: Final = 1.75
+"""Confidence (0.85) from which the net's function is applied: with it 90 % of aged pictures of the training folder that
+were kept for validation are restored, and 1.2 % of its 340 unfaded ones are touched."""
 SHARES: Final = 24
 GREY: Final = 0.008
 TONED: Final = 0.02
 TONED_SHARE: Final = 0.13
-"""Bounds of :func:`of_one_tone`: met by 99 % of toned, aged, noisy training pictures and 4 % of coloured aged ones."""
+"""Bounds of :func:`of_one_tone`: met by 99 % of toned, aged, noisy training pictures; 15 of 120 aged ones in colour
+meet them too, for they have little of it."""
 BLACK: Final = np.float32(10**-2.4)
 DENSITY_RANGE: Final = (np.float32(-0.5), np.float32(4))
 SMALLEST: Final = 1e-3
@@ -43,7 +46,7 @@ CHUNK: Final = 1 << 20
 
 
 class ColourRestoration:
-    """Brings faded prints back: by the net where it is confident, else by the classical stretch, else not at all."""
+    """Brings faded prints back: by the net where it is confident; by the classical stretch where that was asked for."""
 
     name: ClassVar[str] = "fading"
 
@@ -58,10 +61,10 @@ class ColourRestoration:
             context: its recipe, nets and the mask of visible pixels.
 
         Returns:
-            A decision whose numbers have ``method`` (``tone``, ``learned`` or ``classical``), ``colour`` and
-            ``colour_share`` (:func:`colourfulness`) and ``confidence`` (the net's, in [0, 1]); where applied, also
-            what :func:`restore` takes (``veil``, ``white_density``, ``matrix``) and the net's name as ``model``, or the
-            stretch's ``black`` and ``white``.
+            A decision whose numbers have ``method`` (``tone`` or ``learned``), ``colour`` and ``colour_share``
+            (:func:`colourfulness`) and, of the net, ``confidence`` in [0, 1]; where applied, also what :func:`restore`
+            takes (``veil``, ``white_density``, ``matrix``) and the net's name as ``model``, or the stretch's ``black``
+            and ``white``. From the classical stretch: as :meth:`FadingRestoration.measure`.
 
         Raises:
             ModelError: the net's weights, which this package carries, are damaged.
@@ -78,11 +81,10 @@ class ColourRestoration:
         net = context.nets.colour_restorer()
         found = net.run(np.ascontiguousarray(look.transpose(2, 0, 1)[None]))[0, :, 0, 0].astype(np.float64)
         log_odds = float(found[15])
-        numbers["confidence"] = round(float(1 / (1 + np.exp(-log_odds))), 4)
+        numbers |= {"method": "learned", "confidence": round(float(1 / (1 + np.exp(-log_odds))), 4)}
         if log_odds < LEAST_LOG_ODDS:
-            return _merged(self._classical.measure(pixels, context), {"method": "classical", **numbers})
+            return Decision(False, f"not surely faded: the net is {numbers['confidence']:.0%} sure", numbers)
         numbers |= {
-            "method": "learned",
             "model": net.spec.name,
             "veil": [round(v, 6) for v in found[0:3].tolist()],
             "white_density": [round(v, 5) for v in found[3:6].tolist()],
@@ -214,7 +216,3 @@ def _one_tone(pixels: FloatPixels, context: Context, numbers: dict[str, Any]) ->
     ends = (round(float(black.min()), 4), round(float(white.max()), 4))
     numbers |= {"black": [ends[0]] * 3, "white": [ends[1]] * 3}
     return Decision(True, f"faded, of one tone: nothing below {ends[0]:.2f} and nothing above {ends[1]:.2f}", numbers)
-
-
-def _merged(decision: Decision, numbers: dict[str, Any]) -> Decision:
-    return Decision(decision.applied, decision.reason, {**numbers, **decision.numbers})
