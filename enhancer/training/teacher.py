@@ -30,9 +30,10 @@ def write_outputs(folder: Path, teacher: str | Path, scale: int, out: Path) -> i
         How many were written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    named = isinstance(teacher, str)
-    nets = Nets(Settings(), sr_path=None if named else teacher)
-    net = nets.super_resolution(scale, teacher if named else None)
+    if isinstance(teacher, Path):
+        net = Nets(Settings(), sr_path=teacher).super_resolution(scale)
+    else:
+        net = Nets(Settings()).super_resolution(scale, teacher)
     written = 0
     for path in list_pictures(folder):
         target = out / f"{path.stem}.npy"
