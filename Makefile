@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -74,6 +74,9 @@ bench-colour: $(STAMP) ## faded prints brought back, beside classical methods
 
 bench-scratch: $(STAMP) ## scratches: what is found, mended and left alone
 	$(BIN)/python -m benchmarks.bench_scratch
+
+bench-artifacts: $(STAMP) ## the artefact score: injected artefacts found, false alarms on good results
+	$(BIN)/python -m benchmarks.bench_artifacts
 
 bench-jpeg: $(STAMP) ## JPEG artefacts at qualities 10, 30 and 60
 	$(BIN)/python -m benchmarks.bench_jpeg

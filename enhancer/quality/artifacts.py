@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from enhancer.image import FloatPixels
 from enhancer.quality.metrics import check_pixels
 
-PARTS: Final = ("non_finite", "blockiness", "clipping", "variance", "grain", "overshoot")
+PARTS: Final = ("non_finite", "blockiness", "clipping", "checkerboard", "variance", "grain", "overshoot")
 
 BLOCK: Final = 8
 _STRIP_ROWS: Final = 256
+_STRONGEST_STEP: Final = 0.04
+"""Steps across block borders count no more than this: a picture's own edges, which lie anywhere, would drown them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +37,25 @@ class _Mapping:
         return 1.0 - math.exp2(-max(0.0, raw - self.slack) / self.half)
 
 
-# Measured on 42 pictures (scikit-image, Set5, Set14, every fifth of CBSD68), which were reduced, enlarged by bicubic
-# interpolation, replaced by their truth, cleaned of noise, or damaged. Each comment: the most that a harmless change
-# showed (bicubic x2, x4, perfect denoising; "truth": a perfect x4), then the median of the damage it is there to find.
+# Chosen on pictures of BSDS500's training part (benchmarks/bench_artifacts.py reports on others). The slack is the most
+# that a harmless change showed: perfect enlargement by 2 and 4, bicubic, a fidelity net, perfect denoising.
 _MAPPINGS: Final = {
-    "blockiness": _Mapping(slack=0.25, half=1.0),  # harmless 0.24; JPEG quality 10: 2.1 at 1x, 3.6 at 4x
-    "clipping": _Mapping(slack=0.02, half=0.2),  # harmless 0.004, truth 0.027; contrast x2.2: 0.46
-    "variance": _Mapping(slack=0.0, half=0.01),  # harmless 0; noise of sigma 0.1: 0.018, checkerboard of 0.06: 0.004
-    "grain": _Mapping(slack=0.0, half=0.008),  # harmless 0, truth 0.004; at 4x noise 0.009, checkerboard 0.0014
-    "overshoot": _Mapping(
-        slack=0.0, half=0.005
-    ),  # harmless 0.0002; oversharpened 0.033, blotches 0.01, 1 % impulses 0.008
+    "blockiness": _Mapping(slack=0.17, half=1.0),
+    "clipping": _Mapping(slack=0.006, half=0.2),
+    "checkerboard": _Mapping(slack=0.0002, half=0.01),
+    "variance": _Mapping(slack=0.0, half=0.006),
+    "grain": _Mapping(slack=0.0008, half=0.006),
+    "overshoot": _Mapping(slack=0.0001, half=0.005),
 }
+
+_HIDDEN_LEVEL: Final = 0.02
+"""Five steps of 255: single pixels below it are not seen, and the rounding of an 8-bit result hides in it."""
+_HIDDEN_CONTRAST: Final = 0.006
+"""The same for a standard deviation over a window, which is seen sooner and measured more surely."""
+_HIDDEN_PATTERN: Final = 0.008
+"""The same for a regular pattern."""
+_NEAR_CLIPPING: Final = 0.1
+"""Where a source is as near to black or white as this, its result may well be cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +76,11 @@ def artifact_score(result: FloatPixels, source: FloatPixels) -> ArtifactReport:
 
     * ``non_finite``: 1 where a value is NaN or infinite; nothing else is then measured.
     * ``blockiness``: squared steps across the borders of the 8 x 8 grid over those elsewhere (Yim and Bovik 2011, the
-      blocking effect of PSNR-B), beyond the source's own. Borders are compared with the *strongest* other column or
-      row, because interpolation has a period too.
-    * ``clipping``: share of samples at black or white, beyond the source's.
-    * ``variance``: local contrast (7 x 7 cells) that has exploded beyond 1.5 times the source's (the idea of DeSRA,
+      blocking effect of PSNR-B), each step counted up to a bound, beyond the source's own. Borders are compared with
+      the *strongest* other column or row, because interpolation has a period too.
+    * ``clipping``: share of samples at black or white where the source is far from it all around.
+    * ``checkerboard``: every other pixel brighter, in step over 8 x 8 pixels, beyond the source's own.
+    * ``variance``: local contrast (7 x 7 cells) that has exploded beyond 1.25 times the source's (the idea of DeSRA,
       Xie et al., arXiv 2307.02457).
     * ``grain``: contrast inside cells that the source's local range does not account for; 0 at 1x.
     * ``overshoot``: cells darker or brighter than all their source's neighbours (3 x 3): ringing, halos, blotches.
@@ -91,35 +101,66 @@ def artifact_score(result: FloatPixels, source: FloatPixels) -> ArtifactReport:
         raise ValueError(f"result {result.shape[:2]} is smaller than its source {source.shape[:2]}")
     if not np.isfinite(result).all():
         return ArtifactReport(1.0, {name: float(name == "non_finite") for name in PARTS})
-    raw = {
-        "blockiness": max(0.0, _blockiness(result) - _blockiness(source)),
-        "clipping": _clipped_share(result) - _clipped_share(source),
-    }
-    planes = [_local_measures(result[:, :, c], source[:, :, c]) for c in range(source.shape[2])]
-    raw |= {name: float(np.mean([plane[name] for plane in planes])) for name in planes[0]}
+    raw = {"blockiness": max(0.0, blockiness(result) - blockiness(source))}
+    planes = [excesses(result[:, :, c], source[:, :, c]) for c in range(source.shape[2])]
+    raw |= {name: float(np.mean([plane[name].mean() for plane in planes])) for name in planes[0]}
     parts = {"non_finite": 0.0} | {name: _MAPPINGS[name](raw[name]) for name in PARTS if name in raw}
     return ArtifactReport(float(1 - np.prod([1 - part for part in parts.values()])), parts)
 
 
-def _local_measures(result: FloatPixels, source: FloatPixels) -> dict[str, float]:
-    """Raw variance, grain and overshoot of one plane, as means over the source's pixels."""
+def excesses(result: FloatPixels, source: FloatPixels) -> dict[str, FloatPixels]:
+    """By how much one plane of a result passes what its source accounts for, where: 0 where it does not.
+
+    Args:
+        result: H' x W' float32, finite.
+        source: H x W float32, no larger than the result.
+
+    Returns:
+        H x W maps, one for each local part of the score.
+    """
     result, source = np.ascontiguousarray(result), np.ascontiguousarray(source)
-    size = (source.shape[1], source.shape[0])
-    if result.shape == source.shape:
-        mean, inner = result, np.zeros_like(result)
-    else:
-        mean = cv2.resize(result, size, interpolation=cv2.INTER_AREA)
-        square = cv2.resize(result * result, size, interpolation=cv2.INTER_AREA)
-        inner = np.sqrt(np.maximum(_box(square - mean * mean, 3), 0))
     around = np.ones((3, 3), np.uint8)
     highest, lowest = cv2.dilate(source, around), cv2.erode(source, around)
     span = highest - lowest
-    # 0.02, five steps of 255: below it nothing is visible, and the rounding of an 8-bit result hides in it.
-    contrast_excess = _contrast(mean) - 1.5 * cv2.dilate(_contrast(source), around) - 0.02
-    inner_excess = inner - 0.6 * cv2.dilate(span, around) - 0.02
-    beyond = np.maximum(mean - highest, lowest - mean) - 0.1 * span - 0.02
-    excesses = {"variance": contrast_excess, "grain": inner_excess, "overshoot": beyond}
-    return {name: float(np.maximum(values, 0).mean()) for name, values in excesses.items()}
+    pattern = np.abs(_checkerboard(result)) - np.float32(_HIDDEN_PATTERN)
+    if result.shape == source.shape:
+        mean, inner = result, np.zeros_like(result)
+        pattern -= np.abs(_checkerboard(source))
+    else:
+        mean = _cells(result, source.shape)
+        square = _cells(result * result, source.shape)
+        inner = np.sqrt(np.maximum(_box(square - mean * mean, 3), 0))
+        pattern = _cells(pattern, source.shape)
+    white = _cells((result >= 1).astype(np.float32), source.shape) * (highest < 1 - _NEAR_CLIPPING)
+    black = _cells((result <= 0).astype(np.float32), source.shape) * (lowest > _NEAR_CLIPPING)
+    found = {
+        "clipping": white + black,
+        "checkerboard": pattern,
+        "variance": _contrast(mean) - 1.25 * cv2.dilate(_contrast(source), around) - _HIDDEN_CONTRAST,
+        "grain": inner - 0.6 * cv2.dilate(span, around) - _HIDDEN_LEVEL,
+        "overshoot": np.maximum(mean - highest, lowest - mean) - 0.1 * span - _HIDDEN_LEVEL,
+    }
+    return {name: np.maximum(values, 0, dtype=np.float32) for name, values in found.items()}
+
+
+def _cells(plane: FloatPixels, shape: tuple[int, ...]) -> FloatPixels:
+    """Means over the cells of a grid of this shape."""
+    if plane.shape == shape:
+        return plane
+    return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _checkerboard(plane: FloatPixels) -> FloatPixels:
+    """Amplitude, with its sign, of the pattern in which every other pixel is brighter; mean of 8 x 8 pixels.
+
+    The mixed second difference answers to this pattern and to corners, not to edges or slopes; its sign turns from
+    pixel to pixel, so that in the mean only what is in step remains.
+    """
+    mixed = np.zeros_like(plane)
+    mixed[1:, 1:] = (plane[1:, 1:] - plane[:-1, 1:] - plane[1:, :-1] + plane[:-1, :-1]) / 4
+    mixed[1::2] *= -1
+    mixed[:, 1::2] *= -1
+    return _box(mixed, BLOCK)
 
 
 def _contrast(plane: FloatPixels) -> FloatPixels:
@@ -132,11 +173,7 @@ def _box(plane: FloatPixels, side: int) -> FloatPixels:
     return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT), dtype=np.float32)
 
 
-def _clipped_share(pixels: FloatPixels) -> float:
-    return float(np.count_nonzero(pixels <= 0) + np.count_nonzero(pixels >= 1)) / pixels.size
-
-
-def _blockiness(pixels: FloatPixels) -> float:
+def blockiness(pixels: FloatPixels) -> float:
     """How far squared steps across block borders exceed the strongest other phase, relative to it; 0 or more.
 
     Three steps of 255 keep an invisible grid in a flat picture from counting.
@@ -158,5 +195,5 @@ def _phase_energy(pixels: FloatPixels) -> NDArray[np.float64] | None:
     energy = np.zeros(count)
     for top in range(0, height, _STRIP_ROWS):
         steps = np.diff(pixels[top : top + _STRIP_ROWS, : count + 1], axis=1)
-        energy += np.square(steps).sum(axis=(0, 2), dtype=np.float64)
+        energy += np.minimum(np.square(steps), _STRONGEST_STEP**2).sum(axis=(0, 2), dtype=np.float64)
     return np.asarray(energy.reshape(-1, BLOCK).mean(axis=0) / (height * channels))
