@@ -33,6 +33,13 @@ class LensOptions(_Options):
     chromatic_aberration: bool = True
 
 
+class SuperResolutionOptions(_Options):
+    """Of a perceptual net only, which invents texture: how much of it, and whether it is watched."""
+
+    blend: Unit = Field(1.0, description="1 the perceptual net's result, 0 the default fidelity net's, between: a mix")
+    guard: Mode = Field("auto", description="auto: put the fidelity net's result back where there are artefacts")
+
+
 class ExposureOptions(_Options):
     """Exposure compensation in linear light."""
 

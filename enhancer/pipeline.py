@@ -273,7 +273,8 @@ class ImageEnhancer:
                 decisions.append(
                     DecisionRecord(stage=name, applied=decision.applied, reason=decision.reason, numbers=numbers)
                 )
-        used = (decision.numbers.get("model") for decision in decisions if decision.applied)
+        named = ("model", "fidelity_model")
+        used = (decision.numbers.get(key) for decision in decisions if decision.applied for key in named)
         changed = any(new is not old for new, old in zip(pages, document.pages, strict=True))
         return Enhanced(
             document=Document(tuple(pages)) if changed else document,

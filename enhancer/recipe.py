@@ -29,6 +29,7 @@ from enhancer.options import (
     ProgressiveOptions,
     ScratchOptions,
     SharpenOptions,
+    SuperResolutionOptions,
     ToneOptions,
 )
 
@@ -77,6 +78,7 @@ class Recipe(BaseModel):
     model: str | None = None
     denoise_model: str | None = None
     precision: Precision = "fp32"
+    super_resolution: SuperResolutionOptions = SuperResolutionOptions()
     input: InputOptions = InputOptions()
     lens: LensOptions = LensOptions()
     jpeg: JpegOptions = JpegOptions()

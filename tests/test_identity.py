@@ -63,6 +63,12 @@ def test_only_nets_that_the_recipe_may_use_count() -> None:
     classical = old_photo.model_copy(update={"fading": FadingOptions(mode="auto", method="classical")})
     assert set(weights_for(classical)) == {"jpeg", "scratches"}
     assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {"fast-x4", "jpeg"}
+    perceptual = {"model": "realsr-x4", "denoise_strength": 0, "jpeg": {"mode": "off"}}
+    assert set(weights_for(preset("photo", **perceptual))) == {"realsr-x4", "fast-x4"}
+    alone = {"guard": "off", "blend": 1}
+    assert set(weights_for(preset("photo", **perceptual, super_resolution=alone))) == {"realsr-x4"}
+    mixed = {"guard": "off", "blend": 0.5}
+    assert set(weights_for(preset("photo", **perceptual, super_resolution=mixed))) == {"realsr-x4", "fast-x4"}
     assert set(weights_for(preset("archive"))) == {"denoise"}
     assert weights_for(preset("archive", denoise_strength=0)) == {}
 

@@ -32,6 +32,7 @@ GOLDEN = (
     '"precision":"fp32","progressive":{"blend":0.7,"stages":1},"repair_impulses":true,"scale":4.0,'
     '"scratches":{"mode":"off"},'
     '"sharpen":{"amount":0.8,"kernel":3,"method":"adaptive","mode":"off","threshold":0.0},'
+    '"super_resolution":{"blend":1.0,"guard":"auto"},'
     '"tone":{"black_point":0.0,"curve":null,"gamma":1.0,"points":[],"saturation":1.0,"white_point":1.0},"version":1}'
 )
 """Changing this text changes the identity of every stored result: raise the recipe's version knowingly."""

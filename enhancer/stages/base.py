@@ -47,6 +47,8 @@ class Context:
             of it is visible. Holds up to super-resolution, behind which no stage measures the source.
         source: H x W x C, what super-resolution was given, for the stages behind it that hold its result against it;
             None where nothing was enlarged.
+        fidelity: what the fidelity net makes of `source`, where a perceptual net enlarged it and somebody asked for it
+            (:func:`enhancer.stages.super_resolution.fidelity_result`).
         decisions: earlier stages' decisions by name, in order.
     """
 
@@ -55,6 +57,7 @@ class Context:
     nets: Nets
     visible: NDArray[np.bool_] | None = None
     source: FloatPixels | None = None
+    fidelity: FloatPixels | None = None
     decisions: dict[str, Decision] = field(default_factory=dict)
 
 

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from enhancer.backends.base import Net, NetSpec
 from enhancer.errors import ModelError
-from enhancer.models.catalogue import ModelEntry, load_catalogue, super_resolution_entry
+from enhancer.models.catalogue import (
+    ModelEntry,
+    fidelity_entry_beside,
+    load_catalogue,
+    super_resolution_entry,
+)
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 
@@ -90,6 +95,17 @@ class Nets:
         if self._sr_path:
             return self._from_file(self._sr_path, "sr_path", inputs=(3,))
         return self._from_catalogue(super_resolution_entry(scale, name))
+
+    def fidelity_beside(self, scale: float, name: str | None = None) -> Net | None:
+        """The fidelity net that the perceptual net `name` is mixed with and held against; None: `name` is none.
+
+        What an explicit file holds is not known, so it has none beside it either.
+
+        Raises:
+            ModelError: as :meth:`super_resolution`.
+        """
+        entry = None if self._sr_path else fidelity_entry_beside(scale, name)
+        return None if entry is None else self._from_catalogue(entry)
 
     def denoiser(self, name: str | None = None) -> Net:
         """The denoiser `name`, an entry of the catalogue or a .safetensors file; None: the default one.

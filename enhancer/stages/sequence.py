@@ -14,6 +14,7 @@ from enhancer.errors import PictureError
 from enhancer.image import FloatPixels, Image, Pixels, from_unit, to_unit
 from enhancer.recipe import Recipe
 from enhancer.stages.alpha import bleed, resize_alpha
+from enhancer.stages.artifact_guard import ArtifactGuard, guarded
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.cast import ColourCast
 from enhancer.stages.colour_fix import ColourFix
@@ -42,6 +43,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     Exposure(),  # behind denoising, which measures noise before light is multiplied
     ColourCast(),  # behind exposure: it judges by the brightest parts
     SuperResolution(),
+    ArtifactGuard(),  # behind super-resolution at once: all that follows would hide or sharpen what it looks for
     ColourFix(),  # behind everything that enlarges or redraws, and before what is for looks
     LocalContrast(),  # what is for looks comes last, at the final size
     Tone(),
@@ -127,8 +129,11 @@ def corrected(page: Image, decisions: Iterable[DecisionRecord], recipe: Recipe, 
 
 
 def _apply(stage: Stage, unit: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
-    """The stage's result, checked: a net that overflowed gives NaN, which would be saved as black."""
+    """The stage's result, checked: a net that overflowed gives NaN, which would be saved as black.
+
+    Only the artefact guard can mend that, so what it will look at is left to it.
+    """
     result = stage.apply(unit, decision, context)
-    if not np.isfinite(result).all():
+    if not np.isfinite(result).all() and not (stage.scale(context) != 1 and guarded(context)):
         raise PictureError(f"{stage.name} gave values that are not finite", reason="not-finite")
     return result

@@ -39,14 +39,16 @@ class SuperResolution:
 
         Returns:
             A decision whose numbers are ``scale``, ``net_scale``, the new ``height`` and ``width``, and the net's name
-            as ``model``; with several stages also ``stages`` and ``blend``.
+            as ``model``; with several stages also ``stages`` and ``blend``; where a perceptual net's result is mixed
+            with a fidelity net's, its share as ``perceptual_blend`` and the other net as ``fidelity_model``.
         """
         recipe = context.recipe
         if recipe.scale == 1:
             return Decision(False, "the recipe keeps the size")
         stages = recipe.progressive.stages
         factor = recipe.stage_scale
-        spec = self._net(context).spec
+        blend, beside = recipe.super_resolution.blend, fidelity_beside(context)
+        spec = (beside if beside is not None and blend == 0 else self._net(context)).spec
         height, width = scaled_size(pixels.shape[0], pixels.shape[1], recipe.scale)
         numbers: dict[str, Any] = {
             "scale": recipe.scale,
@@ -55,11 +57,15 @@ class SuperResolution:
             "width": width,
             "model": spec.name,
         }
+        mixed = ""
+        if beside is not None and 0 < blend < 1:
+            numbers |= {"perceptual_blend": blend, "fidelity_model": beside.spec.name}
+            mixed = f", {1 - blend:.0%} of it the result of {beside.spec.name}"
         rest = "" if spec.scale == factor else f", then Lanczos by {factor / spec.scale:.4g}"
         if stages == 1:
-            return Decision(True, f"{spec.scale}x by the net{rest}", numbers)
+            return Decision(True, f"{spec.scale}x by the net{rest}{mixed}", numbers)
         numbers |= {"stages": stages, "blend": recipe.progressive.blend}
-        return Decision(True, f"{stages} stages of {spec.scale}x by the net{rest}", numbers)
+        return Decision(True, f"{stages} stages of {spec.scale}x by the net{rest}{mixed}", numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
         """Enlarge a block.
@@ -72,17 +78,14 @@ class SuperResolution:
         Returns:
             round(scale * H) x round(scale * W) x C, float32, about in [0, 1]; grey stays one channel.
         """
-        scale, stages, blend = context.recipe.scale, context.recipe.progressive.stages, context.recipe.progressive.blend
-        net, (height, width) = self._net(context), block.shape[:2]
-        if stages == 1:
-            return _by_net(net, block, scaled_size(height, width, scale))
-        result = block
-        for stage in range(1, stages + 1):
-            size = scaled_size(height, width, scale ** (stage / stages))
-            plain = resize(result, *size, PillowImage.Resampling.BICUBIC)
-            mixed = np.float32(blend) * _by_net(net, result, size) + np.float32(1 - blend) * plain
-            result = np.clip(mixed, 0, 1)
-        return result
+        blend = context.recipe.super_resolution.blend
+        if blend == 1 or fidelity_beside(context) is None:
+            return _by_passes(self._net(context), block, context)
+        fidelity = fidelity_result(block, context)
+        if blend == 0:
+            return fidelity
+        perceptual = _by_passes(self._net(context), block, context)
+        return np.asarray(fidelity + np.float32(blend) * (perceptual - fidelity), dtype=np.float32)
 
     def halo(self, context: Context) -> int:
         """The net's, once for each stage."""
@@ -95,6 +98,43 @@ class SuperResolution:
     @staticmethod
     def _net(context: Context) -> Net:
         return context.nets.super_resolution(context.recipe.stage_scale, context.recipe.model)
+
+
+def fidelity_beside(context: Context) -> Net | None:
+    """The fidelity net to mix with and to hold against, where the recipe's net is a perceptual one."""
+    return context.nets.fidelity_beside(context.recipe.stage_scale, context.recipe.model)
+
+
+def fidelity_result(block: FloatPixels, context: Context) -> FloatPixels:
+    """What the fidelity net beside a perceptual one makes of `block`; of the context's source it is made once only.
+
+    Raises:
+        ValueError: the recipe's net is no perceptual one.
+    """
+    if block is context.source and context.fidelity is not None:
+        return context.fidelity
+    net = fidelity_beside(context)
+    if net is None:
+        raise ValueError("only beside a perceptual net is there a fidelity net")
+    result = _by_passes(net, block, context)
+    if block is context.source:
+        context.fidelity = result
+    return result
+
+
+def _by_passes(net: Net, block: FloatPixels, context: Context) -> FloatPixels:
+    """The whole enlargement by one net, in the recipe's stages."""
+    scale, stages, blend = context.recipe.scale, context.recipe.progressive.stages, context.recipe.progressive.blend
+    height, width = block.shape[:2]
+    if stages == 1:
+        return _by_net(net, block, scaled_size(height, width, scale))
+    result = block
+    for stage in range(1, stages + 1):
+        size = scaled_size(height, width, scale ** (stage / stages))
+        plain = resize(result, *size, PillowImage.Resampling.BICUBIC)
+        mixed = np.float32(blend) * _by_net(net, result, size) + np.float32(1 - blend) * plain
+        result = np.clip(mixed, 0, 1)
+    return result
 
 
 def _by_net(net: Net, pixels: FloatPixels, size: tuple[int, int]) -> FloatPixels:
