@@ -115,7 +115,7 @@ def test_a_net_that_cannot_be_had_fails_the_task_and_condemns_no_picture(
     buffer = io.BytesIO()
     noisy.save(buffer, "PNG")
     site.put(a_png=buffer.getvalue())
-    plan = site.plan(recipe='{"scale": 2, "denoise_strength": 0.5}')
+    plan = site.plan(recipe='{"scale": 2, "model": "dat-light-x2"}')
     with pytest.raises(WorkerError) as caught:
         enhance_shard(plan.shards[0], settings=site.settings, owner="test")
     assert caught.value.kind is ErrorKind.PERMANENT

@@ -171,6 +171,9 @@ def test_what_a_run_is_refused_for(job):
 def test_ctrl_c_says_how_to_go_on_and_the_same_run_goes_on(tmp_path, crop, cli):
     ours = Job(tmp_path, crop(32), cli)
     (ours.input / "bad.png").unlink()
+    for number in range(2, 80):  # so many that the worker cannot outrun the signal
+        turned = np.roll(np.roll(crop(32), number % 32, axis=0), number // 32, axis=1)
+        Image.fromarray(turned).save(ours.input / f"more-{number}.png")
     arguments = ("batch", "run", "--input-url", ours.input, "--output-url", ours.output, *OPTIONS, "--run-id", "cut")
     process = subprocess.Popen(
         [sys.executable, "-m", "enhancer.cli", *map(str, arguments)],
@@ -197,7 +200,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_run_goes_on(tmp_path, crop, cli):
     with Ledger(leased) as ledger:
         assert ledger.runs.get("cut")["state"] == "running"
     code, reply = ours.batch("--run-id", "cut")
-    assert (code, reply.summary["run"], reply.summary["counts"]) == (0, "cut", {"published": 2})
+    assert (code, reply.summary["run"], reply.summary["counts"]) == (0, "cut", {"published": 80})
     assert json.loads(Path(reply.summary["report"]).with_suffix(".json").read_text())["ok"]
 
 

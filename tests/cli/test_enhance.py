@@ -154,7 +154,7 @@ def test_a_recipe_file_and_options_that_win(run, pictures, tmp_path):
 
 def test_weights_that_cannot_be_had_fail_the_command_once(run, pictures, tmp_path):
     nowhere = {"ENHANCER_OFFLINE": "1", "ENHANCER_MODEL_DIR": str(tmp_path / "models")}
-    ran = run("enhance", pictures, "-o", tmp_path / "out", "--json", **nowhere)
+    ran = run("enhance", pictures, "-o", tmp_path / "out", "--model", "dat-light-x4", "--json", **nowhere)
     assert ran.code == 1
     assert ran.reply.summary["error"]["class"] == "offline"
     assert ran.reply.items == []

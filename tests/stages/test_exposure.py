@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context
-from enhancer.stages.exposure import Exposure, compensate
+from enhancer.stages.dynamic_range import analyse
+from enhancer.stages.exposure import Exposure, compensate, mis_exposure
 from enhancer.stages.light import from_linear, to_linear
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "motorcycle", "rocket", "camera")
@@ -133,3 +135,15 @@ def _gain(truth: FloatPixels, ev: float, corrected: Callable[..., FloatPixels]) 
     worse = shifted(truth, ev)
     before = peak_signal_noise_ratio(truth, worse, data_range=1)
     return float(peak_signal_noise_ratio(truth, corrected(worse), data_range=1) - before)
+
+
+def test_hard_contrast_is_not_taken_for_too_much_light() -> None:
+    """A slide: a white ground, black letters and a photograph, which more light would not have left black."""
+    photograph = (data.astronaut()[:256, :256] / 255).astype(np.float32)
+    page = np.ones((256, 384, 3), np.float32)
+    page[:, :256] = photograph
+    page[:, 300:320] = 0
+    page[::16, 256:] = 0
+    measured = analyse(page, None)
+    assert measured.any_highlight_clipped > 0.2
+    assert mis_exposure(measured)[0] == 0
