@@ -54,7 +54,7 @@ def test_ingredients_cannot_run_together() -> None:
 
 def test_only_nets_that_the_recipe_may_use_count() -> None:
     assert set(weights_for(preset("photo"))) == {"fast-x4", "denoise", "jpeg"}
-    assert set(weights_for(preset("scan"))) == {"fast-x4", "denoise", "jpeg", "scratches"}
+    assert set(weights_for(preset("scan"))) == {"fast-x2", "denoise", "jpeg", "scratches"}
     named = preset("photo", scale=2.5, model="dat-light-x3")
     assert set(weights_for(named)) == {"dat-light-x3", "denoise", "jpeg"}
     assert set(weights_for(preset("photo", scale=8, denoise_strength=0, jpeg={"mode": "off"}))) == {"fast-x4"}
@@ -62,7 +62,7 @@ def test_only_nets_that_the_recipe_may_use_count() -> None:
     assert set(weights_for(old_photo)) == {"jpeg", "scratches", "colour"}
     classical = old_photo.model_copy(update={"fading": FadingOptions(mode="auto", method="classical")})
     assert set(weights_for(classical)) == {"jpeg", "scratches"}
-    assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {"fast-x4", "jpeg"}
+    assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {"fast-x2", "jpeg"}
     perceptual = {"model": "realsr-x4", "denoise_strength": 0, "jpeg": {"mode": "off"}}
     assert set(weights_for(preset("photo", **perceptual))) == {"realsr-x4", "fast-x4"}
     alone = {"guard": "off", "blend": 1}

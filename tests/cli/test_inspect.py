@@ -65,7 +65,7 @@ def test_decisions_say_what_and_why_and_touch_nothing(look, tmp_path):
     assert noisy["denoising"].numbers["model"] == "denoise"
     assert np.mean(reply.items[0].facts["noise"]) == pytest.approx(25, abs=4)
     assert not clean["denoising"].applied
-    assert clean["super-resolution"].numbers["model"] == "fast-x4"
+    assert clean["super-resolution"].numbers["model"] == "fast-x2"
     assert sorted(tmp_path.iterdir()) == before
 
 
