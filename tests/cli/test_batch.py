@@ -181,6 +181,8 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_run_goes_on(tmp_path, crop, cli):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **ours.env},
+        # A shell that starts the tests in the background has them, and so the command, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     try:
         leased = f"sqlite:///{ours.env['ENHANCER_HOME']}/ledger.db"
