@@ -6,7 +6,6 @@ A preset is tried on pictures without the damage that it is for: all of them are
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -19,29 +18,11 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from enhancer.pipeline import ImageEnhancer
 from enhancer.recipe import PRESETS, preset
 from enhancer.settings import Settings
+from tests.photographs import SHIPPED
 
 LONGEST = 512
 LEAST_SSIM = 0.999
 LEAST_PSNR_DB = 45.0
-
-SHIPPED: dict[str, Callable[[], np.ndarray]] = {
-    "astronaut": data.astronaut,
-    "chelsea": data.chelsea,
-    "coffee": data.coffee,
-    "rocket": data.rocket,
-    "motorcycle": lambda: data.stereo_motorcycle()[0],
-    "retina": data.retina,
-    "immunohistochemistry": data.immunohistochemistry,
-    "camera": data.camera,
-    "coins": data.coins,
-    "moon": data.moon,
-    "page": data.page,
-    "text": data.text,
-    "brick": data.brick,
-    "grass": data.grass,
-    "gravel": data.gravel,
-    "cell": data.cell,
-}
 
 TAKEN_FOR_FADED = {"lenna", "lomiri16_Bridge_by_Sander_Klootwijk"}
 """What ``old-photo`` restores the colours of. Set14's lenna is a faded print: a magazine page of 1972, its blacks red. The

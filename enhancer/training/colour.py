@@ -1,4 +1,4 @@
-"""Train the net that restores faded colours: ``python -m enhancer.training.colour --data FOLDER --out FOLDER``.
+"""Train the net that restores faded colours: ``make train-colour``.
 
 Real photographs are aged by chance (:mod:`enhancer.training.ageing`); the net sees what the stage would see of them and
 learns numbers whose function brings the pixels back, by the logarithm of the squared error, so that every picture
@@ -8,8 +8,6 @@ from aged pictures and from unfaded ones under usual light, for which nothing is
 
 from __future__ import annotations
 
-import argparse
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +28,6 @@ from enhancer.training.loop import AsIs, Schedule, train
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, split, turned
 from enhancer.training.weights import save_half
 
-CONFIG: Final = Path(__file__).parent / "configs" / "colour.toml"
 HELD_OUT: Final = 60
 """The last pictures, by name, of the training folders; only the benchmark sees them."""
 VALIDATION: Final = 40
@@ -39,19 +36,6 @@ WORTH_DB: Final = 1.0
 """Gain from which restoring a picture was right."""
 FLOOR: Final = 2e-4
 """Added to squared errors: below 37 dB nobody sees the difference."""
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of clean pictures")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
-    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
-    options = parser.parse_args()
-    config = tomllib.loads(CONFIG.read_text())
-    if options.steps:
-        config["schedule"]["steps"] = options.steps
-    run(config, options.data, options.out)
 
 
 def run(config: Mapping[str, Any], data: list[Path], out: Path) -> Path:
@@ -159,7 +143,3 @@ def _validator(net: ColourNet, looks: Sequence[Bytes], seed: int) -> Callable[[M
 
 def _psnr(result: Tensor, truth: Tensor) -> float:
     return float(-10 * torch.log10((result - truth).square().mean((1, 2, 3))).mean().detach())
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Train the denoiser: ``python -m enhancer.training.denoise --data FOLDER --out FOLDER``.
+"""Train the denoiser: ``make train-denoise``.
 
 The noise2noise way (J. Lehtinen et al., ICML 2018): the net gets one noisy version of a picture and is to give another
 one, whose noise is independent. It cannot guess that noise, so the least squared error is its mean, the clean picture,
@@ -9,15 +9,12 @@ Noise and its strength are drawn here, on pictures that serve as clean; only the
 
 from __future__ import annotations
 
-import argparse
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -30,28 +27,12 @@ from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.weights import save_half
 
-CONFIGS: Final = Path(__file__).parent / "configs"
 HELD_OUT: Final = 10
 VALIDATION_SIDE: Final = 192
 VALIDATION_SIGMAS: Final = (0, 5, 15, 25, 50)
 """In levels of 255."""
 WEIGHT_OFFSET: Final = 2 / 255
 """Squared errors are divided by sigma plus this, so that all strengths count about alike in decibels."""
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", default="denoise", help="a file in enhancer/training/configs")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of pictures")
-    parser.add_argument("--start", type=Path, help="safetensors of the same net to start from")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
-    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
-    options = parser.parse_args()
-    config = tomllib.loads((CONFIGS / f"{options.config}.toml").read_text())
-    if options.steps:
-        config["schedule"]["steps"] = options.steps
-    run(config, options.data, options.out, start=options.start)
 
 
 def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path | None = None) -> Path:
@@ -69,9 +50,7 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     seed = int(config["seed"])
     torch.manual_seed(seed)
     schedule = Schedule(**config["schedule"])
-    net = build_net(config["net"])
-    if start:
-        net.load_state_dict({name: tensor.float() for name, tensor in load_file(start).items()})
+    net = build_net(config["net"], start)
     module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
     paths, held_out = split(list_pictures(*data), HELD_OUT)
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], schedule.patch, seed)
@@ -129,7 +108,3 @@ def validator(net: nn.Module, pictures: list[Bytes]) -> Callable[[Mapping[str, T
         return figures
 
     return validate
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Train the net against JPEG artefacts: ``python -m enhancer.training.jpeg --data FOLDER --out FOLDER``.
+"""Train the net against JPEG artefacts: ``make train-jpeg``.
 
 L1 between what the net makes of a JPEG and the picture before it. The net is told the mean step of the luminance
 quantisation (:func:`enhancer.codecs.jpeg.mean_step`), as FFDNet is told the noise (K. Zhang et al., IEEE TIP 2018), so
@@ -7,15 +7,12 @@ that one net serves every quality. The block grid lies anywhere in a patch: the 
 
 from __future__ import annotations
 
-import argparse
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -30,7 +27,6 @@ from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.weights import save_half
 
-CONFIGS: Final = Path(__file__).parent / "configs"
 HELD_OUT: Final = 10
 VALIDATION_SIDE: Final = 192
 VALIDATION_QUALITIES: Final = (10, 30, 60)
@@ -41,21 +37,6 @@ SUBSAMPLED: Final = 2 / 3
 """Share of patches with 4:2:0; the rest has 4:4:4."""
 GREY: Final = 1 / 8
 """Share of patches without colour, which a grey picture is to the net."""
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", default="jpeg", help="a file in enhancer/training/configs")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of pictures")
-    parser.add_argument("--start", type=Path, help="safetensors of the same net to start from")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
-    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
-    options = parser.parse_args()
-    config = tomllib.loads((CONFIGS / f"{options.config}.toml").read_text())
-    if options.steps:
-        config["schedule"]["steps"] = options.steps
-    run(config, options.data, options.out, start=options.start)
 
 
 def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path | None = None) -> Path:
@@ -74,9 +55,7 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     seed = int(config["seed"])
     torch.manual_seed(seed)
     schedule = Schedule(**config["schedule"])
-    net = build_net(config["net"])
-    if start:
-        net.load_state_dict({name: tensor.float() for name, tensor in load_file(start).items()})
+    net = build_net(config["net"], start)
     module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
     paths, held_out = split(list_pictures(*data), HELD_OUT)
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], schedule.patch + MARGIN, seed)
@@ -143,7 +122,3 @@ def validator(net: nn.Module, pictures: list[Bytes]) -> Callable[[Mapping[str, T
         return figures
 
     return validate
-
-
-if __name__ == "__main__":
-    main()

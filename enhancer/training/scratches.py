@@ -1,4 +1,4 @@
-"""Train the detector of scratches and dust: ``python -m enhancer.training.scratches --data FOLDER --out FOLDER``.
+"""Train the detector of scratches and dust: ``make train-scratches``.
 
 Photographs become prints, most of them are damaged (:mod:`enhancer.training.damage`), all are scanned; the net learns
 which pixels the marks changed. Binary cross-entropy, and the Dice loss (F. Milletari et al., "V-Net", 3DV 2016), since
@@ -11,8 +11,6 @@ scratches. Validation is on held-out pictures with the kinds of damage that are 
 
 from __future__ import annotations
 
-import argparse
-import tomllib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +19,6 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -35,7 +32,6 @@ from enhancer.training.nets import build_net
 from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, split
 from enhancer.training.weights import save_half
 
-CONFIGS: Final = Path(__file__).parent / "configs"
 HELD_OUT_PICTURES: Final = 40
 ZOOM: Final = 1.5
 """A patch is cut up to so much larger than the net gets it, and reduced; or as much smaller, and enlarged."""
@@ -43,20 +39,6 @@ SURE: Final = 0.5
 """Probability from which a pixel counts as found in validation."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of clean pictures")
-    parser.add_argument("--start", type=Path, help="safetensors of the same net to start from")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
-    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
-    options = parser.parse_args()
-    config = tomllib.loads((CONFIGS / "scratches.toml").read_text())
-    if options.steps:
-        config["schedule"]["steps"] = options.steps
-    run(config, options.data, options.out, start=options.start)
 
 
 def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path | None = None) -> Path:
@@ -75,9 +57,7 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     seed = int(config["seed"])
     torch.manual_seed(seed)
     schedule = Schedule(**config["schedule"])
-    net = build_net(config["net"])
-    if start:
-        net.load_state_dict({name: tensor.float() for name, tensor in load_file(start).items()})
+    net = build_net(config["net"], start)
     paths, held_out = split(list_pictures(*data), HELD_OUT_PICTURES)
     side = round(schedule.patch * ZOOM)
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], side, seed)
@@ -188,7 +168,3 @@ def validator(net: nn.Module, pictures: list[Bytes], seed: int) -> Callable[[Map
         }
 
     return validate
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Train a super-resolution net: ``python -m enhancer.training.super_resolution CONFIG --data FOLDER --out FOLDER``.
+"""Train a super-resolution net: ``make train-fast-x4``.
 
 L1 between the enlargement of bicubically reduced patches and the truth, mixed with a teacher's enlargement where there
 is one. Validation is PSNR of BT.601 luma on held-out training pictures, a border of `scale` pixels cut.
@@ -6,9 +6,7 @@ is one. Validation is PSNR of BT.601 luma on held-out training pictures, a borde
 
 from __future__ import annotations
 
-import argparse
 import math
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,29 +27,7 @@ from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.weights import save_half
 
-CONFIGS: Final = Path(__file__).parent / "configs"
 HELD_OUT: Final = 12
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="name of a file in enhancer/training/configs, without its ending")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of clean pictures")
-    parser.add_argument("--teacher", type=Path, help="what enhancer.training.teacher wrote for the first folder")
-    parser.add_argument(
-        "--start",
-        type=Path,
-        help="safetensors to start from: of the same net, one that it contains, or a multiple of its scale",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
-    parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
-    parser.add_argument("--threads", type=int, help="for torch, where other work shares the machine")
-    options = parser.parse_args()
-    config = tomllib.loads((CONFIGS / f"{options.config}.toml").read_text())
-    if options.steps:
-        config["schedule"]["steps"] = options.steps
-    run(config, options.data, options.out, teacher=options.teacher, start=options.start, threads=options.threads)
 
 
 def run(
@@ -61,7 +37,6 @@ def run(
     *,
     teacher: Path | None = None,
     start: Path | None = None,
-    threads: int | None = None,
 ) -> Path:
     """Train as `config` says.
 
@@ -72,15 +47,12 @@ def run(
         teacher: folder of a teacher's outputs; pictures without one are learned from the truth alone.
         start: weights to start from: of the same net, of a smaller one whose parts it has, or of one that enlarges by a
             multiple of this one's scale.
-        threads: for torch; None: its own choice.
 
     Returns:
         The file of the averaged weights, float16.
     """
     seed = int(config["seed"])
     torch.manual_seed(seed)
-    if threads:
-        torch.set_num_threads(threads)
     schedule = Schedule(**config["schedule"])
     net = build_net(config["net"])
     scale = int(config["net"]["scale"])
@@ -150,7 +122,3 @@ def validator(net: nn.Module, pictures: list[Bytes], scale: int) -> Callable[[Ma
         return {"psnr_y": float(np.mean(scores))}
 
     return validate
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,6 @@ truth (C. Gao et al., "Image Super-Resolution Using Knowledge Distillation", ACC
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -47,15 +46,3 @@ def write_outputs(folder: Path, teacher: str | Path, scale: int, out: Path) -> i
         partial.rename(target)
         written += 1
     return written
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--net", default="dat-light-x4", help="of the catalogue")
-    parser.add_argument("--weights", type=Path, help="file of a net to ask instead")
-    parser.add_argument("--scale", type=int, default=4)
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    asked = arguments.weights or arguments.net
-    print(write_outputs(arguments.data, asked, arguments.scale, arguments.out), "written")

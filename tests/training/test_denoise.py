@@ -14,7 +14,8 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from enhancer.models.plain import PlainNet, PlainShape
-from enhancer.training.denoise import CONFIGS, VALIDATION_SIGMAS, noisy_pair, run, validator
+from enhancer.training.__main__ import CONFIGS
+from enhancer.training.denoise import VALIDATION_SIGMAS, noisy_pair, run, validator
 from enhancer.training.nets import build_net
 from enhancer.training.weights import save_half
 

@@ -62,7 +62,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_a_short_run_beats_where_it_began_and_leaves_folded_weights(pictures: Path, tmp_path: Path) -> None:
-    weights = run(CONFIG, [pictures], tmp_path / "out", threads=1)
+    weights = run(CONFIG, [pictures], tmp_path / "out")
     curve = np.genfromtxt(tmp_path / "out" / "curve.csv", delimiter=",", names=True)
     assert curve["step"].tolist() == [20, 40]
     assert curve["psnr_y"][1] > curve["psnr_y"][0]
@@ -75,4 +75,4 @@ def test_weights_of_another_kind_of_net_are_refused(pictures: Path, tmp_path: Pa
         {**_random_net(2, depth=1).state_dict(), "fusion.weight": torch.zeros(1)}, tmp_path / "other.safetensors"
     )
     with pytest.raises(ValueError, match="of another net"):
-        run(CONFIG, [pictures], tmp_path / "out", start=other, threads=1)
+        run(CONFIG, [pictures], tmp_path / "out", start=other)
