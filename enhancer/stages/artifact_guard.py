@@ -91,6 +91,7 @@ class ArtifactGuard:
             return Decision(True, "most of the picture is damaged: the fidelity net's result is taken", numbers_with)
         if found.shares["all"] < LEAST_SHARE and not found.shares["non_finite"]:
             return Decision(False, "no artefacts were found", numbers)
+        context.keep(self.name, pixels, found)
         return Decision(
             True,
             f"{found.shares['all']:.1%} of the area is blended back to the fidelity net's result",
@@ -113,7 +114,8 @@ class ArtifactGuard:
         fidelity = fidelity_result(context.source, context)
         if decision.numbers["action"] == "fall-back":
             return fidelity
-        mask = inspect(block, context.source, fidelity).mask[:, :, np.newaxis]
+        found: Findings = context.take(self.name, block) or inspect(block, context.source, fidelity)
+        mask = found.mask[:, :, np.newaxis]
         kept = np.where(np.isfinite(block), block, fidelity)
         return np.asarray(kept + mask * (fidelity - kept), dtype=np.float32)
 

@@ -59,6 +59,16 @@ class Context:
     source: FloatPixels | None = None
     fidelity: FloatPixels | None = None
     decisions: dict[str, Decision] = field(default_factory=dict)
+    _kept: dict[str, tuple[FloatPixels, Any]] = field(default_factory=dict, repr=False)
+
+    def keep(self, stage: str, pixels: FloatPixels, found: object) -> None:
+        """Keep what a stage's ``measure`` found in `pixels`, too large for its decision, for its ``apply``."""
+        self._kept[stage] = (pixels, found)
+
+    def take(self, stage: str, pixels: FloatPixels) -> Any:
+        """What the stage kept of these very pixels, once; None where it kept nothing of them."""
+        measured, found = self._kept.pop(stage, (None, None))
+        return found if measured is pixels else None
 
 
 class Stage(Protocol):

@@ -105,6 +105,7 @@ class ScratchRepair:
             texture = marks.mask.mean() > MOST_AREA
             because = "so many marks are texture" if texture else "too little that is surely a scratch"
             return Decision(False, because, numbers)
+        context.keep(self.name, pixels, marks)
         return Decision(True, f"{marks.count} scratches or spots", {**numbers, "model": net.spec.name})
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -118,7 +119,9 @@ class ScratchRepair:
         Returns:
             H x W x C, float32 in [0, 1]; outside the marks and their rims the input's exact values.
         """
-        marks = find_marks(damage_probability(context.nets.damage_detector(), block), context.visible)
+        marks: Marks | None = context.take(self.name, block)
+        if marks is None:
+            marks = find_marks(damage_probability(context.nets.damage_detector(), block), context.visible)
         return inpaint(block, widened(marks.mask, RIM))
 
     def halo(self, context: Context) -> int:

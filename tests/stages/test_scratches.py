@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold
 
+from enhancer.stages import scratches
 from enhancer.stages.base import WHOLE_PICTURE, Decision
 from enhancer.stages.scratches import (
     LEAST_AREA,
@@ -146,3 +147,16 @@ def test_reasons(photo, scan, context):
     assert "small" in STAGE.measure(photo("coffee")[:31], scan()).reason
     assert STAGE.measure(np.full((64, 64, 3), 0.5, np.float32), scan()).reason == "no scratches"
     assert STAGE.halo(scan()) == WHOLE_PICTURE
+
+
+def test_a_picture_is_looked_at_once_and_another_one_anew(photo, scan, monkeypatch):
+    _, _, scanned = held_out_print(as_bytes(photo("astronaut")[:320, :320]), 2, tuple(KINDS))
+    looked, detect = [], scratches.damage_probability
+    monkeypatch.setattr(scratches, "damage_probability", lambda net, pixels: looked.append(1) or detect(net, pixels))
+    around = scan()
+    decision = STAGE.measure(scanned, around)
+    assert decision.applied
+    result = STAGE.apply(scanned, decision, around)
+    assert len(looked) == 1
+    np.testing.assert_array_equal(STAGE.apply(scanned.copy(), decision, around), result)
+    assert len(looked) == 2
