@@ -3,6 +3,8 @@
 The noise2noise way (J. Lehtinen et al., ICML 2018): the net gets one noisy version of a picture and is to give another
 one, whose noise is independent. It cannot guess that noise, so the least squared error is its mean, the clean picture,
 though no clean picture is ever in the loss. That holds for noise of mean zero only, so it is not clipped in training.
+The second version has less noise than the first, as a longer exposure has: the mean is the same, and the gradient, in
+which a target's noise would drown what is left to learn, is steadier.
 
 Noise and its strength are drawn here, on pictures that serve as clean; only the validation compares with these.
 """
@@ -33,6 +35,8 @@ VALIDATION_SIGMAS: Final = (0, 5, 15, 25, 50)
 """In levels of 255."""
 WEIGHT_OFFSET: Final = 2 / 255
 """Squared errors are divided by sigma plus this, so that all strengths count about alike in decibels."""
+WANTED_SHARE: Final = 0.25
+"""Strength of the second version's noise, of the first one's: that of 16 times the exposure."""
 
 
 def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path | None = None) -> Path:
@@ -80,11 +84,12 @@ def noisy_pair(
         random: of the draw.
 
     Returns:
-        Two arrays of that shape with noise of the same strength that have nothing else in common, and the strength, N x
-        1 x side x side.
+        Two arrays of that shape whose noise is independent, `WANTED_SHARE` as strong in the second, and the strength in
+        the first, N x 1 x side x side.
     """
     sigma = np.stack([noise_map(patches.shape[-1], highest, random)[None] for _ in patches])
-    return with_gaussian_noise(patches, sigma, random), with_gaussian_noise(patches, sigma, random), sigma
+    given = with_gaussian_noise(patches, sigma, random)
+    return given, with_gaussian_noise(patches, WANTED_SHARE * sigma, random), sigma
 
 
 def validator(net: nn.Module, pictures: list[Bytes]) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:

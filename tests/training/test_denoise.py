@@ -15,18 +15,18 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from enhancer.models.plain import PlainNet, PlainShape
 from enhancer.training.__main__ import CONFIGS
-from enhancer.training.denoise import VALIDATION_SIGMAS, noisy_pair, run, validator
+from enhancer.training.denoise import VALIDATION_SIGMAS, WANTED_SHARE, noisy_pair, run, validator
 from enhancer.training.nets import build_net
 from enhancer.training.weights import save_half
 
 
-def test_a_pair_has_noise_of_one_strength_and_nothing_else_in_common() -> None:
+def test_a_pair_has_noise_of_its_strengths_and_nothing_else_in_common() -> None:
     clean = np.full((6, 3, 64, 64), 0.9, np.float32)
     given, wanted, sigma = noisy_pair(clean, 0.2, np.random.default_rng(4))
     assert sigma.shape == (6, 1, 64, 64)
     assert sigma.max() > 0.1
     scale = np.where(sigma, sigma, np.inf)
-    first, second = (given - clean) / scale, (wanted - clean) / scale
+    first, second = (given - clean) / scale, (wanted - clean) / (WANTED_SHARE * scale)
     noisy = np.broadcast_to(sigma > 0, clean.shape)
     for drawn in (first[noisy], second[noisy]):
         assert drawn.mean() == pytest.approx(0, abs=0.02)
