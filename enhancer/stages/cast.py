@@ -11,11 +11,13 @@ Three estimators, each with another assumption of what is grey, look for the ill
 
 Each is projected onto the locus of natural light (:func:`illuminant`) and becomes a shift in mired (1e6 / K) from D65,
 above 0 for warm light. ``auto`` corrects only where all three lie on the same side, where the smallest shift is at
-least three quarters of the largest (their ratio is the confidence), where the white patch lies near the locus (else it
-is the colour of a thing), and where the smallest is at least :data:`LEAST_WARM` or :data:`LEAST_COOL`: warm scenes are
-commoner than cold ones. It corrects by the smallest, and so errs towards leaving the picture as it is. The four bounds
-were chosen on every second of 400 photographs of BSDS500 (../shared/data/train); ``python -m benchmarks.bench_tone``
-prints what they do on the others and elsewhere, docs/recipes.md says what that means.
+least :data:`LEAST_CONFIDENCE` of the largest (their ratio is the confidence), where the white patch lies near the locus
+(else it is the colour of a thing), and where the smallest is at least :data:`LEAST_WARM` or :data:`LEAST_COOL`: warm
+scenes are commoner than cold ones, and lit by a lamp they look twice as warm as the lamp is. It corrects by the
+smallest, less :data:`SCENE_WARMTH` where it is warm, and so errs towards leaving the picture as it is. The five bounds
+were chosen on every second of 400 photographs of BSDS500 (../shared/data/train), so that none of them ends worse by more
+than a degree; ``python -m benchmarks.bench_tone`` prints what they do on the others and elsewhere, docs/recipes.md says
+what that means.
 
 It fails where the picture has no near-neutral highlights and one colour rules it. A toned black-and-white print looks
 like a cast and may be neutralised. Light off the locus (fluorescent green) is left alone.
@@ -36,10 +38,12 @@ from enhancer.stages.base import Context, Decision
 from enhancer.stages.light import LUMINANCE_WEIGHTS, from_linear, to_linear
 
 LEAST_WARM: Final = 100.0
-LEAST_COOL: Final = 35.0
-"""Mired; 35 below D65 is about 8400 K, 100 above is about 3900 K."""
-LEAST_CONFIDENCE: Final = 0.75
-FARTHEST_OFF: Final = 0.2
+LEAST_COOL: Final = 30.0
+"""Mired; 30 below D65 is about 8100 K, 100 above is about 3900 K."""
+SCENE_WARMTH: Final = 40.0
+"""Mired of a warm shift that are left as the scene's own."""
+LEAST_CONFIDENCE: Final = 0.84
+FARTHEST_OFF: Final = 0.22
 """Distance of the white patch from the locus, in natural logarithms of R/G and B/G."""
 
 PREVIEW_SIDE: Final = 240
@@ -75,6 +79,11 @@ class Estimate:
     def shift(self) -> float:
         """The smallest shift, in mired."""
         return min(self.shifts.values(), key=abs)
+
+    @property
+    def corrected(self) -> float:
+        """What of it is corrected, in mired."""
+        return max(self.shift - SCENE_WARMTH, 0.0) if self.shift > 0 else self.shift
 
     def objection(self) -> str | None:
         """Why not to correct by it; None: nothing speaks against it."""
@@ -123,7 +132,7 @@ class ColourCast:
         objection = estimate.objection()
         if objection:
             return Decision(False, objection, numbers)
-        cct = 1e6 / (D65_MIRED + estimate.shift)
+        cct = 1e6 / (D65_MIRED + estimate.corrected)
         gains = von_kries_gains(illuminant(cct), options.strength)
         gains /= max(1.0, float((np.percentile(light[shown], 99.9, axis=0) * gains).max()))  # keeps highlights
         numbers |= {

@@ -99,17 +99,18 @@ def test_gains_make_the_light_neutral_and_keep_its_luminance() -> None:
     np.testing.assert_allclose(von_kries_gains(light, 0.0), 1)
 
 
-def test_a_grey_scale_under_a_lamp_comes_out_grey(context: Callable[..., Context]) -> None:
+@pytest.mark.parametrize(("cct", "kept", "degrees"), [(3000, 40, angle(light_of(5000), NEUTRAL)), (10000, 0, 1)])
+def test_a_grey_scale_under_a_lamp_comes_out_grey_but_for_a_warmth_of_its_own(
+    cct: int, kept: float, degrees: float, context: Callable[..., Context]
+) -> None:
     scale = np.random.default_rng(1).random((64, 64, 1)).repeat(3, axis=2).astype(np.float32)
     stage, around = ColourCast(), context(cast=ON)
-    worse = lit(scale, 3000)
+    worse = lit(scale, cct)
     decision = stage.measure(worse, around)
     assert decision.applied
-    assert decision.numbers["cct"] == pytest.approx(3000, rel=0.05)
-    result = stage.apply(worse, decision, around)
-    spread = np.ptp(to_linear(result), axis=2)
-    assert np.median(spread) < 0.02
-    assert np.median(np.ptp(to_linear(worse), axis=2)) > 0.1
+    assert 1e6 / (1e6 / decision.numbers["cct"] + kept) == pytest.approx(cct, rel=0.05)
+    result = to_linear(stage.apply(worse, decision, around)).reshape(-1, 3).mean(axis=0)
+    assert angle(result, NEUTRAL) < degrees < angle(light_of(cct), NEUTRAL) / 2
     half = stage.measure(worse, context(cast={"mode": "auto", "strength": 0.5}))
     assert np.ptp(np.log(half.numbers["gains"])) == pytest.approx(
         np.ptp(np.log(decision.numbers["gains"])) / 2, rel=1e-3
