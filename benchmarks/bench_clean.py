@@ -1,4 +1,4 @@
-"""What every preset does to clean photographs at their own size: ``python -m benchmarks.bench_clean``.
+"""What every preset does to clean photographs at their own size: ``make bench-clean``.
 
 The promise is that nothing is made worse: PSNR >= 45 dB and SSIM >= 0.999 against the input, most of them identical.
 """
@@ -6,7 +6,7 @@ The promise is that nothing is made worse: PSNR >= 45 dB and SSIM >= 0.999 again
 from __future__ import annotations
 
 import argparse
-import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from benchmarks.results import print_table, write_results
 from enhancer.pipeline import ImageEnhancer
 from enhancer.recipe import PRESETS, preset
 
@@ -51,25 +52,31 @@ def measure(enhancer: ImageEnhancer, name: str, picture: NDArray[np.uint8]) -> d
 
 
 def main() -> None:
-    """Print one line per preset and those pictures that the promise does not hold for."""
+    """Print one line per preset and those pictures that the promise does not hold for; write results/clean.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="*", type=Path, help="more photographs, such as Set14's folder")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with set14 and photos")
     parser.add_argument("--side", type=int, default=640, help="longer side that JPEGs are reduced to")
-    parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args()
-    pictures = list(photographs(options.folders, options.side))
-    figures = {}
+    started = time.monotonic()
+    pictures = list(photographs([options.data / "set14", options.data / "photos"], options.side))
+    table, broken, kept = [], {}, []
     for name in PRESETS:
         enhancer = ImageEnhancer(preset(name, scale=1))
         chosen = [(key, one) for key, one in pictures if name != "medical-grey" or one.ndim == 2]
-        rows = figures[name] = [measure(enhancer, key, one) for key, one in chosen]
-        identical, kept = (sum(row[field] for row in rows) for field in ("identical", "kept"))
-        print(f"{name:13} {len(rows):3} pictures, {identical:3} identical, {kept:3} kept")
+        rows = [measure(enhancer, key, one) for key, one in chosen]
+        table.append([name, len(rows), sum(row["identical"] for row in rows), sum(row["kept"] for row in rows)])
+        broken[name] = [row for row in rows if not row["kept"]]
+        kept += [row["kept"] for row in rows]
+        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+    print_table(["preset", "pictures", "identical", "kept"], table)
+    for name, rows in broken.items():
         for row in rows:
-            if not row["kept"]:
-                print(f"{'':13} {row['picture']}: {row['psnr']} dB, SSIM {row['ssim']}")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+            print(f"{name}: {row['picture']}: {row['psnr']} dB, SSIM {row['ssim']}")
+    figures = {
+        "pictures kept, share over all presets": float(np.mean(kept)),
+        "pictures identical, least share of a preset": min(row[2] / row[1] for row in table),
+    }
+    write_results("clean", figures, {"presets": table, "not kept": broken}, started)
 
 
 if __name__ == "__main__":

@@ -194,10 +194,11 @@ def low_frequency_shift(a: FloatPixels, b: FloatPixels) -> float:
 def residual_ratio(result: FloatPixels, source: FloatPixels, sigma: float | None) -> float | None:
     """Standard deviation of source - result over `sigma`, but at least :data:`NOISE_FLOOR`.
 
-    About 1 where noise and nothing else was removed, 0 where nothing was; far above 1 detail went too. Samples that are
-    black or white in the source are left out: noise is cut off there, and repaired salt-and-pepper impulses lie there.
+    About 1 where noise and nothing else was removed, 0 where nothing was; far above 1 detail went too. Pixels that are
+    black or white in a channel of the source are left out: noise is cut off there, and repaired salt-and-pepper
+    impulses lie there, of which all channels are repaired.
     """
-    measurable = (source > 0) & (source < 1)
+    measurable = ((source > 0) & (source < 1)).all(axis=2)
     if sigma is None or not measurable.any():
         return None
     residual = (source - result)[measurable]

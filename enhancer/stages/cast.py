@@ -15,9 +15,9 @@ least :data:`LEAST_CONFIDENCE` of the largest (their ratio is the confidence), w
 (else it is the colour of a thing), and where the smallest is at least :data:`LEAST_WARM` or :data:`LEAST_COOL`: warm
 scenes are commoner than cold ones, and lit by a lamp they look twice as warm as the lamp is. It corrects by the
 smallest, less :data:`SCENE_WARMTH` where it is warm, and so errs towards leaving the picture as it is. The five bounds
-were chosen on every second of 400 photographs of BSDS500 (../shared/data/train), so that none of them ends worse by more
-than a degree; ``python -m benchmarks.bench_tone`` prints what they do on the others and elsewhere, docs/recipes.md says
-what that means.
+were chosen on every second of 400 photographs of BSDS500 (../shared/data/train), so that none of them ends worse by
+more than a degree; ``python -m benchmarks.bench_tone`` prints what they do on the others and elsewhere, docs/recipes.md
+says what that means.
 
 It fails where the picture has no near-neutral highlights and one colour rules it. A toned black-and-white print looks
 like a cast and may be neutralised. Light off the locus (fluorescent green) is left alone.

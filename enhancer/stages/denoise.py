@@ -9,7 +9,6 @@ picture, so does the map.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -21,7 +20,7 @@ from enhancer.image import FloatPixels
 from enhancer.recipe import Recipe
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.channels import from_planes, to_planes
-from enhancer.stages.noise import estimate_noise, measure_blocks, noise_of
+from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
 from enhancer.stages.sampling import evenly_spread_crops
 
@@ -64,14 +63,13 @@ class Denoising:
             return Decision(False, "the recipe's denoising strength is 0")
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
-        channels = measure_blocks(pixels, context.visible)
-        if channels is None:
+        noise = measure_noise(pixels, context.visible)
+        if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")
-        sigmas = [noise_of(blocks) for blocks in channels]
-        sigma = _root_mean_square(sigmas)
-        regions = noise_regions(channels, *pixels.shape[:2])
+        sigmas, sigma = noise.sigmas, noise.strength
+        regions = noise_regions(noise.blocks, *pixels.shape[:2])
         if regions is not None:
-            over_all = _root_mean_square(regions)
+            over_all = root_mean_square(regions)
             sigmas = [s * over_all / sigma if sigma else over_all for s in sigmas]
             sigma = over_all
         struck = "impulse-repair" in context.decisions and context.decisions["impulse-repair"].applied
@@ -83,7 +81,8 @@ class Denoising:
         if sigma < FLOOR:
             return Decision(False, f"noise of {255 * sigma:.1f} levels is not visible", numbers)
         factor, share = _strength(sigma, recipe)
-        factor *= common_share(pixels, sigma, context.visible)
+        if not noise.independent:
+            factor *= common_share(pixels, sigma, context.visible)
         numbers["sigma_removed"] = round(255 * min(factor * sigma, HIGHEST), 2)
         if regions is not None:
             numbers["sigma_regions"] = np.round(255 * np.minimum(factor * regions, HIGHEST), 1).tolist()
@@ -147,10 +146,6 @@ def _kind(*, struck: bool, noisy: bool) -> str:
     if struck:
         return "mixed" if noisy else "impulse"
     return "gaussian" if noisy else "none"
-
-
-def _root_mean_square(values: Sequence[float] | NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def common_share(pixels: FloatPixels, sigma: float, visible: NDArray[np.bool_] | None = None) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from enhancer.image import FloatPixels
-from enhancer.stages.noise import LEAST_BLOCKS, Blocks, is_texture, most_noise
+from enhancer.stages.noise_blocks import LEAST_BLOCKS, Blocks, is_texture, most_noise
 
 LEAST_REGION: Final = 96
 """Side in pixels: nine blocks, the fewest that tell the noise within about 5 %."""
@@ -30,7 +30,7 @@ at least MARGIN over all: weaker noise in parts of a picture may as well be thei
 training none passes, of 20 with noise that is the same everywhere, 5, 10 and 25 levels, none; with noise that grows
 fourfold from left to right, 10 of 20 pass at an average of 10 levels and 15 at 25."""
 HEAVY_TAILS_OF_FEW: Final = 0.6
-"""As :data:`enhancer.stages.noise.HEAVY_TAILS`; a region's few blocks may look like noise by chance."""
+"""As :data:`enhancer.stages.noise_blocks.HEAVY_TAILS`; a region's few blocks may look like noise by chance."""
 SURELY_QUIET: Final = 3 / 255
 """A region that measures less is quiet, whether that is noise or texture."""
 
@@ -39,7 +39,7 @@ def noise_regions(channels: list[Blocks], height: int, width: int) -> NDArray[np
     """Noise of each region of a picture in which it varies.
 
     Args:
-        channels: what :func:`enhancer.stages.noise.measure_blocks` gives of each.
+        channels: what :func:`enhancer.stages.noise.measure_noise` looked at.
         height: of the picture in pixels.
         width: of the picture.
 

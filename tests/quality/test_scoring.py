@@ -218,6 +218,13 @@ class TestResidual:
         source[::9] = 0
         assert residual_ratio(result, source, 0.1) == 0
 
+    def test_a_pixel_that_was_struck_in_one_channel_does_not_count_in_the_others(self):
+        source = np.full((8, 8, 3), 0.5, np.float32)
+        source[::2, :, 1] = 1
+        result = np.full_like(source, 0.5)
+        result[::2] = 0.4
+        assert residual_ratio(result, source, 0.1) == 0
+
     def test_ratio_of_standard_deviations(self):
         removed = np.random.default_rng(0).normal(0, 0.06, (200, 200, 1)).astype(np.float32)
         source = np.full_like(removed, 0.5) + removed

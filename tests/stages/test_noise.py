@@ -33,6 +33,21 @@ def test_each_channel_is_measured_by_itself(photo, with_noise):
     assert max(red, blue) < 2.5
 
 
+@pytest.mark.parametrize("texture", ["grass", "gravel"])
+def test_noise_that_each_channel_has_of_its_own_is_measured_on_any_texture(photo, texture):
+    picture = np.repeat(photo(texture), 3, axis=2)
+    sigmas = np.array([4, 5, 8])
+    noisy = picture + np.random.default_rng(5).normal(0, sigmas / 255, picture.shape).astype(np.float32)
+    assert 255 * np.array(estimate_noise(noisy)) == pytest.approx(sigmas, rel=0.1)
+
+
+def test_weak_noise_that_a_colour_pictures_channels_share_may_be_texture(photo):
+    pixels = photo("coffee")
+    for sigma, low, high in ((3, 0, 1.5), (8, 7, 10)):
+        noise = np.random.default_rng(6).normal(0, sigma / 255, (*pixels.shape[:2], 1)).astype(np.float32)
+        assert all(low <= 255 * found <= high for found in estimate_noise(pixels + noise))
+
+
 def test_dense_texture_is_not_noise(photo):
     assert estimate_noise(photo("grass"))[0] < FLOOR
     rng = np.random.default_rng(3)
