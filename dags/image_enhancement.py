@@ -2,7 +2,7 @@
 
 `plan` lists the input, freezes the manifest and cuts it into shards. Each shard is enhanced, evaluated and published
 on its own, so that a bad shard holds up no other. `report` writes what became of every picture, and fails the run when
-too much of it failed.
+too much of it failed. What an earlier night left comes first.
 
 Pictures that fail are data, not task failures: they are rows in the ledger, with their reason, and lines in the report.
 A task fails, and is retried, only for trouble that a retry may mend. Running again does only what is missing.
@@ -12,27 +12,16 @@ Params left empty mean: as the rules, the preset or the `ENHANCER_*` settings sa
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from datetime import UTC, datetime
+from typing import Any
 
-from airflow.sdk import Asset, AssetAlias, Param, TriggerRule, dag, get_current_context, task, task_group
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.retrying import RetryTransient
+from enhancer.batch.dag_tasks import DEFAULT_ARGS, plan_in_airflow, report, shard
 from enhancer.recipe import PRESETS, Rule
 from enhancer.settings import get_settings
 
-if TYPE_CHECKING:
-    from enhancer.batch.planning import Trigger
-
 SETTINGS = get_settings()
-
-ENHANCED = AssetAlias("enhanced_pictures")
-"""Other DAGs schedule on this: an event from each successful run that published something, on its output_url."""
-
-TRIGGERS: dict[str, Trigger] = {"manual": "manual", "operator_triggered": "manual", "backfill": "backfill"}
-"""Airflow's run types in the ledger's words; the others are schedules of some kind."""
 
 URL: dict[str, Any] = {"type": ["null", "string"], "minLength": 1}
 
@@ -60,6 +49,21 @@ PARAMS = {
     ),
     "model": Param(None, "Super-resolution net (`enhancer models list`).", type=["null", "string"], minLength=1),
     "max_items": Param(None, "At most so many pictures.", type=["null", "integer"], minimum=1),
+    "run_gate": Param(
+        None,
+        "Hold the run for a person when more than this share of its results is refused; 1: never. Empty: "
+        "ENHANCER_RUN_GATE.",
+        type=["null", "number"],
+        exclusiveMinimum=0,
+        maximum=1,
+    ),
+    "on_rejection": Param(
+        None,
+        "reject a picture whose result is refused, or publish it as it came (pass_through). Empty: "
+        "ENHANCER_ON_REJECTION.",
+        type=["null", "string"],
+        enum=[None, "reject", "pass_through"],
+    ),
     "rerun": Param(
         "missing",
         "What is not there yet, only what failed before, or every picture again.",
@@ -67,15 +71,6 @@ PARAMS = {
         enum=["missing", "failed", "all"],
     ),
     "dry_run": Param(False, "Plan, count and estimate; touch no picture.", type="boolean"),
-}
-
-SHARD_TASK: dict[str, Any] = {
-    "pool": SETTINGS.pool,
-    "executor": SETTINGS.executor,
-    "map_index_template": (
-        "{% set shard = task.op_kwargs.shard %}shard {{ shard.shard }} ({{ shard.n }} picture{{ 's' if shard.n != 1 }})"
-    ),
-    "do_xcom_push": False,  # what was done stands in the ledger
 }
 
 
@@ -87,93 +82,27 @@ SHARD_TASK: dict[str, Any] = {
     params=PARAMS,
     tags=["enhancer", "images"],
     doc_md=__doc__,
-    default_args={
-        "owner": "enhancer",
-        "retries": SETTINGS.task_retries,
-        "retry_delay": timedelta(seconds=SETTINGS.task_retry_delay_s),
-        "retry_policy": RetryTransient(),
-        # A shard that has begun is published before the next begins: results come early, staged objects stay few.
-        "weight_rule": "upstream",
-        # No execution_timeout: it is SIGALRM in the task, which native code ignores, and it would cut off a long shard
-        # that gets on well. The worker's supervisor holds each picture to its deadline (item_deadline_s), by SIGKILL.
-    },
+    default_args=DEFAULT_ARGS,
 )
 def image_enhancement() -> None:
     """List -> manifest -> shards -> [enhance -> evaluate -> publish] per shard -> report."""
 
     @task
     def plan() -> list[dict[str, Any]]:
-        """List the input, freeze the manifest, cut it into shards; none in a dry run or when there is nothing to do."""
+        """Close what earlier nights left open; list the input, freeze the manifest, cut it into shards; none in a dry
+        run or when there is nothing to do.
+        """
         from enhancer.batch.connections import settings_from_airflow
-        from enhancer.batch.planning import plan_run
+        from enhancer.batch.recovery import finish_abandoned
         from enhancer.batch.request import RunRequest
 
-        context = get_current_context()
-        dag_run, settings = context["dag_run"], settings_from_airflow()
-        planned = plan_run(
-            RunRequest.from_params(context["params"], settings),
-            settings=settings,
-            run_id=dag_run.run_id,
-            trigger=TRIGGERS.get(dag_run.run_type, "scheduled"),
-            dag_id=dag_run.dag_id,
-            dag_run_id=dag_run.run_id,
-        )
-        context["ti"].xcom_push("run", planned.run_id)
-        return planned.shards
-
-    @task(queue=SETTINGS.enhance_queue, **SHARD_TASK)
-    def enhance(shard: dict[str, Any]) -> dict[str, Any]:
-        """Enhance the shard's pictures in a worker process and stage the results."""
-        from enhancer.batch.connections import settings_from_airflow
-        from enhancer.batch.enhancing import enhance_shard
-
-        return enhance_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
-
-    @task(queue=SETTINGS.evaluate_queue, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
-    def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
-        """Score and judge what was enhanced; what the gate rejects gets one gentler attempt."""
-        from enhancer.batch.connections import settings_from_airflow
-        from enhancer.batch.evaluation import evaluate_shard
-
-        return evaluate_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
-
-    @task(trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
-    def publish(shard: dict[str, Any]) -> dict[str, Any]:
-        """Bring what passed to its target, each picture in one atomic step."""
-        from enhancer.batch.connections import settings_from_airflow
-        from enhancer.batch.publication import publish_shard
-
-        return publish_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
-
-    @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False)
-    def report() -> dict[str, str]:
-        """Close the run, write its report, announce what was published; fail when too much of the run failed."""
-        from enhancer.batch.connections import settings_from_airflow
-        from enhancer.batch.reporting import report_run
-
-        context = get_current_context()
-        run = context["ti"].xcom_pull(task_ids="plan", key="run")
-        if run is None:  # all_done lets this task run, and as the last one it decides the state of the DAG run
-            raise AirflowFailException("the task plan failed, so there is no run to report on; plan's log says why")
-        settings = settings_from_airflow()
-        result = report_run(run, settings=settings)
-        if result.published:
-            output = Asset(quote(str(context["params"]["output_url"] or settings.output_url), safe="/:"))
-            about = {"run": run, "counts": result.counts, "report_url": result.report_url}
-            context["outlet_events"][ENHANCED].add(output, extra=about)
-        return {"run": run, "outcome": result.outcome, "report_url": result.report_url}
-
-    @task_group
-    def shard(shard: dict[str, Any]) -> None:
-        enhance(shard=shard) >> evaluate(shard=shard) >> publish(shard=shard)
+        context, settings = get_current_context(), settings_from_airflow()
+        request = RunRequest.from_params(context["params"], settings)
+        run_id = context["dag_run"].run_id
+        finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, but=run_id)
+        return plan_in_airflow(request, settings, run_id)
 
     shard.expand(shard=plan()) >> report()
-
-
-def this_attempt() -> str:
-    """This try of this task: who owns the shard's lease."""
-    ti = get_current_context()["ti"]
-    return f"{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.try_number}"
 
 
 image_enhancement()

@@ -40,6 +40,7 @@ class ItemRecord(BaseModel):
     output: str | None = None
     state: str = Field(description="an ItemState")
     attempts: int = 1
+    passed_through: bool = Field(False, description="the gate refused the result: published unenhanced")
     recipe: str | None = Field(None, description="the recipe's name")
     scale: float | None = None
     identity: str | None = None

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+OnRejection = Literal["reject", "pass_through"]
+
 
 def _default_home() -> Path:
     return Path.home() / ".cache" / "enhancer"
@@ -53,6 +55,8 @@ class Settings(BaseSettings):
 
     # Airflow: how the DAG is laid out. Read when the DAG file is parsed.
     schedule: str | None = Field("@daily", description="empty: manual runs only")
+    redrive_schedule: str | None = Field(None, description="of the DAG redrive_failed; empty: by hand only")
+    maintenance_schedule: str | None = Field("@daily", description="of the DAG ledger_maintenance; empty: by hand only")
     pool: str = "default_pool"
     enhance_queue: str = "default"
     evaluate_queue: str = "default"
@@ -76,6 +80,32 @@ class Settings(BaseSettings):
     item_retry_delay_s: float = Field(10.0, ge=0, description="before its second try; doubles, with jitter")
     failure_threshold: float = Field(
         0.5, gt=0, le=1, description="share of failed items beyond which the report fails the run"
+    )
+
+    # When a run goes no further, and what becomes of a refused picture.
+    stop_first_items: int = Field(
+        20, ge=0, description="a run is stopped when so many first pictures of a shard fail, and all of them; 0: never"
+    )
+    stop_share: float = Field(0.5, gt=0, le=1, description="or when such a share of the run's pictures failed")
+    stop_min_items: int = Field(1000, ge=1, description="of at least so many")
+    run_gate: float = Field(
+        0.2, gt=0, le=1, description="a run is held when more than this share of its results is refused; 1: never"
+    )
+    run_gate_min_items: int = Field(100, ge=1, description="of at least so many that were judged")
+    on_rejection: OnRejection = Field(
+        "reject", description="reject, or pass_through: publish a refused picture as it came"
+    )
+
+    abandoned_after_s: float = Field(
+        6 * 3600, gt=0, description="a run that no one worked on for so long is closed by the next one"
+    )
+
+    # Maintenance.
+    orphan_ttl_s: float = Field(
+        24 * 3600, ge=0, description="staged objects that no result needs are deleted so long after their run's end"
+    )
+    retention_days: float = Field(
+        90, gt=0, description="item rows, work files and unpublished results of a run are kept for so long"
     )
 
     # Limits on input.

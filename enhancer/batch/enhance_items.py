@@ -19,14 +19,13 @@ from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
 from enhancer.batch.shard_work import ShardWork, log_failure, stamp
 from enhancer.codecs import decode, sniff, target_key
-from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError, StorageError
+from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
 from enhancer.identity import digest, identity_of
 from enhancer.ledger import ItemState, Lease
 from enhancer.ledger.leases import fence
 from enhancer.pipeline import encode_result
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
-from enhancer.storage import open_store, split_address
 from enhancer.storage.base import Fetched
 
 log = structlog.get_logger(__name__)
@@ -56,21 +55,43 @@ class EnhanceShard(ShardWork):
     def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
         super().__init__(lease, settings, events)
         self._busy_since: dict[str, float] = {}
+        self._in_trouble: set[str] = set()
+        self._got_through = False
 
     def run(self, only: str | None = None) -> None:
-        """Work until no picture of the shard is pending (or on `only` alone)."""
+        """Work until no picture of the shard is pending (or on `only` alone), or the run is halted."""
         self._events.send("ready")
+        self._got_through = only is not None or self._watch.got_through()
         while True:
             rows, wait_s = self._ledger.items.due(self._lease)
-            if only is not None:
-                rows = [row for row in rows if row["key"] == only]
+            tried = 0
             for row in rows:
-                self._one(row)
-            if not rows:
-                if wait_s is None or only is not None:
+                if not self._is_next(row["key"], only):
+                    continue
+                if self._watch.halt() is not None:
                     return
+                self._one(row)
+                tried += 1
+            if tried:
+                continue
+            if wait_s is not None and only is None:
                 time.sleep(min(wait_s + 0.01, BUSY_POLL_S))
                 self._events.send("progress")
+            elif rows and only is None:
+                self._got_through = True  # those in trouble came to their end, and the run was not stopped
+            else:
+                return
+
+    def _is_next(self, key: str, only: str | None) -> bool:
+        """Whether to work on this picture now.
+
+        While nothing of the shard got through, the first few in trouble come to their end before others are tried: if
+        it is the surroundings that fail, the run is stopped after these.
+        """
+        if only is not None:
+            return key == only
+        first = self._settings.stop_first_items
+        return self._got_through or not first or len(self._in_trouble) < first or key in self._in_trouble
 
     def _one(self, row: RowMapping) -> None:
         """One picture, from pending to wherever it gets; an error becomes its state, never the worker's end."""
@@ -88,6 +109,8 @@ class EnhanceShard(ShardWork):
                 raise  # no picture's fault: the task fails and is retried, the pictures stay as they are
             state = self._failed(row, classify(error, timings.step))
             log_failure(log, "picture failed", error, key=key, stage=timings.step)
+        if state in (ItemState.ENHANCED, ItemState.SKIPPED):
+            self._got_through = True
         self._events.send("item", key=key, state=state.value)
 
     def _attempt(self, row: RowMapping, timings: Timings) -> ItemState:
@@ -207,23 +230,6 @@ class EnhanceShard(ShardWork):
         )
         return True
 
-    def _stored_is_there(self, stored: RowMapping) -> bool:
-        """Whether the result's object is where its row says, and no other result was published over it since.
-
-        An earlier run's folder or bucket may be gone altogether: then so is the result, and nothing else is wrong.
-        """
-        target = self._ledger.targets.get(stored["address"])
-        if target is not None and target["identity"] != stored["identity"]:
-            return False
-        root, key = split_address(stored["address"])
-        try:
-            there = open_store(root, self._settings).head(key)
-        except StorageError as error:
-            if error.reason != "no-such-store":
-                raise
-            return False
-        return there is not None and there.size == stored["size"]
-
     def _wait_for_other(self, row: RowMapping) -> ItemState:
         """Another shard or run computes this identity: do the others first, come back, wait at most a picture's
         deadline.
@@ -249,6 +255,8 @@ class EnhanceShard(ShardWork):
         """Pending again after a transient failure while attempts remain; else the end of it for this run."""
         key, attempt = row["key"], row["attempts"] + 1
         self._ledger.results.give_up_claims(self._lease)
+        if failure.kind is ErrorKind.TRANSIENT:
+            self._in_trouble.add(key)
         if failure.kind is ErrorKind.TRANSIENT and attempt < self._settings.item_attempts:
             delay = retry_delay_s(failure, attempt, self._settings.item_retry_delay_s)
             self._ledger.items.give_back(self._lease, key, delay_s=delay, **failure.columns())
@@ -256,4 +264,6 @@ class EnhanceShard(ShardWork):
         lasting = failure.kind is not ErrorKind.TRANSIENT or row["failed_runs"] + 1 >= RUNS_BEFORE_QUARANTINE
         state = ItemState.QUARANTINED if lasting else ItemState.FAILED
         self._ledger.items.move(self._lease, key, state, **failure.columns())
+        if state is ItemState.FAILED:
+            self._watch.failed()
         return state

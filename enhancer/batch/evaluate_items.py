@@ -1,5 +1,5 @@
 """What the worker does with each enhanced picture: score it, pass it through the gate, give a rejected one its second
-try.
+try, and then reject it or let it through as it came, as the run asks.
 
 Fidelity (the result against its input) is always scored; reference and baseline (the truth against the result, and
 against what plain bicubic enlargement or leaving alone would have given) where reference_url has the same key.
@@ -13,21 +13,23 @@ from hashlib import md5
 from typing import Any
 
 import structlog
-from sqlalchemy import RowMapping
+from sqlalchemy import Connection, RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
 from enhancer.batch.shard_work import ShardWork, log_failure, stamp
-from enhancer.codecs import decode
+from enhancer.codecs import decode, target_key
 from enhancer.codecs.colour import to_working
 from enhancer.contract import DecisionRecord
 from enhancer.errors import ErrorKind, LeaseLostError, PictureError, StorageError
 from enhancer.identity import digest, identity_of
 from enhancer.image import Document, Image, to_unit
 from enhancer.ledger import ItemState, Lease
+from enhancer.ledger.halts import GATE
+from enhancer.ledger.items import HELD_ERROR
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import encode_result
+from enhancer.pipeline import Enhanced, encode_result
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
@@ -60,11 +62,18 @@ class EvaluateShard(ShardWork):
         self._scorer = LpipsScorer(settings)
 
     def run(self, only: str | None = None) -> None:
-        """Score every picture of the shard that is `enhanced` (or `only` alone)."""
+        """Score every picture of the shard that is `enhanced` (or `only` alone), unless the run is stopped.
+
+        Of a run that is held, what was enhanced is still scored: whoever decides can see by what.
+        """
         self._events.send("ready")
         for row in self._ledger.items.of_shard(self._lease.run_id, self._lease.shard_id, ItemState.ENHANCED):
+            halt = self._watch.halt()
+            if halt is not None and halt.kind == "stopped":
+                return
             if only is None or row["key"] == only:
                 self._one(row)
+        self._watch.refused(at_last=True)
 
     def _one(self, row: RowMapping) -> None:
         """One picture; trouble is tried again a few times and then becomes its state."""
@@ -102,6 +111,8 @@ class EvaluateShard(ShardWork):
             second = self._second_try(row, data, before, truth, recipe)
             if second is not None:
                 return second
+            if self._run["params"].get("on_rejection") == "pass_through":
+                return self._pass_through(row, data, before, judged)
         return self._record(row, judged)
 
     def _input(self, row: RowMapping) -> bytes:
@@ -182,25 +193,96 @@ class EvaluateShard(ShardWork):
                 details=details,
             )
             self._ledger.items.add_scores(connection, lease, key, map(score_columns, judged.scores))
-            self._ledger.items.move_in(connection, lease, key, ItemState.SCORED, staged_key=staged, details=details)
-        return ItemState.SCORED
+            return self._pass(connection, key, staged_key=staged, details=details)
+
+    def _pass_through(self, row: RowMapping, data: bytes, before: Document, judged: Judged) -> ItemState:
+        """A refused picture goes out as it came, but for what the recipe's output asks of any file (format, private
+        metadata); the scores of what was refused stay on record.
+        """
+        lease, key = self._lease, row["key"]
+        recipe = self._recipes[row["recipe_digest"]]
+        identity = digest(f"passed through {row['identity']}".encode())
+        claim = self._ledger.results.claim(lease, identity)
+        if claim.status == "stored" and claim.row is not None and not self._stored_is_there(claim.row):
+            self._ledger.results.reopen(lease, identity, address=claim.row["address"])
+            claim = self._ledger.results.claim(lease, identity)
+        if claim.status == "busy":
+            raise StorageError(f"another worker passes the bytes of {key!r} through just now", reason="busy-elsewhere")
+        untouched = Enhanced(before)
+        encoded = encode_result(data, before, untouched, recipe.output, stamp(recipe, untouched))
+        reasons = "; ".join(judged.verdict.reasons)
+        details = {
+            "warnings": [f"published unenhanced, for the gate refused the result: {reasons}", *encoded.warnings],
+            "refused": {"decisions": (row["details"] or {}).get("decisions", []), "identity": row["identity"]},
+        }
+        page = before.first
+        sizes = {"output_width": page.width, "output_height": page.height}
+        columns: dict[str, Any] = {"reused": 1, "staged_key": None}
+        if claim.status == "mine":
+            staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row["position"], identity)
+            self._work.put(staged, encoded.data, content_type=encoded.content_type)
+            columns = {"reused": 0, "staged_key": staged}
+        with self._ledger.engine.begin() as connection:
+            fence(connection, lease)
+            if claim.status == "mine":
+                self._ledger.results.store(
+                    connection,
+                    lease,
+                    identity,
+                    address=self._work.address(columns["staged_key"]),
+                    digest=digest(encoded.data),
+                    size=len(encoded.data),
+                    md5=md5(encoded.data, usedforsecurity=False).hexdigest(),
+                    format=encoded.format,
+                    details=details,
+                    width=page.width,
+                    height=page.height,
+                    **sizes,
+                )
+            self._ledger.items.add_scores(connection, lease, key, map(score_columns, judged.scores))
+            target = target_key(key, page.metadata.format, encoded.format)
+            state = self._pass(
+                connection,
+                key,
+                identity=identity,
+                target_key=target,
+                passed_through=1,
+                details=details,
+                **columns,
+                **sizes,
+            )
+        self._watch.refused()
+        return state
+
+    def _pass(self, connection: Connection, key: str, **columns: Any) -> ItemState:
+        """The picture may be published, within a fenced transaction: `scored`, or `held` where the run is."""
+        halt = self._watch.halt()
+        if halt is None:
+            self._ledger.items.move_in(connection, self._lease, key, ItemState.SCORED, **columns)
+            return ItemState.SCORED
+        held = {**HELD_ERROR, "error_message": halt.reason}
+        self._ledger.items.move_in(connection, self._lease, key, ItemState.HELD, **columns, **held)
+        return ItemState.HELD
 
     def _record(self, row: RowMapping, judged: Judged) -> ItemState:
         """Scores always; the state as the gate says."""
-        state = ItemState.SCORED if judged.verdict.passed else ItemState.REJECTED
-        error: dict[str, Any] = {}
-        if state is ItemState.REJECTED:
-            error = {"stage": "score", "error_class": "gate", "error_message": "; ".join(judged.verdict.reasons)}
+        key = row["key"]
         with self._ledger.engine.begin() as connection:
             fence(connection, self._lease)
-            self._ledger.items.add_scores(connection, self._lease, row["key"], map(score_columns, judged.scores))
-            self._ledger.items.move_in(connection, self._lease, row["key"], state, **error)
-        return state
+            self._ledger.items.add_scores(connection, self._lease, key, map(score_columns, judged.scores))
+            if judged.verdict.passed:
+                return self._pass(connection, key)
+            error = {"stage": "score", "error_class": GATE, "error_message": "; ".join(judged.verdict.reasons)}
+            self._ledger.items.move_in(connection, self._lease, key, ItemState.REJECTED, **error)
+        self._watch.refused()
+        return ItemState.REJECTED
 
     def _failed(self, row: RowMapping, failure: Failure) -> ItemState:
         lasting = failure.kind is ErrorKind.POISON or row["failed_runs"] + 1 >= RUNS_BEFORE_QUARANTINE
         state = ItemState.QUARANTINED if lasting else ItemState.FAILED
         self._ledger.items.move(self._lease, row["key"], state, **failure.columns())
+        if state is ItemState.FAILED:
+            self._watch.failed()
         return state
 
 

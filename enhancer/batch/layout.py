@@ -35,6 +35,12 @@ def staged_prefix(run_id: str) -> str:
     return f"{run_id}/staged/"
 
 
+def run_of_staged(key: str) -> str | None:
+    """Whose staged result a key under work_url is; None for anything else."""
+    run_id, _, rest = key.partition("/")
+    return run_id if rest.startswith("staged/") else None
+
+
 def report_key(run_id: str, name: str) -> str:
     """Under output_url: a file of the run's report."""
     return f"{RESERVED_PREFIX}reports/{run_id}/{name}"

@@ -1,4 +1,5 @@
-"""Planning: list the input, leave out what is unchanged, freeze the rest as a manifest, cut it into shards.
+"""Planning: list the input, leave out what is unchanged, freeze the rest as a manifest, cut it into shards. What an
+earlier run left undone comes first; a re-drive takes nothing else, and from the ledger.
 
 The listing streams: what is work is spooled to a local file, so memory does not grow with the bucket. Quick skips (same
 key, size and ETag as what was published under the same requested recipe) are counted and get no rows.
@@ -10,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import IO, Any, Final, Literal
 
 import structlog
@@ -19,14 +21,16 @@ from sqlalchemy import RowMapping
 from enhancer.batch import layout
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
 from enhancer.batch.paging import batched
-from enhancer.batch.request import RESERVED_PREFIX, RunRequest
+from enhancer.batch.redriving import candidates
+from enhancer.batch.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
 from enhancer.batch.shards import Cut, calibrate, cut, estimate_s
 from enhancer.ledger import ItemState, Ledger
 from enhancer.ledger.migrate import check
-from enhancer.ledger.states import VERDICTS
+from enhancer.ledger.states import AWAIT_A_PERSON
+from enhancer.ledger.tables import item
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
-from enhancer.storage import open_store
+from enhancer.storage import open_store, probe_conditional_put
 from enhancer.storage.base import ObjectInfo, ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -100,14 +104,14 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
     source = open_store(request.input_url, settings)
     tally = _Tally()
     factor = calibrate(*ledger.queries.cost_history())
-    with tempfile.TemporaryFile("w+", encoding="utf-8", prefix="enhancer-plan-") as spool:
-        for rows in batched(_work(request, ledger, run_id, source, tally), BATCH):
-            spool.writelines(json.dumps(row) + "\n" for row in rows)
+    with _spool() as earlier, _spool() as others:
+        for row in _work(request, ledger, run_id, source, tally):
+            (earlier if row.pop("tried_before") else others).write(json.dumps(row) + "\n")
         tally.cost_s *= factor
         chosen = cut(tally.items, tally.cost_s, settings)
         digest, shards = None, 0
         if not request.dry_run:
-            digest, shards = _write_manifest(spool, request, settings, ledger, run_id, chosen, factor)
+            digest, shards = _write_manifest((earlier, others), request, settings, ledger, run_id, chosen, factor)
     ledger.runs.start(
         run_id,
         manifest_digest=digest,
@@ -124,6 +128,7 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
             "estimated_s": round(tally.cost_s, 1),
             "estimated_shards": chosen.count,
             "dry_run": request.dry_run,
+            "conditional_put": None if request.dry_run else _probe(request, settings),
         },
     )
     log.info(
@@ -136,12 +141,26 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
     )
 
 
+def _probe(request: RunRequest, settings: Settings) -> bool | None:
+    """Whether the output's store keeps its promise of conditional writes: for the record, nothing relies on it."""
+    return probe_conditional_put(open_store(f"{request.output_url}/{RESERVED_PREFIX.rstrip('/')}", settings))
+
+
+def _spool() -> IO[str]:
+    return tempfile.TemporaryFile("w+", encoding="utf-8", prefix="enhancer-plan-")
+
+
 def _work(
     request: RunRequest, ledger: Ledger, run_id: str, source: ObjectStore, tally: _Tally
 ) -> Iterator[dict[str, Any]]:
     """Item rows (without shard) of the pictures that are work, in key order, at most `max_items`; repeated verdicts
     go to the ledger here, page by page.
     """
+    if request.redrive is not None:
+        for row in islice(_redriven(request, request.redrive, ledger, run_id, tally), request.max_items):
+            _count(row, tally)
+            yield row
+        return
     objects = (info for info in source.list(request.prefix) if _is_input(info, tally))
     for page in batched(objects, BATCH):
         verdicts: list[dict[str, Any]] = []
@@ -150,9 +169,7 @@ def _work(
                 tally.repeated += 1
                 verdicts.append(row)
                 continue
-            tally.items += 1
-            tally.bytes += row["size"]
-            tally.cost_s += row["cost_s"]
+            _count(row, tally)
             yield row
             if tally.items == request.max_items:
                 break
@@ -160,6 +177,24 @@ def _work(
             ledger.runs.add_items(verdicts)
         if tally.items == request.max_items:
             return
+
+
+def _count(row: dict[str, Any], tally: _Tally) -> None:
+    tally.items += 1
+    tally.bytes += row["size"]
+    tally.cost_s += row["cost_s"]
+
+
+def _redriven(
+    request: RunRequest, redrive: Redrive, ledger: Ledger, run_id: str, tally: _Tally
+) -> Iterator[dict[str, Any]]:
+    """What earlier runs left undone. Size and ETag are as they were then: the worker reads what is there now."""
+    for before, recipe in candidates(ledger, request, redrive):
+        tally.listed += 1
+        digest = before["recipe_digest"]
+        tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
+        info = ObjectInfo(before["key"], before["size"], before["etag"])
+        yield _row(run_id, info, recipe, digest, tally.items, before)
 
 
 def _is_input(info: ObjectInfo, tally: _Tally) -> bool:
@@ -205,10 +240,15 @@ def _decide(
             continue
         tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
         row = _row(run_id, info, recipe, digest, tally.items + tally.repeated, before)
-        if request.rerun == "missing" and before is not None and before["state"] in VERDICTS:
+        if before is not None and _stands(before, request.rerun):
             yield _repeat(row, before)
         else:
             yield row
+
+
+def _stands(before: RowMapping, rerun: Rerun) -> bool:
+    """Whether this run leaves the picture as the earlier one left it."""
+    return before["state"] in AWAIT_A_PERSON if rerun == "missing" else rerun == "failed" and before["state"] == "held"
 
 
 def _same(row: RowMapping, info: ObjectInfo, recipe_digest: str, etag: str, size: str) -> bool:
@@ -235,21 +275,23 @@ def _row(
         "failed_runs": min(failed_runs, RUNS_BEFORE_QUARANTINE),
         "attempts": 0,
         "cost_s": estimate_s(info.size, recipe),
+        "tried_before": before is not None,
     }
 
 
 def _repeat(row: dict[str, Any], before: RowMapping) -> dict[str, Any]:
     """The earlier verdict as this run's row: no shard, no work."""
-    kept = {name: before[name] for name in ("stage", "error_class", "error_message", "identity", "details")}
+    names = ("stage", "error_class", "error_message", "identity", "target_key", "details")
+    kept = {name: before[name] for name in names}
     return {**_columns(row, NO_SHARD), **kept, "state": before["state"]}
 
 
 def _columns(row: dict[str, Any], shard_id: int) -> dict[str, Any]:
-    return {**{name: value for name, value in row.items() if name != "cost_s"}, "shard_id": shard_id}
+    return {**{name: value for name, value in row.items() if name in item.c}, "shard_id": shard_id}
 
 
 def _write_manifest(
-    spool: IO[str],
+    spools: tuple[IO[str], IO[str]],
     request: RunRequest,
     settings: Settings,
     ledger: Ledger,
@@ -257,13 +299,16 @@ def _write_manifest(
     chosen: Cut,
     factor: float,
 ) -> tuple[str, int]:
-    """Second pass over the spool: rows into the ledger, one manifest file per shard, the header last.
+    """Second pass over the spools: rows into the ledger, one manifest file per shard, the header last.
+
+    What an earlier run tried or should have tried comes first.
 
     Returns:
         The manifest's digest, and how many shards there are: one large picture may fill what was cut as several.
     """
     work = open_store(request.work_url, settings)
-    spool.seek(0)
+    for spool in spools:
+        spool.seek(0)
     hasher = blake3()
     shards: list[tuple[int, int, float]] = []
     current: list[dict[str, Any]] = []
@@ -280,8 +325,8 @@ def _write_manifest(
         shards.append((current_id, len(current), current_cost))
         current.clear()
 
-    for text in spool:
-        row = json.loads(text)
+    for position, text in enumerate(chain(*spools)):
+        row = {**json.loads(text), "position": position}
         shard_id = chosen.shard_of(before)
         if shard_id != current_id:
             close()

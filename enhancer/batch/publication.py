@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch.failures import Failure, classify, is_systemic
+from enhancer.batch.halting import RunWatch
 from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import ItemState, Lease, Ledger
@@ -80,11 +81,17 @@ class Publisher:
         self._output = open_store(self._run["output_url"], settings)
         self._work = open_store(self._run["work_url"], settings)
         self._renewed_at = time.monotonic()
+        self._watch = RunWatch(ledger, settings, lease, self._run["params"])
 
     def run(self, *states: ItemState) -> None:
-        """Publish what was `committing` when someone crashed, then what is `scored` (or only `states`)."""
+        """Publish what was `committing` when someone crashed, then what is `scored` (or only `states`).
+
+        Of a halted run only what was begun.
+        """
         for state in states or (ItemState.COMMITTING, ItemState.SCORED):
             for row in self._ledger.items.of_shard(self._lease.run_id, self._lease.shard_id, state):
+                if state is not ItemState.COMMITTING and self._watch.halt() is not None:
+                    return
                 self._renew()
                 self._one(row)
 
@@ -114,6 +121,7 @@ class Publisher:
         if item is not None and item["state"] == ItemState.COMMITTING:
             self._ledger.targets.forget(self._lease, self._output.address(row["target_key"]))
         self._ledger.items.move(self._lease, row["key"], ItemState.FAILED, **failure.columns())
+        self._watch.failed()
 
     def _publish(self, row: RowMapping) -> None:
         stored = self._ledger.results.get(row["identity"])

@@ -38,6 +38,7 @@ def render_page(ledger: Ledger, run: Mapping[str, Any], pictures: Mapping[str, M
     return environment.get_template("report.html").render(
         run=run,
         counts=ledger.items.counts(run_id),
+        passed_through=ledger.halts.passed_through(run_id),
         rows=rows,
         total=total,
         shown=len(rows),
@@ -89,6 +90,8 @@ def gain_db(row: Mapping[str, Any]) -> float | None:
 
 def done(row: Mapping[str, Any]) -> str:
     """The stages that were applied, for people."""
+    if row["passed_through"]:
+        return "unenhanced: the gate refused the result"
     decisions = (row["details"] or {}).get("decisions", [])
     return ", ".join(decision["stage"] for decision in decisions if decision["applied"])
 

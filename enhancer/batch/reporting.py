@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import RowMapping
@@ -30,6 +30,10 @@ from enhancer.storage.base import ObjectStore
 log = structlog.get_logger(__name__)
 
 REPORT_OWNER = "report"
+WAYS_OUT: Final = {
+    "stopped": "Mend the store, the network or the machine; the next run takes up what was not reached",
+    "held": "Look at what was refused, then `enhancer ledger release` or `enhancer ledger drop` what is held",
+}
 COUNTED_AS_FAILED = (ItemState.FAILED, ItemState.QUARANTINED, ItemState.NOT_ATTEMPTED)
 
 
@@ -51,6 +55,7 @@ class RunReport:
         published: pictures whose target was written by this run (copies of known results included).
         failure_rate: failed, quarantined and not attempted items over all that were work in this run; the verdicts that
             it only repeated do not count.
+        output_url: where it published.
     """
 
     run_id: str
@@ -59,13 +64,15 @@ class RunReport:
     report_url: str
     published: int
     failure_rate: float
+    output_url: str = ""
 
 
 def report_run(run_id: str, *, settings: Settings) -> RunReport:
     """Close a run and report it. Run again after a crash, it picks up where it was; on a finished run it only answers.
 
     Raises:
-        RunFailedError: after everything is closed and written: the failure rate passed ``failure_threshold``.
+        RunFailedError: after everything is closed and written: the run was halted, or its failure rate passed
+            ``failure_threshold``.
         RequestError: the ledger knows no such run.
     """
     with Ledger(settings.ledger_url()) as ledger:
@@ -77,9 +84,16 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
         counts = ledger.items.counts(run_id)
         repeated = ledger.items.shard_counts(run_id, NO_SHARD)
         rate = failure_rate({state: count - repeated.get(state, 0) for state, count in counts.items()})
-        outcome = run["outcome"] or ("failed" if rate > settings.failure_threshold else "success")
+        halt = ledger.halts.of(run_id)
+        failed = rate > settings.failure_threshold or halt is not None
+        outcome = run["outcome"] or ("failed" if failed else "success")
         if run["state"] != "finished":
-            summary = {**(run["summary"] or {}), "counts": counts, "failure_rate": rate}
+            summary = {
+                **(run["summary"] or {}),
+                "counts": counts,
+                "failure_rate": rate,
+                "passed_through": ledger.halts.passed_through(run_id),
+            }
             write_report(ledger, run_id, outcome, settings, output)
             ledger.runs.finish(run_id, outcome, report_address=page_address, summary=summary)
             _sweep(ledger.runs.get(run_id), settings, ledger)
@@ -90,8 +104,11 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
         page_address,
         counts.get(ItemState.PUBLISHED, 0) + counts.get(ItemState.REUSED, 0),
         rate,
+        run["output_url"],
     )
     log.info("run finished", run=run_id, outcome=outcome, **counts)
+    if halt is not None:
+        raise RunFailedError(f"run {run_id} was {halt.kind}: {halt.reason}. {WAYS_OUT[halt.kind]}. See {page_address}")
     if outcome == "failed":
         raise RunFailedError(
             f"{rate:.0%} of run {run_id}'s pictures failed, more than ENHANCER_FAILURE_THRESHOLD="
@@ -111,7 +128,9 @@ def _close(ledger: Ledger, run_id: str, settings: Settings) -> None:
     for lease in ledger.runs.take_all(run_id, REPORT_OWNER):
         if ledger.items.shard_counts(run_id, lease.shard_id).get(ItemState.COMMITTING):
             Publisher(lease, ledger, settings).run(ItemState.COMMITTING)
-    ledger.runs.close_items(run_id, stopped=False)
+    halt = ledger.halts.of(run_id)
+    kind, reason = (None, None) if halt is None else (halt.kind, halt.reason)
+    ledger.runs.close_items(run_id, stopped=kind == "stopped", held=kind == "held", reason=reason)
 
 
 def write_report(ledger: Ledger, run_id: str, outcome: str, settings: Settings, output: ObjectStore) -> None:
@@ -154,6 +173,7 @@ def record_of(row: Mapping[str, Any]) -> ItemRecord:
         output=row["target_key"] if row["state"] in (ItemState.PUBLISHED, ItemState.REUSED) else None,
         state=row["state"],
         attempts=row["attempts"],
+        passed_through=row["passed_through"] == 1,
         recipe=row["recipe_name"],
         identity=row["identity"],
         width=row["width"],

@@ -12,13 +12,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from enhancer.errors import RequestError
 from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
-from enhancer.settings import Settings
+from enhancer.settings import OnRejection, Settings
 from enhancer.storage import canonical_url
 
 RESERVED_PREFIX: Final = "_enhancer/"
 """Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
 
 Rerun = Literal["missing", "failed", "all"]
+
+
+class Redrive(BaseModel):
+    """Which pictures of earlier runs are tried again, in place of a listing.
+
+    Attributes:
+        run: only pictures on which this run has the last word.
+        error_class: only pictures whose last error is of this class.
+        quarantined: quarantined pictures too, which no other run tries unasked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str | None = None
+    error_class: str | None = None
+    quarantined: bool = False
 
 
 class RunRequest(BaseModel):
@@ -37,6 +53,9 @@ class RunRequest(BaseModel):
         rerun: ``missing`` does what is not there yet; ``failed`` only what an earlier run failed, rejected or
             quarantined; ``all`` looks at every picture again (known results are reused, not computed again).
         dry_run: plan, count and estimate; touch no picture.
+        run_gate: the run is held when more than this share of its results is refused; None: as the settings say.
+        redrive: take what earlier runs left undone, with the recipes asked for then, instead of a listing.
+        on_rejection: ``reject``, or ``pass_through``: a picture whose result is refused is published as it came.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +73,9 @@ class RunRequest(BaseModel):
     max_items: int | None = Field(None, ge=1)
     rerun: Rerun = "missing"
     dry_run: bool = False
+    run_gate: float | None = Field(None, gt=0, le=1)
+    on_rejection: OnRejection = "reject"
+    redrive: Redrive | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], settings: Settings) -> RunRequest:
@@ -70,6 +92,8 @@ class RunRequest(BaseModel):
             "reference_url": settings.reference_url,
             "rules": settings.rules,
             "recipe": settings.recipe,
+            "run_gate": settings.run_gate,
+            "on_rejection": settings.on_rejection,
             **given,
         }
         for name in ("input_url", "output_url"):

@@ -14,6 +14,7 @@ from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.planning import plan_run
 from enhancer.batch.publication import publish_shard
+from enhancer.batch.recovery import finish_abandoned
 from enhancer.batch.reporting import RunReport, report_run
 from enhancer.batch.request import RunRequest
 from enhancer.batch.supervisor import OnEvent
@@ -31,8 +32,8 @@ def run_batch(
     jobs: int = 1,
     on_event: OnEvent | None = None,
 ) -> RunReport:
-    """Plan, enhance, evaluate, publish and report. Called again with the `run_id` of a run that was cut short, it
-    goes on.
+    """Close what earlier runs left open; plan, enhance, evaluate, publish and report. Called again with the `run_id` of
+    a run that was cut short, it goes on.
 
     Args:
         request: what to do; a dry run only plans.
@@ -48,6 +49,7 @@ def run_batch(
     if settings.ledger_url().startswith("sqlite"):
         upgrade(settings.ledger_url())
     name = run_id or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{os.getpid()}"
+    finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, but=name)
     plan = plan_run(request, settings=settings, run_id=name, trigger="cli")
     owner = f"{socket.gethostname()}:{os.getpid()}"
     errors: list[Exception] = []

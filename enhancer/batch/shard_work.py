@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from enhancer.batch.events import EventStream
+from enhancer.batch.halting import RunWatch
 from enhancer.codecs import Limits
-from enhancer.errors import EnhancerError
+from enhancer.errors import EnhancerError, StorageError
 from enhancer.ledger import Lease, Ledger
 from enhancer.pipeline import Enhanced, ImageEnhancer
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings
-from enhancer.storage import open_store
+from enhancer.storage import open_store, split_address
 from enhancer.version import __version__
 
 
@@ -30,6 +33,24 @@ class ShardWork:
         self._recipes = {name: parse_recipe(value) for name, value in self._run["recipes"].items()}
         self._limits = Limits.from_settings(settings)
         self._enhancer = ImageEnhancer(settings=settings)
+        self._watch = RunWatch(self._ledger, settings, lease, self._run["params"])
+
+    def _stored_is_there(self, stored: RowMapping) -> bool:
+        """Whether the result's object is where its row says, and no other result was published over it since.
+
+        An earlier run's folder or bucket may be gone altogether: then so is the result, and nothing else is wrong.
+        """
+        target = self._ledger.targets.get(stored["address"])
+        if target is not None and target["identity"] != stored["identity"]:
+            return False
+        root, key = split_address(stored["address"])
+        try:
+            there = open_store(root, self._settings).head(key)
+        except StorageError as error:
+            if error.reason != "no-such-store":
+                raise
+            return False
+        return there is not None and there.size == stored["size"]
 
 
 def log_failure(logger: Any, event: str, error: Exception, **about: Any) -> None:

@@ -114,6 +114,9 @@ class Supervisor:
             self._try_alone(watch.in_flight, _why(watch))
 
     def _something_left(self) -> bool:
+        halt = self._ledger.halts.of(self._lease.run_id)
+        if halt is not None and (halt.kind == "stopped" or self._mode == "enhance"):
+            return False
         wanted = ItemState.PENDING if self._mode == "enhance" else ItemState.ENHANCED
         return self._ledger.items.shard_counts(self._lease.run_id, self._lease.shard_id).get(wanted, 0) > 0
 

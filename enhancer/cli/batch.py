@@ -27,7 +27,9 @@ LISTED: Final = 1000
 
 WATCH_S: Final = 2.0
 
-app = typer.Typer(no_args_is_help=True, help="Run the nightly job without Airflow, and see how far a run is.")
+app = typer.Typer(
+    no_args_is_help=True, help="Run the nightly job without Airflow, try again what failed, and see how far a run is."
+)
 
 
 class Rerun(StrEnum):
@@ -36,6 +38,13 @@ class Rerun(StrEnum):
     MISSING = "missing"
     FAILED = "failed"
     ALL = "all"
+
+
+class OnRejection(StrEnum):
+    """What becomes of a picture whose result the gate refuses."""
+
+    REJECT = "reject"
+    PASS_THROUGH = "pass_through"  # noqa: S105 - no secret
 
 
 @app.command("run")
@@ -55,6 +64,12 @@ def run(
     model: ModelOption = None,
     assignments: SetOption = None,
     max_items: Annotated[int | None, typer.Option(min=1, help="At most so many pictures of work.")] = None,
+    run_gate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Hold the run when more of its results are refused. 1: never.")
+    ] = None,
+    on_rejection: Annotated[
+        OnRejection | None, typer.Option(help="Reject a refused picture, or publish it as it came.")
+    ] = None,
     rerun: Annotated[Rerun, typer.Option(help="What is not there yet, what failed, or everything.")] = Rerun.MISSING,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count; touch no picture.")] = False,
     run_id: Annotated[
@@ -69,8 +84,6 @@ def run(
     """
     from enhancer.batch.request import RunRequest
     from enhancer.cli.command import load_settings, text_or_file
-    from enhancer.cli.following import BackgroundRun, next_run_id
-    from enhancer.ledger.migrate import check, upgrade
 
     settings = load_settings()
     params: dict[str, Any] = {
@@ -85,19 +98,69 @@ def run(
         "denoise_strength": denoise_strength,
         "model": model,
         "max_items": max_items,
+        "run_gate": run_gate,
+        "on_rejection": on_rejection.value if on_rejection else None,
         "rerun": rerun.value,
         "dry_run": dry_run,
     }
     if assignments:
         settings, params = _with_settings(assignments, settings, params)
-    request = RunRequest.from_params(params, settings)
+    return _carry_out("run", RunRequest.from_params(params, settings), settings, run_id, jobs)
+
+
+@app.command("redrive")
+@command("batch redrive")
+def redrive(
+    run: Annotated[str | None, typer.Option(help="Only what this run left undone, at its addresses.")] = None,
+    error_class: Annotated[str | None, typer.Option(help="Only pictures whose last error is of this class.")] = None,
+    quarantined: Annotated[bool, typer.Option("--quarantined", help="Quarantined pictures too.")] = False,
+    input_url: Annotated[str | None, typer.Option(help="Of the earlier runs.")] = None,
+    output_url: Annotated[str | None, typer.Option(help="Of the earlier runs.")] = None,
+    prefix: Annotated[str, typer.Option(help="Only keys that start so.")] = "",
+    max_items: Annotated[int | None, typer.Option(min=1, help="At most so many pictures.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count; touch no picture.")] = False,
+    run_id: Annotated[
+        str | None, typer.Option(help="A name for the new run; that of one cut short goes on with it.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Shards worked on at once.")] = 1,
+    as_json: Json = False,
+) -> Reply:
+    """Try again what earlier runs left failed or not attempted, by the ledger and with the recipes asked for then."""
+    from enhancer.batch.redriving import redrive_request
+    from enhancer.cli.command import load_settings
+
+    settings = load_settings()
+    params = {
+        "run": run,
+        "error_class": error_class,
+        "quarantined": quarantined,
+        "input_url": _absolute(input_url),
+        "output_url": _absolute(output_url),
+        "prefix": prefix,
+        "max_items": max_items,
+        "dry_run": dry_run,
+    }
+    _prepare_ledger(settings)
+    return _carry_out("redrive", redrive_request(params, settings), settings, run_id, jobs)
+
+
+def _prepare_ledger(settings: Settings) -> None:
+    from enhancer.ledger.migrate import check, upgrade
+
     if settings.ledger_url().startswith("sqlite"):
         upgrade(settings.ledger_url())  # a file of one's own; a server's schema is its keeper's to change
     check(settings.ledger_url())
+
+
+def _carry_out(verb: str, request: RunRequest, settings: Settings, run_id: str | None, jobs: int) -> Reply:
+    """Run a request to its end, or only plan it, and tell how it ended."""
+    from enhancer.cli.following import BackgroundRun, next_run_id
+
+    _prepare_ledger(settings)
     with open_ledger(settings) as ledger:
         name = next_run_id(ledger, run_id or f"cli-{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}")
-        if dry_run:
-            return _plan(request, settings, ledger, name)
+        if request.dry_run:
+            return _plan(verb, request, settings, ledger, name)
         background = BackgroundRun(request, settings, name, jobs)
         try:
             background.follow(ledger)
@@ -106,7 +169,7 @@ def run(
             raise Interrupted(
                 f"run {name} is not finished and nothing is lost; the same command with --run-id {name} goes on with it"
             ) from None
-        return _reply(ledger, name, background.error)
+        return _reply(verb, ledger, name, background.error)
 
 
 @app.command("status")
@@ -172,7 +235,7 @@ def _absolute(url: str | None) -> str | None:
     return str(Path(url).expanduser().absolute())
 
 
-def _plan(request: RunRequest, settings: Settings, ledger: Ledger, name: str) -> Reply:
+def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, name: str) -> Reply:
     """Plan and close the run: a dry run leaves a row in the ledger and nothing else."""
     from enhancer.batch.planning import plan_run
     from enhancer.cli.output import duration
@@ -187,11 +250,11 @@ def _plan(request: RunRequest, settings: Settings, ledger: Ledger, name: str) ->
     )
     summary = {"run": plan.run_id, **counts}
     return Reply(
-        Envelope(command="batch run", ok=True, summary=summary), lambda console: console.print(text, soft_wrap=True)
+        Envelope(command=f"batch {verb}", ok=True, summary=summary), lambda console: console.print(text, soft_wrap=True)
     )
 
 
-def _reply(ledger: Ledger, name: str, error: BaseException | None) -> Reply:
+def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) -> Reply:
     """How the run ended, by its row in the ledger; the error that ended it goes along."""
     from enhancer.batch.reporting import record_of
     from enhancer.cli.command import error_summary
@@ -217,7 +280,7 @@ def _reply(ledger: Ledger, name: str, error: BaseException | None) -> Reply:
         "items_are": "those that did not end well; the report has all",
         **({"error": error_summary(error)} if error is not None else {}),
     }
-    envelope = Envelope(command="batch run", ok=not bad and error is None, items=records, summary=summary)
+    envelope = Envelope(command=f"batch {verb}", ok=not bad and error is None, items=records, summary=summary)
     return Reply(envelope, lambda console: _show(console, summary, records), error)
 
 

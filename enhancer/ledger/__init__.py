@@ -1,6 +1,7 @@
 """The ledger: what happened to every picture of every run, in a database of its own (never Airflow's).
 
-:class:`Ledger` opens it; its parts each own one idea: runs, leases, items, results, targets, queries for reading.
+:class:`Ledger` opens it; its parts each own one idea: runs and their halts, leases, items, results, targets, queries
+for reading, and upkeep.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from enhancer.ledger.engine import open_engine
+from enhancer.ledger.halts import Halt, Halts
 from enhancer.ledger.items import Items
 from enhancer.ledger.leases import Lease, Leases
 from enhancer.ledger.queries import Queries
@@ -15,8 +17,19 @@ from enhancer.ledger.results import Claim, ClaimLostError, Results
 from enhancer.ledger.runs import Runs
 from enhancer.ledger.states import GOOD, TERMINAL, ItemState
 from enhancer.ledger.targets import TargetCollisionError, Targets
+from enhancer.ledger.upkeep import Upkeep
 
-__all__ = ["GOOD", "TERMINAL", "Claim", "ClaimLostError", "ItemState", "Lease", "Ledger", "TargetCollisionError"]
+__all__ = [
+    "GOOD",
+    "TERMINAL",
+    "Claim",
+    "ClaimLostError",
+    "Halt",
+    "ItemState",
+    "Lease",
+    "Ledger",
+    "TargetCollisionError",
+]
 
 
 class Ledger:
@@ -28,11 +41,13 @@ class Ledger:
     def __init__(self, url: str) -> None:
         self.engine = open_engine(url)
         self.runs = Runs(self.engine)
+        self.halts = Halts(self.engine)
         self.leases = Leases(self.engine)
         self.items = Items(self.engine)
         self.results = Results(self.engine)
         self.targets = Targets(self.engine)
         self.queries = Queries(self.engine)
+        self.upkeep = Upkeep(self.engine)
 
     def close(self) -> None:
         """Close every pooled connection."""

@@ -18,6 +18,9 @@ from enhancer.ledger.tables import db_now, item, score
 ERROR_COLUMNS: Final[dict[str, int]] = {"stage": 16, "error_class": 64, "error_message": 8000}
 """With their greatest lengths: PostgreSQL refuses what is longer than its column, SQLite does not."""
 
+HELD_ERROR: Final = {"stage": "score", "error_class": "run-gate"}
+"""What a held item's row says beside the reason."""
+
 Move = tuple[str, ItemState, dict[str, Any]]
 """Key, new state, columns to set."""
 
@@ -169,16 +172,31 @@ class Items:
             connection.execute(score.insert().values(run_id=lease.run_id, key=key, updated_at=db_now(), **values))
 
 
-def close_open_items(connection: Connection, run_id: str, *, stopped: bool) -> None:
+def close_open_items(
+    connection: Connection, run_id: str, *, stopped: bool, held: bool = False, reason: str | None = None
+) -> None:
     """End every item that is open, but for those `committing`, whose bytes may lie at the target already.
 
-    `not_attempted`: no one ever tried it or, where the run was `stopped`, it was waiting for its next step. `failed`:
-    the rest. An error that an earlier try left stays; `held` items wait for a person.
+    `not_attempted`: no one ever tried it or, where the run was `stopped`, it was waiting for its next step. `held`,
+    where the run gate tripped: it waits for a person. `failed`: the rest. An error that an earlier try left stays.
 
     Called by the report after it has raised every epoch and resolved what was `committing`.
+
+    Args:
+        connection: the caller's transaction.
+        run_id: the run.
+        stopped: the surroundings failed, so the run was stopped.
+        held: the run gate tripped.
+        reason: why the run was halted; the message of items that have none.
     """
     waiting = (ItemState.PENDING, ItemState.ENHANCED, ItemState.SCORED)
     untried = item.c.state.in_(waiting) if stopped else item.c.state.in_(waiting) & (item.c.attempts == 0)
+    if held:
+        connection.execute(
+            update(item)
+            .where(item.c.run_id == run_id, item.c.state.in_(waiting))
+            .values(state=ItemState.HELD.value, updated_at=db_now(), **HELD_ERROR, error_message=reason)
+        )
     connection.execute(
         update(item)
         .where(item.c.run_id == run_id, item.c.state.in_((*waiting, ItemState.RUNNING)))
@@ -187,7 +205,7 @@ def close_open_items(connection: Connection, run_id: str, *, stopped: bool) -> N
             error_class=func.coalesce(item.c.error_class, case((untried, "not-attempted"), else_="unfinished")),
             error_message=func.coalesce(
                 item.c.error_message,
-                "the run ended before this picture was done; the next run takes it up",
+                reason or "the run ended before this picture was done; the next run takes it up",
             ),
             stage=func.coalesce(item.c.stage, "worker"),
             updated_at=db_now(),

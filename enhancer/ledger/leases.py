@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select, update
 
-from enhancer.errors import LeaseLostError
+from enhancer.errors import ErrorKind, LeaseLostError
 from enhancer.ledger.states import ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
 
@@ -52,7 +52,7 @@ class Leases:
         one before left `running` goes back to `pending`.
 
         Raises:
-            LeaseLostError: there is no such shard, or its run is finished.
+            LeaseLostError: permanent: there is no such shard, or its run is finished.
         """
         with self._engine.begin() as connection:
             # Locked, so that the run cannot finish between this look and our commit.
@@ -67,8 +67,9 @@ class Leases:
             ).scalar_one_or_none()
             if epoch is None or state == "finished":
                 raise LeaseLostError(
-                    f"shard {shard_id} of run {run_id} does not exist or its run is finished; "
-                    "finished runs never reopen: start a new run"
+                    f"shard {shard_id} of run {run_id} does not exist or its run is finished; finished runs never "
+                    f"reopen: start a new run, which does what is missing (`enhancer batch redrive --run {run_id}`)",
+                    kind=ErrorKind.PERMANENT,
                 )
             connection.execute(
                 update(item)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import Connection, Engine, RowMapping, Select, and_, exists, func, or_, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enhancer.errors import RequestError
@@ -76,7 +76,7 @@ class Queries:
                 .group_by(item.c.run_id, item.c.state)
             ):
                 counts[run_id][state] = int(count)
-        return [{**row, "counts": counts[row["run_id"]]} for row in rows]
+        return [{**row, "counts": counts[row["run_id"]] or _counts_of_old(row)} for row in rows]
 
     def state_counts(self, run_id: str) -> dict[str, int]:
         """The run's items by state; states without items are left out."""
@@ -163,6 +163,64 @@ class Queries:
             if len(rows) < batch:
                 return
             after = (rows[-1]["position"], rows[-1]["key"])
+
+    def undone(
+        self,
+        input_url: str,
+        output_url: str,
+        states: Collection[str],
+        *,
+        run_id: str | None = None,
+        error_class: str | None = None,
+        prefix: str = "",
+        batch: int = 500,
+    ) -> Iterator[RowMapping]:
+        """Item rows in one of `states` that are a finished run's last word on their key, in key order.
+
+        Args:
+            input_url: of the runs.
+            output_url: of the runs.
+            states: that count as undone.
+            run_id: only rows of this run.
+            error_class: only rows with this error.
+            prefix: only keys that start so.
+            batch: rows in memory at a time; each batch is a transaction of its own.
+        """
+        newer_run, newer = run.alias("newer_run"), item.alias("newer")
+        is_last_word = ~exists().where(
+            newer.c.key == item.c.key,
+            newer_run.c.run_id == newer.c.run_id,
+            newer_run.c.input_url == input_url,
+            newer_run.c.output_url == output_url,
+            newer_run.c.state == "finished",
+            newer_run.c.created_at > run.c.created_at,
+        )
+        matching = [
+            run.c.input_url == input_url,
+            run.c.output_url == output_url,
+            run.c.state == "finished",
+            item.c.state.in_(states),
+            is_last_word,
+        ]
+        if run_id is not None:
+            matching.append(item.c.run_id == run_id)
+        if error_class is not None:
+            matching.append(item.c.error_class == error_class)
+        if prefix:
+            matching.append(item.c.key.startswith(prefix, autoescape=True))
+        after: str | None = None
+        while True:
+            page = select(item).join(run, run.c.run_id == item.c.run_id).where(*matching)
+            if after is not None:
+                page = page.where(item.c.key > after)
+            with reading(self._engine) as connection:
+                rows = connection.execute(page.order_by(item.c.key, item.c.run_id).limit(batch)).mappings().all()
+            for row in rows:
+                if row["key"] != after:  # two runs that began at the same moment both have the last word
+                    yield row
+                after = row["key"]
+            if len(rows) < batch:
+                return
 
     # ---------------------------------------------------------------- figures
 
@@ -260,6 +318,12 @@ def _with_scores(connection: Connection, run_id: str, rows: Sequence[RowMapping]
             figures = {name: row[name] for name in (*METRICS, "protocol")}
             scores[row["key"]][row["kind"]] = figures
     return [{**row, "scores": scores[row["key"]]} for row in rows]
+
+
+def _counts_of_old(row: RowMapping) -> dict[str, int]:
+    """Items by state of a run whose item rows are gone, as its report counted them."""
+    summary = row["summary"] or {}
+    return dict(summary["counts"]) if summary.get("retired") else {}
 
 
 def _count(connection: Connection, statement: Select[int]) -> int:

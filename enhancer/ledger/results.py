@@ -6,6 +6,7 @@ has expired or moved on, the claim has fallen and the next one takes it over.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine, RowMapping, and_, delete, exists, ins
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import EnhancerError, ErrorKind
-from enhancer.ledger.engine import reading
+from enhancer.ledger.engine import batched, reading
 from enhancer.ledger.leases import Lease, fence
 from enhancer.ledger.tables import db_now, result, shard
 
@@ -156,6 +157,14 @@ class Results:
         """Whether some result's stored object is the one at `address`."""
         with reading(self._engine) as connection:
             return bool(connection.execute(select(exists().where(result.c.address == address))).scalar())
+
+    def pointed_to(self, addresses: Iterable[str]) -> set[str]:
+        """Those of `addresses` at which some result's stored object is."""
+        found: set[str] = set()
+        with reading(self._engine) as connection:
+            for some in batched(addresses):
+                found.update(connection.execute(select(result.c.address).where(result.c.address.in_(some))).scalars())
+        return found
 
     @staticmethod
     def _locked(connection: Connection, identity: str) -> RowMapping | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
 from enhancer.ledger.engine import batched, reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
-from enhancer.ledger.states import OPEN, VERDICTS, ItemState
+from enhancer.ledger.states import AWAIT_A_PERSON, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
 from enhancer.version import __version__
 
@@ -138,9 +138,9 @@ class Runs:
     def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, RowMapping]:
         """For each key the item row of the last finished run that had it, where that row's outcome still matters.
 
-        That is a verdict that no one released, or a failure.
+        That is a verdict or a hold that no one released, or a failure.
         """
-        matters = (*VERDICTS, ItemState.FAILED, ItemState.NOT_ATTEMPTED)
+        matters = (*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED)
         finished_here = and_(run.c.input_url == input_url, run.c.output_url == output_url, run.c.state == "finished")
         found: dict[str, RowMapping] = {}
         with reading(self._engine) as connection:
@@ -160,7 +160,25 @@ class Runs:
                     .order_by(run.c.run_id)
                 ).mappings()
                 found.update((row["key"], row) for row in rows)
-        return {key: row for key, row in found.items() if not (row["released"] and row["state"] in VERDICTS)}
+        return {key: row for key, row in found.items() if not (row["released"] and row["state"] in AWAIT_A_PERSON)}
+
+    def abandoned(self, quiet_s: float, *, input_url: str | None = None, output_url: str | None = None) -> list[str]:
+        """Runs that are not finished, began `quiet_s` ago or earlier and had no lease since, the oldest first."""
+        since = db_now() - quiet_s
+        here = [
+            column == url
+            for column, url in ((run.c.input_url, input_url), (run.c.output_url, output_url))
+            if url is not None
+        ]
+        leased = exists().where(shard.c.run_id == run.c.run_id, shard.c.lease_expires_at > since)
+        with reading(self._engine) as connection:
+            return list(
+                connection.execute(
+                    select(run.c.run_id)
+                    .where(run.c.state != "finished", run.c.created_at < since, ~leased, *here)
+                    .order_by(run.c.created_at)
+                ).scalars()
+            )
 
     def take_all(self, run_id: str, owner: str) -> list[Lease]:
         """Raise every shard's epoch, so that no straggler can write any more; the report's leases."""
@@ -173,10 +191,10 @@ class Runs:
             )
             return [Lease(run_id, number, owner, epoch) for number, epoch in sorted((int(a), int(b)) for a, b in rows)]
 
-    def close_items(self, run_id: str, *, stopped: bool) -> None:
+    def close_items(self, run_id: str, *, stopped: bool, held: bool = False, reason: str | None = None) -> None:
         """End every item that is still open (see :func:`enhancer.ledger.items.close_open_items`)."""
         with self._engine.begin() as connection:
-            close_open_items(connection, run_id, stopped=stopped)
+            close_open_items(connection, run_id, stopped=stopped, held=held, reason=reason)
 
     def finish(self, run_id: str, outcome: str, *, report_address: str | None, summary: dict[str, Any]) -> None:
         """Close the run; it never reopens. Finishing a finished run again changes nothing.
@@ -204,15 +222,30 @@ class Runs:
                 raise LeaseLostError(f"run {run_id} cannot finish: {open_items} of its items are open")
 
     def release(self, run_id: str, keys: Iterable[str] | None = None) -> int:
-        """Lift the verdicts of a finished run's items (all, or these keys): the next run works on them again."""
-        verdicts = (item.c.run_id == run_id, item.c.state.in_(VERDICTS), item.c.released == 0)
+        """Lift the verdicts and holds of a finished run's items (all, or these keys): the next run works on them
+        again, with the stored result of what was held.
+        """
+        return self._decide(run_id, keys, item.c.state.in_(AWAIT_A_PERSON) & (item.c.released == 0), released=1)
+
+    def drop(self, run_id: str, keys: Iterable[str] | None = None) -> int:
+        """Reject the run's held items that no one released (all, or these keys); the verdict may be lifted later."""
+        return self._decide(
+            run_id,
+            keys,
+            (item.c.state == ItemState.HELD) & (item.c.released == 0),
+            state=ItemState.REJECTED.value,
+            stage="score",
+            error_class="dropped",
+            error_message="held by the run gate, and dropped by a person",
+        )
+
+    def _decide(self, run_id: str, keys: Iterable[str] | None, which: ColumnElement[bool], **values: Any) -> int:
+        """A person's decision on the run's items that are `which`; how many it met."""
+        decided = update(item).where(item.c.run_id == run_id, which).values(updated_at=db_now(), **values)
         with self._engine.begin() as connection:
             if keys is None:
-                return connection.execute(update(item).where(*verdicts).values(released=1)).rowcount
-            return sum(
-                connection.execute(update(item).where(*verdicts, item.c.key.in_(some)).values(released=1)).rowcount
-                for some in batched(keys)
-            )
+                return connection.execute(decided).rowcount
+            return sum(connection.execute(decided.where(item.c.key.in_(some))).rowcount for some in batched(keys))
 
 
 def summary_of(connection: Connection, run_id: str) -> dict[str, int]:

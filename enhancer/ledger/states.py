@@ -2,7 +2,7 @@
 
     pending -> running -> enhanced -> scored -> committing -> published
                                         |            `------> reused (the bytes were another picture's result)
-                                        `-> held -> scored | rejected   (run gate; a person releases or drops)
+                                        `-> held -> rejected   (run gate: a person drops it or releases it)
 
 Every other arrow ends an item, or gives it back as pending.
 """
@@ -42,8 +42,11 @@ GOOD: Final = frozenset({S.PUBLISHED, S.SKIPPED, S.REUSED})
 VERDICTS: Final = frozenset({S.REJECTED, S.QUARANTINED})
 """Later runs repeat these without work until a person releases them or the input changes."""
 
+AWAIT_A_PERSON: Final = VERDICTS | {S.HELD}
+"""What a person may release; until then later runs leave the picture as it is."""
+
 TRANSITIONS: Final[dict[ItemState, frozenset[ItemState]]] = {
-    S.PENDING: frozenset({S.RUNNING, S.SKIPPED, S.REJECTED, S.QUARANTINED, S.FAILED, S.NOT_ATTEMPTED}),
+    S.PENDING: frozenset({S.RUNNING, S.HELD, S.SKIPPED, S.REJECTED, S.QUARANTINED, S.FAILED, S.NOT_ATTEMPTED}),
     S.RUNNING: frozenset({S.PENDING, S.ENHANCED, S.SKIPPED, S.FAILED, S.QUARANTINED}),
     S.ENHANCED: frozenset({S.PENDING, S.SCORED, S.REJECTED, S.FAILED, S.QUARANTINED, S.HELD, S.NOT_ATTEMPTED}),
     S.SCORED: frozenset(

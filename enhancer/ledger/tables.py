@@ -80,6 +80,8 @@ run = Table(
     Column("summary", JSON),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("halted", String(16)),  # stopped (the surroundings fail) | held (the run gate tripped)
+    Column("halt_reason", Text),
     Index(None, "created_at"),
     Index(None, "dag_id", "dag_run_id"),
 )
@@ -129,6 +131,7 @@ item = Table(
     Column("details", JSON),  # decisions, models, timings, warnings of this run's work
     Column("released", Integer, nullable=False, default=0),  # 1: a person lifted this verdict
     Column("updated_at", Double, nullable=False),
+    Column("passed_through", Integer),  # 1: the gate refused the result, so the picture goes out as it came
     PrimaryKeyConstraint("run_id", "key"),
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
     Index(None, "run_id", "shard_id", "position"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -9,6 +10,8 @@ from threading import Barrier
 from enhancer.errors import StorageError
 from enhancer.storage.base import ObjectStore
 from enhancer.storage.s3 import S3Store
+
+_log = logging.getLogger(__name__)
 
 _RACERS = 2
 _ROUNDS = 4
@@ -50,4 +53,12 @@ def _race(store: S3Store, key: str) -> int:
     except StorageError:
         return 0
     finally:
+        _remove(store, key)
+
+
+def _remove(store: S3Store, key: str) -> None:
+    """A probe that cannot be removed must not keep a run from starting."""
+    try:
         store.delete(key)
+    except StorageError as error:
+        _log.warning("the probe object %s is left behind: %s", store.address(key), error.message)

@@ -166,6 +166,7 @@ def record_of(run: Mapping[str, Any], item: Mapping[str, Any]) -> ItemRecord:
         output=f"{run['output_url']}/{item['target_key']}" if item["target_key"] else None,
         state=item["state"],
         attempts=item["attempts"],
+        passed_through=item["passed_through"] == 1,
         recipe=item["recipe_name"],
         scale=details.get("scale"),
         identity=item["identity"],

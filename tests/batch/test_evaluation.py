@@ -18,6 +18,7 @@ from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.events import Event
 from enhancer.batch.publication import publish_shard
+from enhancer.batch.reporting import record_of
 from enhancer.identity import digest
 from enhancer.recipe import Gate
 from tests.batch.site_builder import Site
@@ -223,3 +224,35 @@ def test_scoring_again_does_nothing(scored: Site) -> None:
     )
     assert events == []
     assert counts == {"published": 9, "rejected": 2, "failed": 2}
+
+
+def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site) -> None:
+    """As the input came, said so in its record; the figures of what was refused stay."""
+    truths = str(scored.root / "truth")
+    plan = scored.plan(
+        "through",
+        rules=json.dumps(RULES),
+        recipe=None,
+        reference_url=truths,
+        prefix="rejected",
+        rerun="all",
+        on_rejection="pass_through",
+    )
+    (reference,) = plan.shards
+    enhance_shard(reference, settings=scored.settings, owner="test")
+    evaluate_shard(reference, settings=scored.settings, owner="test")
+    publish_shard(reference, settings=scored.settings, owner="test")
+    row = scored.items("through")["rejected.png"]
+    assert (row["state"], row["passed_through"], row["error_class"]) == ("published", 1, None)
+    source = (scored.input / "rejected.png").read_bytes()
+    assert (scored.output / "rejected.png").read_bytes() == source
+    assert row["scores"]["reference"]["score"] < 0.9
+    record = record_of(row)
+    assert record.passed_through
+    assert record.decisions == []
+    assert record.warnings[0].startswith("published unenhanced, for the gate refused the result: score against the")
+    target = scored.ledger.targets.get(str(scored.output / "rejected.png"))
+    assert target is not None
+    assert target["digest"] == digest(source)
+    assert scored.ledger.halts.passed_through("through") == 1
+    assert scored.ledger.halts.gate_figures("through") == (1, 1)

@@ -275,7 +275,7 @@ def test_a_page_is_no_boundary(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     site.finish("r1")
     again = site.plan("r2", max_items=4)
     assert keys_of(site, again) == ["1.png", "2.png", "4.png", "5.png"]
-    assert [line["position"] for line in lines_of(again)] == [1, 2, 4, 5]
+    assert [line["position"] for line in lines_of(again)] == [0, 1, 2, 3]
     assert {key for key, state in site.states("r2").items() if state == "quarantined"} == {"0.png", "3.png"}
 
 

@@ -1,6 +1,7 @@
 """Runs the DAG with `dag.test()` in a fresh process, as a person would on a laptop: no scheduler, SQLite, local folders.
 
-Usage: python running.py REQUESTS.json ANSWERS.json; REQUESTS: a list of run confs. AIRFLOW_HOME is the caller's choice.
+Usage: python running.py REQUESTS.json ANSWERS.json; REQUESTS: a list of [DAG, run conf]. AIRFLOW_HOME is the caller's
+choice.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-DAG_FILE = Path(__file__).parents[2] / "dags" / "image_enhancement.py"
+DAGS = Path(__file__).parents[2] / "dags"
 
 
 def main(requests: Path, answers: Path) -> None:
@@ -27,10 +28,10 @@ def main(requests: Path, answers: Path) -> None:
     from enhancer.settings import get_settings
 
     upgrade(get_settings().ledger_url())
-    dag = DagBag(DAG_FILE).dags["image_enhancement"]
+    dags = DagBag(DAGS).dags
     told = []
-    for conf in json.loads(requests.read_text()):
-        run = dag.test(run_conf=conf)
+    for name, conf in json.loads(requests.read_text()):
+        run = dags[name].test(run_conf=conf)
         with create_session() as session:
             tasks = [
                 {"task": ti.task_id, "index": ti.map_index, "label": ti.rendered_map_index, "state": ti.state}

@@ -30,14 +30,18 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What became of: a run, the same run again, a run whose input is not there."""
+    """What became of: a run, the same run again, a run whose input is not there, a re-drive of the first run."""
     folder = tmp_path_factory.mktemp("airflow")
     conf = {
         "input_url": str(bucket),
         "output_url": str(folder / "out"),
         "recipe": {"scale": 1, "denoise_strength": 0},  # no net: this is about the DAG
     }
-    (folder / "requests.json").write_text(json.dumps([conf, conf, {**conf, "input_url": str(folder / "nowhere")}]))
+    runs = [conf, conf, {**conf, "input_url": str(folder / "nowhere")}]
+    requests = [["image_enhancement", run] for run in runs]
+    redrive = {"input_url": conf["input_url"], "output_url": conf["output_url"], "quarantined": True}
+    requests.append(["redrive_failed", redrive])
+    (folder / "requests.json").write_text(json.dumps(requests))
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(folder / "home"),
@@ -150,3 +154,17 @@ def test_a_plan_that_fails_fails_the_run_and_the_report_says_where_to_look(runs:
     assert "the task plan failed, so there is no run to report on" in third["log"]
     assert third["events"] == []
     assert _xcom(third, "plan") is None
+
+
+def test_a_redrive_takes_its_manifest_from_the_ledger_and_goes_the_same_way(runs: list[dict[str, Any]]) -> None:
+    """Only the quarantined picture, by the recipe of then; it is as bad as before, so the run fails with its report."""
+    fourth = runs[3]
+    assert [shard["n"] for shard in _xcom(fourth, "plan")] == [1]
+    states = _states(fourth)
+    assert [states[f"shard.{name}"] for name in ("enhance", "evaluate", "publish")] == [["success"]] * 3
+    assert (states["report"], fourth["state"]) == (["failed"], "failed")
+    name = _xcom(fourth, "plan", "run")
+    assert name.startswith("redrive_failed-"), "a Dag run of another DAG may have the same id"
+    report = fourth["out"] / "_enhancer" / "reports" / name / "report.json"
+    (item,) = json.loads(report.read_text())["items"]
+    assert (item["input"], item["state"], item["attempts"]) == ("bad.png", "quarantined", 1)

@@ -108,7 +108,7 @@ def test_a_failed_run_is_not_reported_again(dag: DAG) -> None:
 
 def test_every_param_is_described_and_nothing_is_required(dag: DAG) -> None:
     expected = "input_url output_url work_url reference_url prefix rules recipe scale denoise_strength model max_items"
-    assert list(dag.params) == [*expected.split(), "rerun", "dry_run"]
+    assert list(dag.params) == [*expected.split(), "run_gate", "on_rejection", "rerun", "dry_run"]
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.description
@@ -128,6 +128,7 @@ GOOD: list[dict[str, Any]] = [
     {"scale": 1, "denoise_strength": 0},
     {"scale": 8, "denoise_strength": 1},
     {"scale": 2.5, "max_items": 1, "rerun": "failed", "dry_run": True, "model": "dat-light-x2"},
+    {"run_gate": 0.1, "on_rejection": "pass_through"},
     {"scale": None, "rules": None, "recipe": None, "max_items": None},
 ]
 BAD: list[dict[str, Any]] = [
@@ -146,6 +147,9 @@ BAD: list[dict[str, Any]] = [
     {"max_items": 0},
     {"max_items": 1.5},
     {"rerun": "always"},
+    {"run_gate": 0},
+    {"run_gate": 1.1},
+    {"on_rejection": "ignore"},
     {"rerun": None},
     {"dry_run": "yes"},
     {"dry_run": None},
@@ -168,6 +172,23 @@ def test_good_params_are_accepted(dag: DAG, conf: dict[str, Any]) -> None:
 def test_bad_params_are_refused(dag: DAG, conf: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         _with(dag, conf).validate()
+
+
+def test_the_redrive_differs_from_the_nightly_run_in_its_plan_only(dag: DAG) -> None:
+    again = DagBag(CHECKOUT / "dags" / "redrive_failed.py").dags["redrive_failed"]
+    assert set(again.task_dict) == set(dag.task_dict)
+    for name in (*SHARD_TASKS, "report"):
+        ours, theirs = again.get_task(name), dag.get_task(name)
+        assert ours.upstream_task_ids == theirs.upstream_task_ids
+        assert (ours.trigger_rule, ours.pool, ours.queue, ours.retries) == (
+            theirs.trigger_rule,
+            theirs.pool,
+            theirs.queue,
+            theirs.retries,
+        )
+    assert again.schedule is None, "by hand, unless ENHANCER_REDRIVE_SCHEDULE says when"
+    assert (again.catchup, again.max_active_runs) == (False, 1)
+    again.params.validate()
 
 
 SHOW = f"""

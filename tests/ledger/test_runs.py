@@ -125,7 +125,7 @@ def verdicts(ledger, keys, input_url="s3://in", output_url="s3://out"):
 def test_verdicts_of_the_last_finished_run(ledger, build):
     states = {state: state for state in (*VERDICT_STATES, "published", "skipped", "reused", "held")}
     finished_with(ledger, build, "r1", states)
-    assert set(verdicts(ledger, states)) == set(VERDICT_STATES)
+    assert set(verdicts(ledger, states)) == {*VERDICT_STATES, "held"}
     assert verdicts(ledger, ["nothing"]) == {}
     assert verdicts(ledger, states, input_url="s3://other") == {}
     assert verdicts(ledger, states, output_url="s3://other") == {}
@@ -136,6 +136,7 @@ def test_verdicts_of_the_last_finished_run(ledger, build):
         "failed": "of r2",
         "quarantined": "of r1",
         "not_attempted": "of r1",
+        "held": "of r1",
     }
     build.open("r4")
     ledger.runs.add_items([build.row("r4", "failed", 0, state="published")])

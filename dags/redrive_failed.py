@@ -1,0 +1,64 @@
+"""### Try again what earlier runs left undone.
+
+The manifest comes from the ledger instead of a listing: pictures that their last run left failed or not attempted, each
+with the recipe that was asked for then, and on request quarantined ones too. What is good by now is not touched.
+Everything after the plan is as in `image_enhancement`.
+
+By hand, or scheduled by `ENHANCER_REDRIVE_SCHEDULE`. The nightly run takes up failures of its own accord; this is for a
+store or a machine that was mended during the day, or for quarantined pictures after an upgrade.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from enhancer.batch.dag_tasks import DEFAULT_ARGS, plan_in_airflow, report, shard
+from enhancer.settings import get_settings
+
+SETTINGS = get_settings()
+
+TEXT: dict[str, Any] = {"type": ["null", "string"], "minLength": 1}
+
+PARAMS = {
+    "run": Param(None, "Only what this run left undone, at its addresses (`enhancer ledger runs`).", **TEXT),
+    "error_class": Param(None, "Only pictures whose last error is of this class, such as slow-down.", **TEXT),
+    "quarantined": Param(False, "Quarantined pictures too.", type="boolean"),
+    "input_url": Param(None, "Of the earlier runs. Empty: of the run that is named, or ENHANCER_INPUT_URL.", **TEXT),
+    "output_url": Param(None, "Of the earlier runs. Empty: likewise.", **TEXT),
+    "prefix": Param(None, "Only keys that start so.", type=["null", "string"]),
+    "max_items": Param(None, "At most so many pictures.", type=["null", "integer"], minimum=1),
+    "dry_run": Param(False, "Plan, count and estimate; touch no picture.", type="boolean"),
+}
+
+
+@dag(
+    schedule=SETTINGS.redrive_schedule or None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    tags=["enhancer", "images"],
+    doc_md=__doc__,
+    default_args=DEFAULT_ARGS,
+)
+def redrive_failed() -> None:
+    """Ledger -> manifest -> shards -> [enhance -> evaluate -> publish] per shard -> report."""
+
+    @task
+    def plan() -> list[dict[str, Any]]:
+        """Look up what is undone, freeze it as a manifest, cut it into shards."""
+        from enhancer.batch.connections import settings_from_airflow
+        from enhancer.batch.redriving import redrive_request
+
+        context, settings = get_current_context(), settings_from_airflow()
+        request = redrive_request(context["params"], settings)
+        # Named after the DAG: a manual run of another DAG may have the same id.
+        return plan_in_airflow(request, settings, f"redrive_failed-{context['dag_run'].run_id}")
+
+    shard.expand(shard=plan()) >> report()
+
+
+redrive_failed()

@@ -1,0 +1,132 @@
+"""The tasks that every DAG over pictures has in common, once a plan has cut its run into shards.
+
+    shard.expand(shard=plan()) >> report()
+
+Read when a DAG file is parsed, so nothing heavy is imported here; each task imports what it calls.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.sdk import Asset, AssetAlias, TriggerRule, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowFailException
+
+from enhancer.batch.retrying import RetryTransient
+from enhancer.settings import get_settings
+
+if TYPE_CHECKING:
+    from enhancer.batch.planning import Plan, Trigger
+    from enhancer.batch.request import RunRequest
+    from enhancer.settings import Settings
+
+SETTINGS = get_settings()
+
+ENHANCED = AssetAlias("enhanced_pictures")
+"""Other DAGs schedule on this: an event from each successful run that published something, on its output_url."""
+
+TRIGGERS: dict[str, Trigger] = {"manual": "manual", "operator_triggered": "manual", "backfill": "backfill"}
+"""Airflow's run types in the ledger's words; the others are schedules of some kind."""
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "enhancer",
+    "retries": SETTINGS.task_retries,
+    "retry_delay": timedelta(seconds=SETTINGS.task_retry_delay_s),
+    "retry_policy": RetryTransient(),
+    # A shard that has begun is published before the next begins: results come early, staged objects stay few.
+    "weight_rule": "upstream",
+    # No execution_timeout: it is SIGALRM in the task, which native code ignores, and it would cut off a long shard
+    # that gets on well. The worker's supervisor holds each picture to its deadline (item_deadline_s), by SIGKILL.
+}
+
+SHARD_TASK: dict[str, Any] = {
+    "pool": SETTINGS.pool,
+    "executor": SETTINGS.executor,
+    "map_index_template": (
+        "{% set shard = task.op_kwargs.shard %}shard {{ shard.shard }} ({{ shard.n }} picture{{ 's' if shard.n != 1 }})"
+    ),
+    "do_xcom_push": False,  # what was done stands in the ledger
+}
+
+
+def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> list[dict[str, Any]]:
+    """Plan a run for the running task's Dag run; its shards. The run's id goes to `report` as the XCom ``run``.
+
+    Args:
+        request: what to do.
+        settings: with the Connections' secrets.
+        run_id: the ledger's name for the run; distinct for Dag runs of different DAGs.
+    """
+    from enhancer.batch.planning import plan_run
+
+    context = get_current_context()
+    dag_run = context["dag_run"]
+    planned: Plan = plan_run(
+        request,
+        settings=settings,
+        run_id=run_id,
+        trigger=TRIGGERS.get(dag_run.run_type, "scheduled"),
+        dag_id=dag_run.dag_id,
+        dag_run_id=dag_run.run_id,
+    )
+    context["ti"].xcom_push("run", planned.run_id)
+    return planned.shards
+
+
+@task(queue=SETTINGS.enhance_queue, **SHARD_TASK)
+def enhance(shard: dict[str, Any]) -> dict[str, Any]:
+    """Enhance the shard's pictures in a worker process and stage the results."""
+    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.batch.enhancing import enhance_shard
+
+    return enhance_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
+
+
+@task(queue=SETTINGS.evaluate_queue, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
+def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
+    """Score and judge what was enhanced; what the gate rejects gets one gentler attempt."""
+    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.batch.evaluation import evaluate_shard
+
+    return evaluate_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
+def publish(shard: dict[str, Any]) -> dict[str, Any]:
+    """Bring what passed to its target, each picture in one atomic step."""
+    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.batch.publication import publish_shard
+
+    return publish_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
+
+
+@task_group
+def shard(shard: dict[str, Any]) -> None:
+    """One shard's way: enhance -> evaluate -> publish."""
+    enhance(shard=shard) >> evaluate(shard=shard) >> publish(shard=shard)
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False)
+def report() -> dict[str, str]:
+    """Close the run, write its report, announce what was published; fail when too much of the run failed."""
+    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.batch.reporting import report_run
+
+    context = get_current_context()
+    run = context["ti"].xcom_pull(task_ids="plan", key="run")
+    if run is None:  # all_done lets this task run, and as the last one it decides the state of the DAG run
+        raise AirflowFailException("the task plan failed, so there is no run to report on; plan's log says why")
+    result = report_run(run, settings=settings_from_airflow())
+    if result.published:
+        output = Asset(quote(result.output_url, safe="/:"))
+        about = {"run": run, "counts": result.counts, "report_url": result.report_url}
+        context["outlet_events"][ENHANCED].add(output, extra=about)
+    return {"run": run, "outcome": result.outcome, "report_url": result.report_url}
+
+
+def this_attempt() -> str:
+    """This try of this task: who owns the shard's lease."""
+    ti = get_current_context()["ti"]
+    return f"{ti.run_id}/{ti.task_id}/{ti.map_index}/{ti.try_number}"

@@ -1,0 +1,49 @@
+"""Closing what earlier runs left open: a run whose tasks died, were failed by hand or deleted has no report."""
+
+from __future__ import annotations
+
+import structlog
+
+from enhancer.batch import layout
+from enhancer.batch.reporting import RunFailedError, report_run
+from enhancer.errors import EnhancerError
+from enhancer.ledger import Ledger
+from enhancer.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def finish_abandoned(
+    settings: Settings, *, input_url: str | None = None, output_url: str | None = None, but: str | None = None
+) -> list[str]:
+    """Report every run that no one works on any more: what is `committing` is resolved, the rest ends as failed or not
+    attempted, so that the next run takes it up.
+
+    Abandoned is a run that began ``abandoned_after_s`` ago or earlier, and none of whose shards had a lease since.
+    Should it live in spite of that, nothing is lost: its tasks find it finished, and the next run does the rest.
+
+    Args:
+        settings: where ledger and stores are.
+        input_url: only runs that read here.
+        output_url: only runs that publish here.
+        but: a run to leave alone, which is about to go on.
+
+    Returns:
+        The runs that were closed. One that cannot be closed now (its store is away) is logged and left for the next
+        time.
+    """
+    with Ledger(settings.ledger_url()) as ledger:
+        abandoned = ledger.runs.abandoned(settings.abandoned_after_s, input_url=input_url, output_url=output_url)
+    closed = []
+    for run_id in abandoned:
+        if but is not None and run_id.partition("~")[0] == layout.ledger_run_id(but).partition("~")[0]:
+            continue
+        try:
+            report_run(run_id, settings=settings)
+        except RunFailedError as error:
+            log.warning("abandoned run closed", run=run_id, outcome=error.message)
+        except EnhancerError as error:
+            log.warning("abandoned run cannot be closed now", run=run_id, error=error.message)
+            continue
+        closed.append(run_id)
+    return closed

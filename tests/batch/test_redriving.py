@@ -1,0 +1,122 @@
+"""Taking up what earlier runs left: re-drives by the ledger, abandoned runs closed, failures first."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enhancer.batch.planning import Plan, plan_run
+from enhancer.batch.recovery import finish_abandoned
+from enhancer.batch.redriving import redrive_request
+from enhancer.errors import RequestError
+from enhancer.ledger import ItemState
+from tests.batch.site_builder import PLAIN, Site, keys_of, lines_of, png
+
+
+def redrive(site: Site, run_id: str = "again", **params: Any) -> Plan:
+    """Plan a re-drive; the settings' recipe is another one than the runs had."""
+    addresses = {"input_url": str(site.input), "output_url": str(site.output), "work_url": str(site.work)}
+    settings = site.settings.model_copy(update={"recipe": "document"})
+    request = redrive_request({**addresses, **params}, settings)
+    return plan_run(request, settings=settings, run_id=run_id, trigger="cli")
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, ["c.png", "e.png"]),
+        ({"quarantined": True}, ["b.png", "c.png", "e.png"]),
+        ({"error_class": "timeout"}, ["c.png"]),
+        ({"error_class": "truncated"}, []),
+        ({"error_class": "truncated", "quarantined": True}, ["b.png"]),
+        ({"run": "r1"}, ["c.png", "e.png"]),
+        ({"prefix": "e"}, ["e.png"]),
+        ({"max_items": 1}, ["c.png"]),
+    ],
+    ids=str,
+)
+def test_what_may_be_tried_again(judged: Site, params: dict[str, Any], expected: list[str]) -> None:
+    assert keys_of(judged, redrive(judged, **params)) == expected
+
+
+def test_a_picture_is_tried_again_by_the_recipe_that_was_asked_for_then(judged: Site) -> None:
+    plan = redrive(judged)
+    then = judged.items("r1")["c.png"]["recipe_digest"]
+    assert {line["recipe_digest"] for line in lines_of(plan)} == {then}
+    assert judged.ledger.runs.get("again")["recipes"][then]["scale"] == json.loads(PLAIN)["scale"]
+    assert judged.items("again")["c.png"]["failed_runs"] == 1
+
+
+def test_a_named_run_brings_its_addresses_along(judged: Site) -> None:
+    request = redrive_request({"run": "r1", "quarantined": False}, judged.settings)
+    assert (request.input_url, request.output_url) == (str(judged.input), str(judged.output))
+    with pytest.raises(RequestError, match="no run 'nothing'"):
+        redrive_request({"run": "nothing"}, judged.settings)
+
+
+def test_only_the_last_word_on_a_picture_counts(judged: Site) -> None:
+    judged.plan("r2")
+    judged.settle("r2", "c.png", ItemState.SKIPPED)
+    judged.settle("r2", "e.png", ItemState.FAILED, error_class="slow-down")
+    judged.settle("r2", "f.png", ItemState.SKIPPED)
+    judged.finish("r2")
+    assert keys_of(judged, redrive(judged)) == ["e.png"]
+    assert keys_of(judged, redrive(judged, "of r1", run="r1")) == []
+
+
+def test_a_dry_redrive_counts_and_leaves_no_manifest(judged: Site) -> None:
+    plan = redrive(judged, dry_run=True)
+    assert plan.shards == []
+    assert plan.summary["work_items"] == 2
+
+
+def test_what_an_earlier_run_left_comes_before_what_is_new(judged: Site) -> None:
+    judged.put(b0_png=png(7))
+    plan = judged.plan("r2")
+    assert keys_of(judged, plan) == ["c.png", "e.png", "b0.png", "f.png"]
+    assert [line["position"] for line in lines_of(plan)] == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def left(new_site: Callable[..., Site], tmp_path: Path) -> Site:
+    """A run that died: a is committing, b scored, c pending; its lease has run out."""
+    site = new_site(tmp_path, abandoned_after_s=0.2)
+    site.put(a_png=png(1), b_png=png(2), c_png=png(3))
+    site.plan("night")
+    for key in ("a.png", "b.png"):
+        site.stage("night", key, key.encode())
+    lease = site.ledger.leases.take("night", 0, "died", 60)
+    site.ledger.items.move(lease, "a.png", ItemState.COMMITTING)
+    return site
+
+
+def expire(site: Site) -> None:
+    """The lease's time passes."""
+    lease = site.ledger.leases.take("night", 0, "died", 60)
+    site.ledger.leases.release(lease)
+    time.sleep(0.3)
+
+
+def test_an_abandoned_run_is_closed_and_its_rest_taken_up(left: Site) -> None:
+    assert finish_abandoned(left.settings) == [], "its lease holds"
+    expire(left)
+    where = {"input_url": str(left.input), "output_url": str(left.output)}
+    assert finish_abandoned(left.settings, input_url="/elsewhere") == []
+    assert finish_abandoned(left.settings, **where, but="night") == [], "it is about to go on"
+    assert finish_abandoned(left.settings, **where) == ["night"]
+    assert left.states("night") == {"a.png": "published", "b.png": "failed", "c.png": "not_attempted"}
+    assert (left.output / "a.png").read_bytes() == b"a.png"
+    assert finish_abandoned(left.settings, **where) == []
+    assert keys_of(left, left.plan("next")) == ["b.png", "c.png"]
+
+
+def test_an_abandoned_run_that_cannot_be_closed_now_stays_open(left: Site) -> None:
+    expire(left)
+    left.output.write_bytes(b"a file where the output's folder should be")
+    assert finish_abandoned(left.settings) == []
+    assert left.ledger.runs.get("night")["state"] == "running"
