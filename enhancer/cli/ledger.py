@@ -1,9 +1,11 @@
-"""``enhancer ledger``: its schema, its runs and items, and lifting verdicts."""
+"""``enhancer ledger``: its schema, its runs and items, and what a person decides on them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -136,53 +138,131 @@ def show_run(
     )
 
 
+class Decidable(StrEnum):
+    """What a person may lift."""
+
+    QUARANTINED = "quarantined"
+    REJECTED = "rejected"
+    HELD = "held"
+
+
+Keys = Annotated[list[str] | None, typer.Argument(metavar="[KEY...]", help="None: all of the run's.")]
+
+
 @app.command("release")
 @command("ledger release")
 def release(
     run: RunArgument,
-    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY...]", help="None: all of the run's.")] = None,
+    keys: Keys = None,
+    state: Annotated[
+        list[Decidable] | None, typer.Option(help="Only pictures in this state; may be repeated. None: all three.")
+    ] = None,
     as_json: Json = False,
 ) -> Reply:
-    """Lift the verdicts (quarantined, rejected) of a run's pictures: the next run works on them again."""
+    """Lift the verdicts (quarantined, rejected) and holds of a run's pictures: the next run works on them again."""
     from enhancer.cli.command import load_settings
-    from enhancer.contract import Envelope
 
     with open_ledger(load_settings()) as ledger:
-        row = ledger.runs.get(run)
-        judged = _judged(ledger, run)
-        wanted = list(dict.fromkeys(keys)) if keys else judged
-        unknown = [key for key in wanted if key not in set(judged)]
-        chosen = [key for key in wanted if key in set(judged)]
-        released = ledger.runs.release(run, chosen)
-        # A later run that repeated the verdict has one of its own, which is the one that counts.
-        later = ledger.runs.verdicts_for(row["input_url"], row["output_url"], chosen)
-        standing = {key: str(other["run_id"]) for key, other in later.items() if other["run_id"] != run}
-    summary = {"run": run, "released": released, "no_verdict": unknown, "standing": standing}
+        decided = _decide(ledger, run, keys, [one.value for one in state or Decidable], ledger.runs.release)
+    return decided.reply(
+        "release", f"{decided.count} verdicts of run {run} are lifted; the next run works on these pictures"
+    )
+
+
+@app.command("drop")
+@command("ledger drop")
+def drop(run: RunArgument, keys: Keys = None, as_json: Json = False) -> Reply:
+    """Reject what the run gate held of a run; `enhancer ledger release` may lift that again."""
+    from enhancer.cli.command import load_settings
+
+    with open_ledger(load_settings()) as ledger:
+        decided = _decide(ledger, run, keys, [Decidable.HELD.value], ledger.runs.drop)
+    return decided.reply("drop", f"{decided.count} held pictures of run {run} are rejected")
+
+
+@app.command("maintain")
+@command("ledger maintain")
+def maintain(as_json: Json = False) -> Reply:
+    """Close abandoned runs, sweep orphans, compare targets with the output, drop what is past retention."""
+    from enhancer.batch import maintenance
+    from enhancer.cli.command import load_settings
+    from enhancer.contract import Envelope
+    from enhancer.ledger.migrate import check
+
+    settings = load_settings()
+    check(settings.ledger_url())
+    done = maintenance.maintain(settings)
 
     def show(console: Console) -> None:
         console.print(
-            f"{released} verdicts of run {run} are lifted; the next run works on these pictures", soft_wrap=True
+            f"{len(done.closed_runs)} abandoned runs closed, {done.fallen_claims} fallen claims dropped, "
+            f"{done.orphans} orphans deleted, {done.targets_cleared} of {done.targets} targets cleared; "
+            f"past retention: {done.items} item rows, {done.results} results, {done.work_files} work files",
+            soft_wrap=True,
         )
-        for key in unknown:
-            console.print(f"  {key}: has no verdict in this run", style="yellow", soft_wrap=True)
-        for key, other in standing.items():
-            console.print(
-                f"  {key}: run {other} came later and decides: `enhancer ledger release {other}`",
-                style="yellow",
-                soft_wrap=True,
-            )
 
-    ok = not unknown and not standing
-    return Reply(Envelope(command="ledger release", ok=ok, summary=summary), show)
+    return Reply(Envelope(command="ledger maintain", ok=True, summary=done.as_dict()), show)
 
 
-def _judged(ledger: Ledger, run: str) -> list[str]:
-    """Keys of the run's items with a verdict, released ones too."""
-    from enhancer.ledger.states import VERDICTS
+@dataclass(frozen=True)
+class Decided:
+    """What came of a person's decision.
 
+    Attributes:
+        run: whose pictures were decided on.
+        count: how many.
+        unknown: named pictures on which there was nothing to decide.
+        standing: pictures on which a later run has the last word, with that run.
+    """
+
+    run: str
+    count: int
+    unknown: list[str]
+    standing: dict[str, str]
+
+    def reply(self, verb: str, text: str) -> Reply:
+        """The command's answer; `text` says what was done."""
+        from enhancer.contract import Envelope
+
+        past = {"release": "released", "drop": "dropped"}[verb]
+        summary = {"run": self.run, past: self.count, "no_verdict": self.unknown, "standing": self.standing}
+
+        def show(console: Console) -> None:
+            console.print(text, soft_wrap=True)
+            for key in self.unknown:
+                console.print(f"  {key}: has nothing to {verb} in this run", style="yellow", soft_wrap=True)
+            for key, other in self.standing.items():
+                console.print(
+                    f"  {key}: run {other} came later and decides: `enhancer ledger {verb} {other}`",
+                    style="yellow",
+                    soft_wrap=True,
+                )
+
+        ok = not self.unknown and not self.standing
+        return Reply(Envelope(command=f"ledger {verb}", ok=ok, summary=summary), show)
+
+
+def _decide(
+    ledger: Ledger, run: str, keys: list[str] | None, states: list[str], decide: Callable[[str, list[str]], int]
+) -> Decided:
+    """Let `decide` act on the run's items in these states (or on those of `keys` that are)."""
+    row = ledger.runs.get(run)
+    there = _keys_in(ledger, run, states)
+    wanted = list(dict.fromkeys(keys)) if keys else there
+    known = set(there)
+    chosen = [key for key in wanted if key in known]
+    count = decide(run, chosen)
+    # A later run that repeated the verdict has one of its own, which is the one that counts.
+    later = ledger.runs.verdicts_for(row["input_url"], row["output_url"], chosen)
+    standing = {key: str(other["run_id"]) for key, other in later.items() if other["run_id"] != run}
+    return Decided(run, count, [key for key in wanted if key not in known], standing)
+
+
+def _keys_in(ledger: Ledger, run: str, states: list[str]) -> list[str]:
+    """Keys of the run's items in these states, released ones too."""
     keys: list[str] = []
     while True:
-        rows, total = ledger.queries.items(run, state=sorted(VERDICTS), limit=PAGE, offset=len(keys))
+        rows, total = ledger.queries.items(run, state=states, limit=PAGE, offset=len(keys))
         keys += [row["key"] for row in rows]
         if not rows or len(keys) >= total:
             return keys
