@@ -162,7 +162,7 @@ def _retire(ledger: Ledger, settings: Settings, run: RowMapping, done: Maintaine
     """
     run_id, work = run["run_id"], open_store(run["work_url"], settings)
     done.items += ledger.upkeep.trim_items(run_id)
-    for result in ledger.upkeep.never_published(work.address(layout.staged_prefix(run_id))):
+    for result in ledger.upkeep.never_published(run_id, work.address(layout.staged_prefix(run_id))):
         if ledger.upkeep.drop_result(result):
             work.delete(result["address"].removeprefix(work.address("")))
             done.results += 1

@@ -25,6 +25,7 @@ from enhancer.batch.redriving import candidates
 from enhancer.batch.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
 from enhancer.batch.shards import Cut, calibrate, cut, estimate_s
 from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger.items import UNFINISHED
 from enhancer.ledger.migrate import check
 from enhancer.ledger.states import AWAIT_A_PERSON
 from enhancer.ledger.tables import item
@@ -262,7 +263,6 @@ def _unchanged(target: RowMapping | None, info: ObjectInfo, recipe_digest: str) 
 def _row(
     run_id: str, info: ObjectInfo, recipe: Recipe, digest: str, position: int, before: RowMapping | None
 ) -> dict[str, Any]:
-    failed_runs = before["failed_runs"] + 1 if before is not None and before["state"] == ItemState.FAILED else 0
     return {
         "run_id": run_id,
         "key": info.key,
@@ -272,11 +272,19 @@ def _row(
         "etag": info.etag,
         "recipe_name": recipe.name,
         "recipe_digest": digest,
-        "failed_runs": min(failed_runs, RUNS_BEFORE_QUARANTINE),
+        "failed_runs": 0 if before is None else min(_failed_runs(before), RUNS_BEFORE_QUARANTINE),
         "attempts": 0,
         "cost_s": estimate_s(info.size, recipe),
         "tried_before": before is not None,
     }
+
+
+def _failed_runs(before: RowMapping) -> int:
+    """Runs in a row that a picture failed in. A run that was cut short is not its fault, and proves nothing."""
+    if before["state"] not in (ItemState.FAILED, ItemState.NOT_ATTEMPTED):
+        return 0
+    charged = before["state"] == ItemState.FAILED and before["error_class"] != UNFINISHED
+    return int(before["failed_runs"]) + int(charged)
 
 
 def _repeat(row: dict[str, Any], before: RowMapping) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from enhancer.ledger.tables import db_now, item, score
 ERROR_COLUMNS: Final[dict[str, int]] = {"stage": 16, "error_class": 64, "error_message": 8000}
 """With their greatest lengths: PostgreSQL refuses what is longer than its column, SQLite does not."""
 
+UNFINISHED: Final = "unfinished"
+"""The error class of a picture whose run ended in the middle of it."""
+
 HELD_ERROR: Final = {"stage": "score", "error_class": "run-gate"}
 """What a held item's row says beside the reason."""
 
@@ -202,7 +205,7 @@ def close_open_items(
         .where(item.c.run_id == run_id, item.c.state.in_((*waiting, ItemState.RUNNING)))
         .values(
             state=case((untried, ItemState.NOT_ATTEMPTED.value), else_=ItemState.FAILED.value),
-            error_class=func.coalesce(item.c.error_class, case((untried, "not-attempted"), else_="unfinished")),
+            error_class=func.coalesce(item.c.error_class, case((untried, "not-attempted"), else_=UNFINISHED)),
             error_message=func.coalesce(
                 item.c.error_message,
                 reason or "the run ended before this picture was done; the next run takes it up",

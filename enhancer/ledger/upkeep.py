@@ -126,14 +126,19 @@ class Upkeep:
             if count < BATCH:
                 return deleted
 
-    def never_published(self, folder: str) -> Iterator[RowMapping]:
-        """Results stored below an address that nobody waits for: no picture with such a result is open or held."""
+    def never_published(self, run_id: str, folder: str) -> Iterator[RowMapping]:
+        """The run's results that lie below an address still and that nobody waits for: no picture with such a result is
+        open or held.
+        """
         waits = exists().where(item.c.identity == result.c.identity, item.c.state.in_(OPEN | {ItemState.HELD}))
         with reading(self._engine) as connection:
             rows = (
                 connection.execute(
                     select(result).where(
-                        result.c.state == "stored", result.c.address.startswith(folder, autoescape=True), ~waits
+                        result.c.run_id == run_id,
+                        result.c.state == "stored",
+                        result.c.address.startswith(folder, autoescape=True),
+                        ~waits,
                     )
                 )
                 .mappings()

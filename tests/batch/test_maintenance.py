@@ -132,11 +132,11 @@ def test_what_is_past_retention_goes_and_the_last_word_stays(new_site: Callable[
 def test_a_store_that_cannot_be_reached_is_named_and_the_others_are_done(quick: Site) -> None:
     quick.put(a_png=png(1))
     publish_all(quick, "done")
-    quick.plan("other", work_url="s3://nowhere/work", prefix="none")
+    addresses = {"input_url": str(quick.input), "output_url": str(quick.output), "work_url": "s3://nowhere/work"}
+    quick.ledger.runs.open("other", trigger="cli", params={}, recipes={}, **addresses)
     path = orphan(quick, "done")
-    settings = quick.settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"})
     with pytest.raises(StorageError, match="s3://nowhere/work"):
-        maintain(settings)
+        maintain(quick.settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9"}))
     assert not path.exists()
 
 

@@ -54,7 +54,7 @@ def test_rerun_all_lifts_verdicts_for_this_run(judged: Site) -> None:
 def test_released_verdicts_are_work_again(judged: Site) -> None:
     assert judged.ledger.runs.release("r1", ["b.png"]) == 1
     plan = judged.plan("r2")
-    assert keys_of(judged, plan) == ["b.png", "c.png", "e.png", "f.png"]
+    assert keys_of(judged, plan) == ["c.png", "e.png", "b.png", "f.png"]
     assert judged.states("r2")["a.png"] == "rejected"
 
 
@@ -74,6 +74,21 @@ def test_failures_in_a_row_are_counted(site: Site) -> None:
         assert site.items(f"r{number}")["a.png"]["failed_runs"] == expected
         site.settle(f"r{number}", "a.png", ItemState.FAILED)
         site.finish(f"r{number}")
+
+
+def test_a_run_that_was_cut_short_is_not_charged_to_the_picture(site: Site) -> None:
+    site.put(a_png=png(1))
+    site.plan("r1")
+    site.settle("r1", "a.png", ItemState.FAILED, error_class="timeout")
+    site.finish("r1")
+    for run_id in ("r2", "r3"):
+        site.plan(run_id)
+        assert site.items(run_id)["a.png"]["failed_runs"] == 1
+        lease = site.ledger.leases.take(run_id, 0, "killed", 60)
+        site.ledger.items.move(lease, "a.png", ItemState.RUNNING)
+        site.ledger.runs.close_items(run_id, stopped=False)
+        assert site.items(run_id)["a.png"]["error_class"] == "unfinished"
+        site.finish(run_id)
 
 
 def test_an_unfinished_run_says_nothing_about_a_picture(site: Site) -> None:

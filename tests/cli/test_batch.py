@@ -137,6 +137,21 @@ def test_status_runs_and_show(job, first):
     assert "[truncated]" in people.stdout
 
 
+def test_a_dry_redrive_counts_what_the_ledger_says_may_be_tried_again(job, second):
+    urls = ("--input-url", job.input, "--output-url", job.output)
+    for options, expected in (((), 0), (("--quarantined",), 1), (("--quarantined", "--error-class", "timeout"), 0)):
+        ran = job("batch", "redrive", *urls, *options, "--dry-run", "--json")
+        assert (ran.code, ran.reply.command) == (0, "batch redrive")
+        assert ran.reply.summary["work_items"] == expected
+
+
+def test_drop_decides_on_held_pictures_only(job, second):
+    ran = job("ledger", "drop", "second", "--json")
+    assert (ran.code, ran.reply.summary["dropped"]) == (0, 0)
+    named = job("ledger", "drop", "second", "bad.png", "--json")
+    assert (named.code, named.reply.summary["no_verdict"]) == (3, ["bad.png"])
+
+
 def test_release_has_a_quarantined_picture_tried_again(job, second):
     # The second run repeated the verdict, so the first one's does not count any more; the user is told so.
     older = job("ledger", "release", "first-run", "--json")

@@ -17,7 +17,7 @@ def test_upgrade_creates_and_current_tells(run, tmp_path):
 
 
 def test_without_tables_every_reader_says_what_to_do(run):
-    for arguments in (("runs",), ("show", "one"), ("release", "one")):
+    for arguments in (("runs",), ("show", "one"), ("release", "one"), ("drop", "one"), ("maintain",)):
         ran = run("ledger", *arguments, "--json")
         assert ran.code == 1
         assert "enhancer ledger upgrade" in ran.reply.summary["error"]["message"]
@@ -26,7 +26,12 @@ def test_without_tables_every_reader_says_what_to_do(run):
 
 def test_an_unknown_run(run):
     run("ledger", "upgrade")
-    for arguments in (("ledger", "show", "none"), ("ledger", "release", "none"), ("batch", "status", "none")):
+    for arguments in (
+        ("ledger", "show", "none"),
+        ("ledger", "release", "none"),
+        ("ledger", "drop", "none"),
+        ("batch", "status", "none"),
+    ):
         ran = run(*arguments, "--json")
         assert ran.code == 1
         assert ran.reply.summary["error"]["class"] == "no-run"
@@ -42,3 +47,10 @@ def test_a_password_is_never_shown(run):
         assert ran.code == 1
         assert "ENHANCER_LEDGER_DSN" in ran.stdout + ran.stderr
         assert "s3cret" not in ran.stdout + ran.stderr
+
+
+def test_maintaining_an_empty_ledger_finds_nothing_to_do(run):
+    run("ledger", "upgrade")
+    ran = run("ledger", "maintain", "--json")
+    assert (ran.code, ran.reply.ok) == (0, True)
+    assert not any(ran.reply.summary.values())
