@@ -1,8 +1,8 @@
 """### Try again what earlier runs left undone.
 
-The manifest comes from the ledger instead of a listing: pictures that their last run left failed or not attempted, each
-with the recipe that was asked for then, and on request quarantined ones too. What is good by now is not touched.
-Everything after the plan is as in `image_enhancement`.
+The manifest comes from the ledger instead of a listing: pictures that their last run left failed or not attempted,
+those that were released, and on request quarantined ones, each with the recipe that was asked for then. What is good by
+now is not touched. Everything after the plan is as in `image_enhancement`.
 
 By hand, or scheduled by `ENHANCER_REDRIVE_SCHEDULE`. The nightly run takes up failures of its own accord; this is for a
 store or a machine that was mended during the day, or for quarantined pictures after an upgrade.

@@ -35,7 +35,9 @@ def redrive_request(params: Mapping[str, Any], settings: Settings) -> RunRequest
 
 
 def candidates(ledger: Ledger, request: RunRequest, redrive: Redrive) -> Iterator[tuple[RowMapping, Recipe]]:
-    """What may be tried again, in key order, each with the recipe that was asked for then; a page in memory."""
+    """What may be tried again, released pictures included, in key order, each with the recipe that was asked for then;
+    a page in memory.
+    """
     states = [ItemState.FAILED, ItemState.NOT_ATTEMPTED, *([ItemState.QUARANTINED] if redrive.quarantined else [])]
     recipes: dict[str, dict[str, Recipe]] = {}
     rows = ledger.queries.undone(

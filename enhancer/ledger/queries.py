@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enhancer.errors import RequestError
 from enhancer.ledger.engine import batched, reading
-from enhancer.ledger.states import GOOD, TERMINAL, ItemState
+from enhancer.ledger.states import AWAIT_A_PERSON, GOOD, TERMINAL, ItemState
 from enhancer.ledger.tables import db_now, item, run, score, shard
 
 Order = Literal["position", "worst", "key"]
@@ -175,7 +175,8 @@ class Queries:
         prefix: str = "",
         batch: int = 500,
     ) -> Iterator[RowMapping]:
-        """Item rows in one of `states` that are a finished run's last word on their key, in key order.
+        """Item rows in one of `states`, and those that a person released, that are a finished run's last word on their
+        key, in key order.
 
         Args:
             input_url: of the runs.
@@ -199,7 +200,7 @@ class Queries:
             run.c.input_url == input_url,
             run.c.output_url == output_url,
             run.c.state == "finished",
-            item.c.state.in_(states),
+            or_(item.c.state.in_(states), and_(item.c.state.in_(AWAIT_A_PERSON), item.c.released == 1)),
             is_last_word,
         ]
         if run_id is not None:

@@ -44,6 +44,11 @@ def test_what_may_be_tried_again(judged: Site, params: dict[str, Any], expected:
     assert keys_of(judged, redrive(judged, **params)) == expected
 
 
+def test_what_a_person_released_may_be_tried_again(judged: Site) -> None:
+    assert judged.ledger.runs.release("r1", ["a.png"]) == 1
+    assert keys_of(judged, redrive(judged)) == ["a.png", "c.png", "e.png"]
+
+
 def test_a_picture_is_tried_again_by_the_recipe_that_was_asked_for_then(judged: Site) -> None:
     plan = redrive(judged)
     then = judged.items("r1")["c.png"]["recipe_digest"]
