@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -91,6 +91,13 @@ train-%: $(STAMP) ## DATA=folder OUT=folder THREADS=n: train a bundled net again
 
 bench-denoise: $(STAMP) ## denoising against truth: noise of unknown strength, impulses, both
 	$(BIN)/python -m benchmarks.bench_denoise
+
+ROUNDS ?= 120
+bench-chaos: $(STAMP) ## ROUNDS=N SEED=S: SIGKILL at random moments, then every promise checked
+	$(BIN)/python -m benchmarks.bench_chaos --rounds $(ROUNDS) --seed $(SEED)
+
+bench-scale: $(STAMP) ## two million pictures: planning, ledger writes, the UI page's queries
+	$(BIN)/python -m benchmarks.bench_scale
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

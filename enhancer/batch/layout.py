@@ -41,6 +41,11 @@ def run_of_staged(key: str) -> str | None:
     return run_id if rest.startswith("staged/") else None
 
 
+def is_staged(key: str) -> bool:
+    """Whether a key is that of a staged result, below whichever prefix."""
+    return re.search(r"(^|/)staged/\d{5}-\d+/\d{8}-[0-9a-f]{16}$", key) is not None
+
+
 def report_key(run_id: str, name: str) -> str:
     """Under output_url: a file of the run's report."""
     return f"{RESERVED_PREFIX}reports/{run_id}/{name}"

@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import chain, islice
 from typing import IO, Any, Final, Literal
 
@@ -37,7 +38,7 @@ from enhancer.storage.base import ObjectInfo, ObjectStore
 log = structlog.get_logger(__name__)
 
 Trigger = Literal["scheduled", "manual", "backfill", "cli"]
-BATCH: Final = 500
+BATCH: Final = 1000
 MAX_KEY: Final = 1024
 NO_SHARD: Final = -1
 """The shard of items that only repeat an earlier verdict: nothing is done for them."""
@@ -64,6 +65,7 @@ class _Tally:
     bytes: int = 0
     cost_s: float = 0.0
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    by_rule: dict[int | None, tuple[Recipe, str]] = field(default_factory=dict)
 
 
 def plan_run(
@@ -224,19 +226,21 @@ def _decide(
     request: RunRequest, ledger: Ledger, run_id: str, page: Sequence[ObjectInfo], tally: _Tally
 ) -> Iterator[dict[str, Any]]:
     """What of a page of the listing gets a row: work (which has a ``cost_s``) and earlier verdicts."""
-    keys = [info.key for info in page]
-    published = ledger.targets.published_for(request.output_url, request.input_url, keys)
-    earlier = ledger.runs.verdicts_for(request.input_url, request.output_url, keys)
-    for info in page:
+    published = ledger.targets.published_for(request.output_url, request.input_url, [info.key for info in page])
+    asked = [(info, *_recipe_of(request, info.key, tally)) for info in page]
+    unchanged: set[str] = set()
+    if request.rerun == "missing":  # first, since on most nights most are, and these need no second query
+        unchanged = {info.key for info, _, digest in asked if _unchanged(published.get(info.key), info, digest)}
+    changed = [info.key for info in page if info.key not in unchanged]
+    earlier = ledger.runs.verdicts_for(request.input_url, request.output_url, changed)
+    for info, recipe, digest in asked:
         tally.listed += 1
-        recipe = request.recipe_for(info.key)
-        digest = recipe.digest()
+        if info.key in unchanged:
+            tally.quick_skipped += 1
+            continue
         before = earlier.get(info.key)
         if before is not None and not _same(before, info, digest, "etag", "size"):
             before = None
-        if request.rerun == "missing" and _unchanged(published.get(info.key), info, digest):
-            tally.quick_skipped += 1
-            continue
         if request.rerun == "failed" and before is None:
             continue
         tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
@@ -250,6 +254,15 @@ def _decide(
 def _stands(before: RowMapping, rerun: Rerun) -> bool:
     """Whether this run leaves the picture as the earlier one left it."""
     return before["state"] in AWAIT_A_PERSON if rerun == "missing" else rerun == "failed" and before["state"] == "held"
+
+
+def _recipe_of(request: RunRequest, key: str, tally: _Tally) -> tuple[Recipe, str]:
+    """The key's recipe and its digest, worked out once a rule: a listing has millions of keys and a few rules."""
+    rule = next((number for number, rule in enumerate(request.rules) if fnmatchcase(key, rule.match)), None)
+    if rule not in tally.by_rule:
+        recipe = request.recipe_for(key)
+        tally.by_rule[rule] = (recipe, recipe.digest())
+    return tally.by_rule[rule]
 
 
 def _same(row: RowMapping, info: ObjectInfo, recipe_digest: str, etag: str, size: str) -> bool:

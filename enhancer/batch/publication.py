@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 from sqlalchemy import RowMapping
 
+from enhancer.batch import layout
 from enhancer.batch.failures import Failure, classify, is_systemic
 from enhancer.batch.halting import RunWatch
 from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
@@ -82,6 +83,8 @@ class Publisher:
         self._work = open_store(self._run["work_url"], settings)
         self._renewed_at = time.monotonic()
         self._watch = RunWatch(ledger, settings, lease, self._run["params"])
+        self._written: _Target | None = None
+        """Where this picture's copy was begun."""
 
     def run(self, *states: ItemState) -> None:
         """Publish what was `committing` when someone crashed, then what is `scored` (or only `states`).
@@ -93,9 +96,20 @@ class Publisher:
                 if state is not ItemState.COMMITTING and self._watch.halt() is not None:
                     return
                 self._renew()
+                if state is ItemState.COMMITTING:  # someone died over it, and may have left half a copy beside it
+                    self._output.clear_interrupted(row["target_key"].rpartition("/")[0])
                 self._one(row)
 
     def _one(self, row: RowMapping) -> None:
+        """One picture, whatever becomes of it; who has lost the lease leaves no target that its row misdescribes."""
+        self._written = None
+        try:
+            self._try(row)
+        except LeaseLostError:
+            self._look_at_what_was_written()
+            raise
+
+    def _try(self, row: RowMapping) -> None:
         """One picture; trouble is tried again with a pause and then becomes its state."""
         for attempt in range(1, self._settings.item_attempts + 1):
             try:
@@ -129,16 +143,34 @@ class Publisher:
             raise ObjectGoneError(f"the result of {row['key']!r} is not stored any more; the next run makes it again")
         target = _Target(row["target_key"], self._output.address(row["target_key"]))
         if not self._commit(row, target):
+            self._look_at_what_was_written()
             return
         there: ObjectInfo | None
         if stored["address"] != target.address:
-            root, key = split_address(stored["address"])
-            there = self._output.copy_from(open_store(root, self._settings), key, target.key)
+            self._written = target
+            there = self._copy(row, stored["address"], target)
         else:
             there = self._output.head(target.key)
         verify(self._output, target.key, there, stored)
         if self._record(row, stored, target):
-            self._delete_staged(row)
+            self._delete_staged(row, stored)
+        else:
+            self._look_at_what_was_written()
+
+    def _copy(self, row: RowMapping, address: str, target: _Target) -> ObjectInfo:
+        """Copy the stored object to the target.
+
+        Raises:
+            ObjectGoneError: it has moved since, as another run published it first; worth another look.
+        """
+        root, key = split_address(address)
+        try:
+            return self._output.copy_from(open_store(root, self._settings), key, target.key)
+        except StorageError as error:
+            stored = self._ledger.results.get(row["identity"])
+            if error.reason == "no-such-store" and stored is not None and stored["address"] != address:
+                raise ObjectGoneError(f"{address} has moved to {stored['address']}") from error
+            raise
 
     def _commit(self, row: RowMapping, target: _Target) -> bool:
         """Claim the target and say in the ledger that it is about to be written; False: a later run has it."""
@@ -190,6 +222,18 @@ class Publisher:
             self._ledger.items.move_in(connection, lease, key, end)
         return True
 
+    def _look_at_what_was_written(self) -> None:
+        """The target has another owner by now, and our copy may lie over what that one published: no store can fence
+        us out. So compare, and let a row that is wrong now vouch for nothing.
+        """
+        if self._written is None:
+            return
+        try:
+            found = digest(self._output.get(self._written.key).data)
+        except ObjectGoneError:
+            found = None
+        self._ledger.targets.doubt(self._written.address, found)
+
     def _superseded(self, connection: Any, row: RowMapping) -> None:
         self._ledger.items.move_in(
             connection,
@@ -201,10 +245,16 @@ class Publisher:
             error_message="a later run publishes this picture",
         )
 
-    def _delete_staged(self, row: RowMapping) -> None:
-        """The staged copy has served."""
+    def _delete_staged(self, row: RowMapping, stored: RowMapping) -> None:
+        """What was staged has served: this run's, and an earlier run's where its result was reused and, by being
+        recorded here, has moved. Who is about to copy from there finds it gone, looks again and finds it moved.
+        """
         if row["staged_key"]:
             delete_staged(self._work, row["staged_key"])
+        address = stored["address"]
+        if layout.is_staged(address) and self._ledger.targets.get(address) is None:
+            root, key = split_address(address)
+            delete_staged(open_store(root, self._settings), key)
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed_at > self._settings.lease_ttl_s / 3:

@@ -95,8 +95,8 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
                 "passed_through": ledger.halts.passed_through(run_id),
             }
             write_report(ledger, run_id, outcome, settings, output)
+            _sweep(run, settings, ledger)  # before the end: who is killed in between sweeps again
             ledger.runs.finish(run_id, outcome, report_address=page_address, summary=summary)
-            _sweep(ledger.runs.get(run_id), settings, ledger)
     report = RunReport(
         run_id,
         outcome,
@@ -138,6 +138,7 @@ def write_report(ledger: Ledger, run_id: str, outcome: str, settings: Settings, 
     run = ledger.queries.run(run_id)
     if run is None:
         raise StorageError(f"run {run_id} vanished from the ledger while it was reported")
+    output.clear_interrupted(layout.report_key(run_id, "").rstrip("/"))
     pictures = _thumbnails(ledger, run_id, settings)
     described = {**run, "outcome": outcome}
     with tempfile.TemporaryDirectory(prefix="enhancer-report-") as folder:
@@ -214,10 +215,11 @@ def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, di
 
 
 def _sweep(run: RowMapping, settings: Settings, ledger: Ledger) -> None:
-    """Delete staged objects of this run that no result points to."""
+    """Delete staged objects of this run that no result points to, and what killed workers began to write."""
     if not run["shards"]:
         return  # nothing was staged, and a local work folder may not even be there
     work = open_store(run["work_url"], settings)
+    work.clear_interrupted(run["run_id"], below=True)
     for info in work.list(layout.staged_prefix(run["run_id"])):
         if not ledger.results.points_to(work.address(info.key)):
             delete_staged(work, info.key)

@@ -6,9 +6,10 @@ They move only along :data:`enhancer.ledger.states.TRANSITIONS` and, but for the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, RowMapping, case, func, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Update, bindparam, case, func, or_, select, update
 
 from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import Lease, fence
@@ -56,28 +57,51 @@ class Items:
         """
         with self._engine.begin() as connection:
             fence(connection, lease)
-            for key, to, values in moves:
-                self.move_in(connection, lease, key, to, **values)
+            for to, alike in groupby(moves, key=lambda move: (move[1], tuple(move[2]))):
+                self._move_alike(connection, lease, to[0], [(key, values) for key, _, values in alike])
 
-    def move_in(self, connection: Connection, lease: Lease, key: str, to: ItemState, **values: Any) -> None:
-        """:meth:`move` within the caller's fenced transaction."""
+    def _move_alike(
+        self, connection: Connection, lease: Lease, to: ItemState, moves: Sequence[tuple[str, dict[str, Any]]]
+    ) -> None:
+        """Items that go to one state with values for the same columns: one statement, sent with all their values."""
+        names = list(moves[0][1])
+        rows = [
+            {"moved_key": key, **{f"new_{name}": _fit(name, value) for name, value in values.items()}}
+            for key, values in moves
+        ]
+        statement = self._statement(
+            lease, to, {name: bindparam(f"new_{name}", type_=item.c[name].type) for name in names}
+        )
+        moved = connection.execute(statement.where(item.c.key == bindparam("moved_key")), rows).rowcount
+        if moved != len(rows):
+            there = connection.execute(
+                select(item.c.key).where(
+                    item.c.run_id == lease.run_id, item.c.key.in_([key for key, _ in moves]), item.c.state == to
+                )
+            ).scalars()
+            refused = ", ".join(repr(key) for key in sorted({key for key, _ in moves} - {*there})[:3])
+            raise ValueError(f"{refused} in run {lease.run_id} is not in a state that may become {to}")
+
+    @staticmethod
+    def _statement(lease: Lease, to: ItemState, values: dict[str, Any]) -> Update:
         if to == ItemState.RUNNING:
             values["attempts"] = item.c.attempts + 1
         if to in (ItemState.ENHANCED, ItemState.SCORED, ItemState.PUBLISHED, ItemState.REUSED):
             values = {**dict.fromkeys(ERROR_COLUMNS), **values}
-        for name, limit in ERROR_COLUMNS.items():
-            if values.get(name) is not None:
-                values[name] = _storable(values[name], limit)
-        moved = connection.execute(
+        return (
             update(item)
             .where(
                 item.c.run_id == lease.run_id,
-                item.c.key == key,
                 item.c.shard_id == lease.shard_id,
-                item.c.state.in_(sources_of(to)),
+                or_(*(item.c.state == source for source in sources_of(to))),  # IN cannot be sent with many values
             )
             .values(state=to, updated_at=db_now(), **values)
-        ).rowcount
+        )
+
+    def move_in(self, connection: Connection, lease: Lease, key: str, to: ItemState, **values: Any) -> None:
+        """:meth:`move` within the caller's fenced transaction."""
+        statement = self._statement(lease, to, {name: _fit(name, value) for name, value in values.items()})
+        moved = connection.execute(statement.where(item.c.key == key)).rowcount
         if moved != 1:
             raise ValueError(f"{key!r} in run {lease.run_id} is not in a state that may become {to}")
 
@@ -214,6 +238,11 @@ def close_open_items(
             updated_at=db_now(),
         )
     )
+
+
+def _fit(name: str, value: Any) -> Any:
+    """A column's value as its database takes it."""
+    return _storable(value, ERROR_COLUMNS[name]) if name in ERROR_COLUMNS and value is not None else value
 
 
 def _storable(text: str, limit: int) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, dele
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
+from enhancer.ledger.bulk import insert_rows
 from enhancer.ledger.engine import batched, reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
@@ -87,13 +88,8 @@ class Runs:
         if rows:
             with self._engine.begin() as connection:
                 self._fence_planning(connection, rows[0]["run_id"])
-                connection.execute(
-                    insert(item).values(updated_at=db_now()),
-                    [
-                        {"reused": 0, "released": 0, **{name: row[name] for name in row if name != "updated_at"}}
-                        for row in rows
-                    ],
-                )
+                now = connection.execute(select(db_now())).scalar_one()
+                insert_rows(connection, item, [{**row, "updated_at": now} for row in rows])
 
     def add_shards(self, run_id: str, shards: Iterable[tuple[int, int, float]]) -> None:
         """Insert shards as (shard_id, items, estimated seconds).

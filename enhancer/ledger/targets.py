@@ -113,6 +113,19 @@ class Targets:
             fence(connection, lease)
             connection.execute(update(target).where(target.c.address == address).values(identity=None, digest=None))
 
+    def doubt(self, address: str, found_digest: str | None) -> None:
+        """A copy of ours landed after the target had another owner, and `found_digest` (None: nothing) lies there now:
+        where the row says otherwise, it no longer vouches, and the next run makes the picture anew.
+
+        Under no fence: whoever has lost its lease must be able to say so, and it takes nothing from anyone.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(target)
+                .where(target.c.address == address, target.c.digest.is_distinct_from(found_digest))
+                .values(identity=None, digest=None)
+            )
+
     def refresh(self, lease: Lease, address: str, *, input_etag: str, input_size: int, recipe_digest: str) -> None:
         """The target was found to hold what is wanted: remember the input as it is now, for the next quick skip."""
         with self._engine.begin() as connection:

@@ -71,3 +71,7 @@ class ObjectStore(Protocol):
     def open(self, key: str) -> BinaryIO:
         """A readable stream of the bytes, for objects that should not be held whole."""
         ...
+
+    def clear_interrupted(self, folder: str, *, below: bool = False) -> int:
+        """Remove what writers that were killed left unfinished in a folder (and `below` it); how many there were."""
+        ...

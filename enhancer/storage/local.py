@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import re
@@ -207,6 +208,21 @@ class LocalStore:
                 except OSError:  # not empty, or someone else's: either way it stays
                     break
 
+    def clear_interrupted(self, folder: str, *, below: bool = False) -> int:
+        """Remove temporary files whose writer is dead. A living one holds a lock on its own, which the kernel lets go
+        when it dies; who is robbed between making and locking it finds its file gone, which is transient.
+        """
+        if folder:
+            check_path(folder)
+        cleared = 0
+        with self._trouble(folder, "clear", writing=True):
+            start = self._parent(f"{folder}/x" if folder else "x")
+            for path in start.rglob("*") if below else start.glob("*"):
+                if _TEMPORARY.fullmatch(path.name) and _is_abandoned(path):
+                    path.unlink(missing_ok=True)
+                    cleared += 1
+        return cleared
+
     def _write(self, key: str, chunks: Iterator[bytes]) -> ObjectInfo:
         check_path(key)
         name = Path(key).name
@@ -216,12 +232,13 @@ class LocalStore:
             temporary, descriptor = self._create_temporary(key)
             try:
                 with os.fdopen(descriptor, "wb") as file:
+                    _lock(file.fileno())
                     for chunk in chunks:
                         file.write(chunk)
                     file.flush()
                     os.fsync(file.fileno())
                     status = os.fstat(file.fileno())
-                temporary.replace(temporary.with_name(name))
+                    temporary.replace(temporary.with_name(name))  # under the lock, so that no one clears it away
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
@@ -295,6 +312,30 @@ class LocalStore:
             case errno.ENOSPC | errno.EDQUOT:
                 return StorageError(f"{what}; free some space", reason="no-space")
         return StorageError(what)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file against :meth:`LocalStore.clear_interrupted`; False where someone else has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}:
+            raise
+        return False  # a file system without locks: nothing is cleared there
+    return True
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, _READ)
+    except FileNotFoundError:
+        return False
+    try:
+        return _lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -172,6 +172,11 @@ class Site:
         self.ledger.items.move(lease, key, ItemState.RUNNING)
         self.ledger.items.move(lease, key, state, **columns)
 
+    def settle_as_it_is(self, run_id: str) -> None:
+        """Close a run that was cut short: what is open ends unpublished."""
+        self.ledger.runs.close_items(run_id, stopped=True)
+        self.finish(run_id)
+
     def finish(self, run_id: str) -> None:
         self.ledger.runs.finish(run_id, "success", report_address=None, summary={})
 

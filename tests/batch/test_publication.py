@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from hashlib import md5
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from enhancer.identity import digest
 from enhancer.ledger import ItemState
 from enhancer.ledger.leases import fence
 from enhancer.storage import LocalStore
-from enhancer.storage.base import ObjectInfo
+from enhancer.storage.base import ObjectInfo, ObjectStore
 from tests.batch.site_builder import Site, png
 
 
@@ -157,6 +158,50 @@ def test_an_earlier_run_whose_lease_is_over_is_overtaken_and_ends_superseded(
     assert (item["state"], item["error_class"]) == ("skipped", "superseded")
     assert (site.output / "a.png").read_bytes() == b"newer"
     assert site.states("r2") == {"a.png": "published"}
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["expired", "taken over"])
+def test_a_straggler_that_copies_over_a_later_runs_target_says_so(
+    site: Site, two_runs: tuple[Plan, Plan], monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    copy = LocalStore.copy_from
+
+    def late(self: LocalStore, source: ObjectStore, source_key: str, key: str) -> ObjectInfo:
+        monkeypatch.setattr(LocalStore, "copy_from", copy)
+        lease = site.ledger.leases.take("r1", 0, "next try", 60) if taken else straggler
+        site.ledger.leases.release(lease)  # what the clock does while the straggler sleeps
+        site.publish(two_runs[1])
+        return copy(self, source, source_key, key)
+
+    monkeypatch.setattr(LocalStore, "copy_from", late)
+    straggler = site.ledger.leases.take("r1", 0, "straggler", 60)
+    publisher = publication.Publisher(straggler, site.ledger, site.settings)
+    with pytest.raises(LeaseLostError) if taken else nullcontext():
+        publisher.run()
+    assert (site.output / "a.png").read_bytes() == b"older"
+    target = site.ledger.targets.get(str(site.output / "a.png"))
+    assert target is not None
+    assert (target["identity"], target["digest"]) == (None, None), "the row vouches for bytes that are not there"
+    assert site.plan("r3").summary["work_items"] == 1
+
+
+def test_what_an_earlier_run_staged_and_a_later_one_published_is_not_left_behind(site: Site) -> None:
+    site.put(a_png=png(1))
+    site.plan("r1")
+    stored = site.stage("r1", "a.png", b"twin")
+    site.settle_as_it_is("r1")
+    assert len(staged_files(site)) == 1
+    again = site.plan("r2")
+    lease = site.ledger.leases.take("r2", 0, "test", 60)
+    site.ledger.items.move(lease, "a.png", ItemState.RUNNING)
+    site.ledger.items.move(
+        lease, "a.png", ItemState.ENHANCED, identity=stored["identity"], reused=1, target_key="a.png", staged_key=None
+    )
+    site.pass_gate(again)
+    site.publish(again)
+    assert site.states("r2") == {"a.png": "reused"}
+    assert (site.output / "a.png").read_bytes() == b"twin"
+    assert staged_files(site) == []
 
 
 # -------------------------------------------------------------------- what goes wrong

@@ -267,3 +267,33 @@ def test_rights_that_are_missing():
     for line in said:
         assert line.startswith("permanent access-denied ")
         assert "give the user of this process the right" in line
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from enhancer.storage.local import LocalStore
+
+def slowly():
+    yield b"half"
+    print("begun", flush=True)
+    time.sleep(600)
+
+LocalStore(Path(sys.argv[1]))._write("sub/a.png", slowly())
+"""
+
+
+def test_only_what_dead_writers_left_is_cleared(tmp_path):
+    store = LocalStore(tmp_path)
+    store.put("sub/kept.png", b"whole")
+    (tmp_path / "sub" / ".enhancer-notes").write_bytes(b"someone's own")
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+        assert store.clear_interrupted("sub") == store.clear_interrupted("", below=True) == 0, "its writer lives"
+        writer.kill()
+    assert len(list(tmp_path.rglob("*.part"))) == 1
+    assert store.clear_interrupted("") == 0, "the folder itself has none"
+    assert store.clear_interrupted("", below=True) == 1
+    assert store.clear_interrupted("sub") == store.clear_interrupted("nowhere") == 0
+    assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == [".enhancer-notes", "kept.png"]

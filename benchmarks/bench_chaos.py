@@ -1,0 +1,298 @@
+"""Random kills at random moments: ``make bench-chaos ROUNDS=N SEED=S``.
+
+A round is a night of ``enhancer batch run`` over tiny new pictures in two shards, with SIGKILL to a worker, the command
+itself, PostgreSQL or the S3 server at random moments; what died is started again with the same run id until the run is
+over. Five rounds share a site (every third has S3 and PostgreSQL, the others folders and SQLite); then a few
+undisturbed runs do what is left, and the promises are checked: :mod:`demo.promises`, and every good picture's bytes
+against its input's.
+
+Command and workers are forked from a process that has its imports (:mod:`benchmarks.forked`), but for every 25th round,
+in which they are fresh interpreters. The seed decides pictures, kinds and moments; what a moment hits depends on the
+machine. The exit status is 1 only for a broken promise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from benchmarks.forked import Child, Nursery
+from benchmarks.results import print_table, write_results
+
+if TYPE_CHECKING:
+    from benchmarks.chaos_site import Site
+
+ROUNDS_A_SITE: Final = 5
+FRESH_EVERY: Final = 25
+MOST_STARTS: Final = 60
+HUNG_S: Final = 300
+FEWEST_KILLS: Final = 6
+MOST_KILLS: Final = 16
+GOAL: Final = 500
+WEIGHTS: Final = {"worker": 5, "command": 4, "PostgreSQL": 1, "S3 server": 1}
+
+
+@dataclass
+class Tally:
+    """What happened."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    moments: Counter[str] = field(default_factory=Counter)
+    sites: Counter[str] = field(default_factory=Counter)
+    rounds: int = 0
+    fresh_rounds: int = 0
+    starts: int = 0
+    pictures: int = 0
+    charged: int = 0
+    broken: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    pace_s: dict[bool, float] = field(default_factory=lambda: {False: 10.0, True: 60.0})
+    """About how long a command takes that is left alone, forked or fresh: the moments of kills are spread over it."""
+
+
+Start = Callable[[list[str], dict[str, str], int], "Child | subprocess.Popen[bytes]"]
+
+
+def main() -> None:
+    """Play the rounds, print and keep what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, help="begin no round after so many")
+    arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    _import_everything()
+    nursery = Nursery()  # before the first thread and connection
+    started, tally = time.monotonic(), Tally()
+    rng = random.Random(arguments.seed)  # noqa: S311 - reproducible, not secret
+    with tempfile.TemporaryDirectory(prefix="enhancer-chaos-") as name, ExitStack() as stack:
+        root = Path(name)
+        root.chmod(0o711)  # PostgreSQL's user passes through
+        from benchmarks.chaos_site import folder_site, server_site
+        from demo.services.postgres import PostgresServer
+        from demo.services.s3 import S3Server
+
+        postgres = PostgresServer(root / "postgres", options={"fsync": "off", "full_page_writes": "off"})
+        stack.callback(postgres.remove)
+        postgres.start()
+        s3 = stack.enter_context(S3Server(root / "s3"))
+        stack.callback(nursery.close)
+        site: Site | None = None
+        for number in range(arguments.rounds):
+            if arguments.minutes and time.monotonic() - started > arguments.minutes * 60:
+                break
+            if number % ROUNDS_A_SITE == 0:
+                if site is not None:
+                    _settle(site, number, nursery, tally, root)
+                place = root / f"site-{number}"
+                served = number // ROUNDS_A_SITE % 3 == 1
+                site = server_site(place, postgres, s3, number) if served else folder_site(place)
+                tally.sites[site.kind] += 1
+            assert site is not None
+            _round(site, number, rng, nursery, tally, root)
+            print(
+                f"round {number}: {sum(tally.kills.values())} kills, {tally.starts} starts, "
+                f"{time.monotonic() - started:.0f} s, broken: {len(tally.broken) + len(tally.lost)}",
+                flush=True,
+            )
+        if site is not None:
+            _settle(site, arguments.rounds, nursery, tally, root)
+    for fault in (*tally.broken, *tally.lost):
+        print(f"BROKEN: {fault}")
+    _tell(tally, arguments, started)
+    sys.exit(1 if tally.broken or tally.lost else 0)
+
+
+def _import_everything() -> None:
+    """What commands and workers import, so that forked ones need not."""
+    import boto3
+    import cv2
+
+    import enhancer.batch.enhance_items
+    import enhancer.batch.evaluate_items
+    import enhancer.batch.run
+    import enhancer.batch.thumbnails
+    import enhancer.batch.worker
+    import enhancer.cli.app
+    import enhancer.cli.batch
+    import enhancer.cli.following
+    import enhancer.ledger.migrate  # noqa: F401
+
+    cv2.setNumThreads(1)
+    boto3.session.Session().client("s3", region_name="us-east-1")  # its model of S3 is read and cached once
+
+
+def _round(site: Site, number: int, rng: random.Random, nursery: Nursery, tally: Tally, root: Path) -> None:
+    """One night with kills, to the end of its run."""
+    run_id = f"night-{number:04}"
+    before = len(site.inputs)
+    site.arrive(rng, number)
+    tally.pictures += len(site.inputs) - before
+    tally.rounds += 1
+    fresh = number % FRESH_EVERY == FRESH_EVERY - 1
+    tally.fresh_rounds += fresh
+    kills = rng.randint(FEWEST_KILLS, MOST_KILLS)
+    starts = 0
+    with (root / "nights.log").open("ab") as log:
+        while not site.is_finished(run_id):
+            if starts == MOST_STARTS:
+                tally.broken.append(f"{run_id} is not over after {starts} starts")
+                return
+            starts += 1
+            tally.starts += 1
+            night = _start(site, run_id, nursery, log.fileno(), fresh=fresh)
+            kills -= _watch(site, run_id, night, kills, rng, tally, fresh=fresh)
+    for fault in site.broken():
+        print(f"{run_id}: {fault}", flush=True)
+        tally.broken.append(f"{run_id}: {fault}")
+
+
+def _watch(
+    site: Site,
+    run_id: str,
+    night: Child | subprocess.Popen[bytes],
+    kills: int,
+    rng: random.Random,
+    tally: Tally,
+    *,
+    fresh: bool,
+) -> int:
+    """Kill at random moments until the command is over; how many kills there were."""
+    begun, done = time.monotonic(), 0
+    pause = tally.pace_s[fresh]
+    due = begun + rng.uniform(0, pause)
+    while night.poll() is None:
+        now = time.monotonic()
+        if now - begun > HUNG_S:
+            tally.broken.append(f"{run_id} hung: no end for {HUNG_S} s")
+            _kill(night.pid)
+        elif done < kills and now > due:
+            done += _strike(site, run_id, night.pid, rng, tally, fresh=fresh)
+            due = time.monotonic() + rng.uniform(0, pause / 3)
+        time.sleep(0.01)
+    if not done:
+        tally.pace_s[fresh] += 0.3 * (time.monotonic() - begun - tally.pace_s[fresh])
+    return done
+
+
+def _strike(site: Site, run_id: str, pid: int, rng: random.Random, tally: Tally, *, fresh: bool) -> int:
+    """Kill something; 1, or 0 where what was to be killed did not live."""
+    known = {kind: weight for kind, weight in WEIGHTS.items() if kind in {"worker", "command", *site.servers}}
+    kind = rng.choices(list(known), list(known.values()))[0]
+    moment = _moment(site.states(run_id))
+    if kind == "worker":
+        workers = _workers(pid, fresh=fresh)
+        if not workers:
+            return 0
+        _kill(rng.choice(workers))
+    elif kind == "command":
+        _kill(pid)
+    else:
+        site.servers[kind].kill()
+        site.servers[kind].start()
+    tally.kills[kind] += 1
+    tally.moments[moment] += 1
+    return 1
+
+
+def _moment(states: dict[str, int] | None) -> str:
+    """What the run was at, by its least advanced picture."""
+    if not states:
+        return "planning"
+    for wanted, moment in (
+        (("pending", "running"), "enhance"),
+        (("enhanced",), "evaluate"),
+        (("scored", "committing"), "publish"),
+    ):
+        if any(states.get(state) for state in wanted):
+            return moment
+    return "report"
+
+
+def _workers(pid: int, *, fresh: bool) -> list[int]:
+    """The live workers of a command: its children, or those of its one child, the nursery."""
+    with suppress(psutil.NoSuchProcess):
+        command = psutil.Process(pid)
+        homes = [command] if fresh else command.children()
+        return [child.pid for home in homes for child in home.children()]
+    return []
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 9)
+
+
+def _start(site: Site, run_id: str, nursery: Nursery, log: int, *, fresh: bool) -> Child | subprocess.Popen[bytes]:
+    command = site.command(run_id)
+    if fresh:
+        return subprocess.Popen(
+            [sys.executable, "-m", "enhancer.cli", *command],
+            env=site.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        return nursery.fork("night", command, site.environment, [nothing, log, log])
+    finally:
+        os.close(nothing)
+
+
+def _settle(site: Site, number: int, nursery: Nursery, tally: Tally, root: Path) -> None:
+    """Undisturbed runs until nothing is left to do, then the last look."""
+    with (root / "nights.log").open("ab") as log:
+        for morning in range(4):
+            tally.charged += site.release_the_innocent()
+            _start(site, f"morning-{number:04}-{morning}", nursery, log.fileno(), fresh=False).wait(HUNG_S)
+            if not [*site.wrong_in_the_end()]:
+                break
+    where = f"{site.kind}, before round {number}"
+    tally.lost += [f"{where}: {fault}" for fault in site.wrong_in_the_end()]
+    tally.broken += [f"{where}: {fault}" for fault in site.broken()]
+
+
+def _tell(tally: Tally, arguments: argparse.Namespace, started: float) -> None:
+    kills = sum(tally.kills.values())
+    print_table(["killed", "times"], [[*pair] for pair in tally.kills.most_common()])
+    print()
+    print_table(["while", "times"], [[*pair] for pair in tally.moments.most_common()])
+    print()
+    tables = {
+        "rounds": tally.rounds,
+        "fresh_rounds": tally.fresh_rounds,
+        "starts": tally.starts,
+        "pictures": tally.pictures,
+        "sites": dict(tally.sites),
+        "kills": dict(tally.kills),
+        "moments": dict(tally.moments),
+        "released_after_two_kills": tally.charged,
+        "seed": arguments.seed,
+        "broken": [*tally.broken, *tally.lost][:50],
+    }
+    figures = {
+        "random kills": float(kills),
+        "broken promises": float(len(tally.broken)),
+        "good pictures missing or wrong in the end": float(len(tally.lost)),
+    }
+    command = f"make bench-chaos ROUNDS={arguments.rounds} SEED={arguments.seed}"
+    write_results("chaos", figures, tables, started, whole=kills >= GOAL // 5 or bool(tally.broken), command=command)
+
+
+if __name__ == "__main__":
+    main()
