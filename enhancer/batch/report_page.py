@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from enhancer.ledger import GOOD, TERMINAL, Ledger
+from enhancer.ledger import GOOD, TERMINAL, ItemState, Ledger
 
 MAX_ROWS: Final = 2000
 """Rows of the page's tables; report.json has every item."""
 BINS: Final = 20
-NOT_PUBLISHED: Final = sorted(TERMINAL - GOOD)
+NOT_PUBLISHED: Final = sorted((TERMINAL | {ItemState.HELD}) - GOOD)
 METRICS: Final = (("psnr", "PSNR, dB"), ("ssim", "SSIM"), ("lpips", "LPIPS (lower is better)"), ("score", "score"))
 
 

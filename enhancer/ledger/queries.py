@@ -226,11 +226,11 @@ class Queries:
     # ---------------------------------------------------------------- figures
 
     def failures_by_class(self, run_id: str) -> list[dict[str, Any]]:
-        """The run's items that ended badly, by state, stage and class of the error, the most frequent first.
+        """The run's items that ended badly or are held, by state, stage and class of error, the most frequent first.
 
         Each with ``count`` and, for one of them, ``example_key`` and ``example_message``.
         """
-        bad = sorted(TERMINAL - GOOD)
+        bad = sorted((TERMINAL | {ItemState.HELD}) - GOOD)
         groups: Sequence[KeyedColumnElement[Any]] = (item.c.state, item.c.stage, item.c.error_class)
         counted = (
             select(*groups, func.count().label("count"), func.min(item.c.key).label("example_key"))

@@ -256,3 +256,18 @@ def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site
     assert target["digest"] == digest(source)
     assert scored.ledger.halts.passed_through("through") == 1
     assert scored.ledger.halts.gate_figures("through") == (1, 1)
+
+
+def test_what_was_enhanced_before_its_run_was_held_is_scored_and_held(scored: Site) -> None:
+    """Whoever decides on it sees by what; nothing of it is published."""
+    other = scored.root / "other"
+    plan = scored.plan("waits", rules=json.dumps(RULES), recipe=None, prefix="plain", output_url=str(other))
+    (reference,) = plan.shards
+    enhance_shard(reference, settings=scored.settings, owner="test")
+    assert scored.ledger.halts.halt("waits", "held", "by hand")
+    evaluate_shard(reference, settings=scored.settings, owner="test")
+    publish_shard(reference, settings=scored.settings, owner="test")
+    row = scored.items("waits")["plain.png"]
+    assert (row["state"], row["error_class"], row["error_message"]) == ("held", "run-gate", "by hand")
+    assert set(row["scores"]) == {"fidelity"}
+    assert not (other / "plain.png").exists()

@@ -133,6 +133,8 @@ def test_a_tripped_run_gate_holds_what_is_not_published(held: Site) -> None:
     messages = {item.input: item.error.message for item in report.items if item.state == "held" and item.error}
     assert set(messages) == {"p3.png", "p4.png"}
     assert all("2 of 4 judged pictures were refused" in text for text in messages.values())
+    page = (held.output / "_enhancer/reports/r1/report.html").read_text()
+    assert "2 held (run-gate at score)" in page
 
 
 def test_no_picture_of_a_held_run_is_begun(held: Site) -> None:
