@@ -66,11 +66,11 @@ def recipe(strength: float, **gate: float) -> dict[str, Any]:
     return {"name": "archive", "scale": 1, "denoise_strength": strength, "gate": gate}
 
 
-# The noise that FFDNet removes here has 0.92 times the measured deviation as asked, 0.63 times at half the strength.
+# The noise that is removed here has 0.76 times the measured deviation as asked, 0.65 times at half the strength.
 RULES = [
     {"match": "dark.png", "recipe": {**recipe(0), "exposure": {"mode": "auto"}}},
     {"match": "faded.png", "recipe": {**recipe(0), "fading": {"mode": "auto"}}},
-    {"match": "gentler.png", "recipe": recipe(0.5, max_residual_ratio=0.8)},
+    {"match": "gentler.png", "recipe": recipe(0.5, max_residual_ratio=0.7)},
     {"match": "hopeless.png", "recipe": recipe(0.5, max_residual_ratio=0.3)},
     {"match": "rejected.png", "recipe": recipe(0, min_score=0.9)},
     {"match": "*", "recipe": recipe(0)},
@@ -173,8 +173,9 @@ def test_the_gentler_attempt_is_what_is_published_and_recorded(scored: Site) -> 
     row = scored.items("scored")["gentler.png"]
     assert row["details"]["gentler"] is True
     (decision,) = [decision for decision in row["details"]["decisions"] if decision["stage"] == "denoising"]
-    assert decision["numbers"]["sigma_removed"] == pytest.approx(max(decision["numbers"]["sigma"]) / 2, rel=0.15)
-    assert row["scores"]["fidelity"]["residual_ratio"] < 0.8
+    whole = np.sqrt(np.mean(np.square(decision["numbers"]["sigma"])))  # over the channels
+    assert decision["numbers"]["sigma_removed"] == pytest.approx(whole / 2, rel=0.01)
+    assert row["scores"]["fidelity"]["residual_ratio"] < 0.7
     result = scored.ledger.results.get(row["identity"])
     assert result is not None
     assert result["attempts"] == 2
@@ -188,7 +189,7 @@ def test_a_gentler_attempt_that_does_not_help_leaves_the_first_verdict(scored: S
     row = scored.items("scored")["hopeless.png"]
     assert (row["state"], row["error_class"]) == ("rejected", "gate")
     assert "removed residual over noise" in row["error_message"]
-    assert row["scores"]["fidelity"]["residual_ratio"] > 0.8
+    assert row["scores"]["fidelity"]["residual_ratio"] > 0.7
     result = scored.ledger.results.get(row["identity"])
     assert result is not None
     assert result["effective_recipe"]["denoise_strength"] == 0.5
