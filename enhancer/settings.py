@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     redrive_schedule: str | None = Field(None, description="of the DAG redrive_failed; empty: by hand only")
     maintenance_schedule: str | None = Field("@daily", description="of the DAG ledger_maintenance; empty: by hand only")
     pool: str = "default_pool"
+    enhance_pool: str | None = Field(None, description="pool of the enhance tasks; None: pool")
     enhance_queue: str = "default"
     evaluate_queue: str = "default"
     executor: str | None = Field(None, description="executor of the shard tasks; None: the deployment's default")

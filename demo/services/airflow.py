@@ -1,4 +1,4 @@
-"""Airflow on a free loopback port: api-server, scheduler with LocalExecutor and dag-processor.
+"""Airflow on a free loopback port: api-server, scheduler and dag-processor, with LocalExecutor or with Celery workers.
 
 Nothing here defers, so there is no triggerer. Production settings are another matter: see airflow.cfg.example.
 """
@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import httpx
@@ -35,7 +36,7 @@ nothing is lost by cutting them off: all state is in the database, and running t
 
 
 class AirflowServices:
-    """Airflow's three processes, owned; keys, password and logs lie in a folder that is kept between starts.
+    """Airflow's processes, owned; keys, password and logs lie in a folder that is kept between starts.
 
     The metadata database must exist; `start` brings its schema up to date. Connections and ``ENHANCER_*`` settings
     reach the tasks through `environment`.
@@ -43,10 +44,12 @@ class AirflowServices:
     Args:
         state_dir: becomes AIRFLOW_HOME.
         database: SQLAlchemy URL of the metadata database, ``postgresql+psycopg://``.
-        environment: more environment for all three processes; wins over what is set here.
+        environment: more environment for all processes; wins over what is set here.
         dags_folder: where the DAG files lie.
         dag_id: `start` returns once Airflow knows this DAG.
         parallelism: tasks at a time.
+        broker: URL of a Celery broker; with one, CeleryExecutor runs the tasks and not LocalExecutor.
+        workers: Celery workers by name, each with the queues that it serves, one task at a time.
         db_managers: `[database] external_db_managers`.
         start_timeout_s: limit for the whole start; a loaded two-core machine needs a minute.
     """
@@ -62,6 +65,8 @@ class AirflowServices:
         dags_folder: Path = CHECKOUT / "dags",
         dag_id: str = "image_enhancement",
         parallelism: int = 3,
+        broker: str | None = None,
+        workers: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
         db_managers: tuple[str, ...] = (LEDGER_MANAGER,),
         start_timeout_s: float = 240,
     ) -> None:
@@ -71,6 +76,8 @@ class AirflowServices:
         self.dags_folder = dags_folder.absolute()
         self.dag_id = dag_id
         self.parallelism = parallelism
+        self.broker = broker
+        self.workers = dict(workers)
         self.db_managers = db_managers
         self.start_timeout_s = start_timeout_s
         self.logs = self.state_dir / "logs"
@@ -81,7 +88,7 @@ class AirflowServices:
     # ---------------------------------------------------------------- life
 
     def start(self) -> None:
-        """Migrate, start all three, wait until Airflow is healthy and knows the DAG.
+        """Migrate, start all, wait until Airflow is healthy and knows the DAG.
 
         Raises:
             ServiceError: one of them ended, the DAG file cannot be imported, or time ran out; all are stopped then.
@@ -103,6 +110,7 @@ class AirflowServices:
                 # Task logs are read from the shared folder, so nobody needs the scheduler's log server.
                 "scheduler": self._process("scheduler", "--skip-serve-logs"),
                 "dag-processor": self._process("dag-processor"),
+                **{f"worker-{name}": self._worker(name, queues) for name, queues in self.workers.items()},
             }
             for process in self.processes.values():
                 process.start()
@@ -126,7 +134,7 @@ class AirflowServices:
 
     @property
     def running(self) -> bool:
-        """Whether all three processes are alive."""
+        """Whether all processes are alive."""
         return bool(self.processes) and all(process.running for process in self.processes.values())
 
     def __enter__(self) -> Self:
@@ -183,7 +191,7 @@ class AirflowServices:
         _write_private(self._password_file, {USER: self.password})
 
     def variables(self) -> dict[str, str]:
-        """The environment of the three processes and of every task."""
+        """The environment of the processes and of every task."""
         plugins = self.state_dir / "plugins"  # empty: ours comes by its entry point
         plugins.mkdir(parents=True, exist_ok=True)
         config: dict[str, Any] = {
@@ -191,7 +199,7 @@ class AirflowServices:
                 "dags_folder": self.dags_folder,
                 "plugins_folder": plugins,
                 "load_examples": False,
-                "executor": "LocalExecutor",
+                "executor": "CeleryExecutor" if self.broker else "LocalExecutor",
                 "parallelism": self.parallelism,
                 "fernet_key": self._secrets["fernet"],
                 "simple_auth_manager_users": f"{USER}:admin",
@@ -220,6 +228,7 @@ class AirflowServices:
                 "dag_processor_child_process_log_directory": self.logs / "dag_processor",
             },
             "usage_data_collection": {"enabled": False},
+            "celery": {"broker_url": self.broker} if self.broker else {},  # results go to Airflow's database
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         flat = {
@@ -241,6 +250,15 @@ class AirflowServices:
             ports=ports,
             stop_timeout_s=_GRACE_S,
         )
+
+    def _worker(self, name: str, queues: tuple[str, ...]) -> ManagedProcess:
+        options = {"queues": ",".join(queues), "concurrency": "1", "celery-hostname": f"{name}@%h"}
+        worker = self._process(
+            "celery", "worker", "--skip-serve-logs", *(f"--{key}={value}" for key, value in options.items())
+        )
+        worker.name = f"Celery worker {name}"
+        worker.log = self.logs / f"worker-{name}.log"
+        return worker
 
     def _migrate(self) -> None:
         log = self.logs / "migrate.log"

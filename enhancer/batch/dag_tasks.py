@@ -42,7 +42,6 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 SHARD_TASK: dict[str, Any] = {
-    "pool": SETTINGS.pool,
     "executor": SETTINGS.executor,
     "map_index_template": (
         "{% set shard = task.op_kwargs.shard %}shard {{ shard.shard }} ({{ shard.n }} picture{{ 's' if shard.n != 1 }})"
@@ -75,7 +74,7 @@ def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> lis
     return planned.shards
 
 
-@task(queue=SETTINGS.enhance_queue, **SHARD_TASK)
+@task(queue=SETTINGS.enhance_queue, pool=SETTINGS.enhance_pool or SETTINGS.pool, **SHARD_TASK)
 def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
     from enhancer.batch.connections import settings_from_airflow
@@ -84,7 +83,7 @@ def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     return enhance_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
-@task(queue=SETTINGS.evaluate_queue, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
+@task(queue=SETTINGS.evaluate_queue, pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
 def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
     """Score and judge what was enhanced; what the gate rejects gets one gentler attempt."""
     from enhancer.batch.connections import settings_from_airflow
@@ -93,7 +92,7 @@ def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
     return evaluate_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
+@task(pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
 def publish(shard: dict[str, Any]) -> dict[str, Any]:
     """Bring what passed to its target, each picture in one atomic step."""
     from enhancer.batch.connections import settings_from_airflow

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import configparser
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import airflow
-import airflow.providers.celery
 import pytest
-import yaml
+
+from tests.dags.options import airflow_options
 
 EXAMPLE = Path(__file__).parents[2] / "airflow.cfg.example"
 
@@ -19,19 +17,6 @@ def _parse() -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(EXAMPLE.read_text())
     return parser
-
-
-@lru_cache(maxsize=1)
-def _known() -> dict[str, dict[str, Any]]:
-    """Airflow's own description of its options, and the Celery provider's."""
-    from airflow.providers.celery.get_provider_info import get_provider_info
-
-    core = yaml.safe_load((Path(airflow.__file__).parent / "config_templates" / "config.yml").read_text())
-    return {
-        section: content["options"]
-        for source in (core, get_provider_info()["config"])
-        for section, content in source.items()
-    }
 
 
 OPTIONS = [(section, option) for section in _parse().sections() for option in _parse()[section]]
@@ -43,7 +28,7 @@ def test_there_is_something_to_check() -> None:
 
 @pytest.mark.parametrize(("section", "option"), OPTIONS)
 def test_airflow_has_the_option_and_another_default(section: str, option: str) -> None:
-    known = _known()
+    known = airflow_options()
     if section == "celery_broker_transport_options":  # handed through to kombu; Airflow names only some of them
         assert option in known[section]
         return

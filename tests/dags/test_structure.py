@@ -206,7 +206,8 @@ def test_the_layout_comes_from_the_settings() -> None:
     environment = {
         **os.environ,
         "ENHANCER_SCHEDULE": "",
-        "ENHANCER_POOL": "gpu",
+        "ENHANCER_POOL": "shards",
+        "ENHANCER_ENHANCE_POOL": "gpu",
         "ENHANCER_ENHANCE_QUEUE": "gpu-queue",
         "ENHANCER_EVALUATE_QUEUE": "cpu-queue",
         "ENHANCER_EXECUTOR": "LocalExecutor",
@@ -219,7 +220,7 @@ def test_the_layout_comes_from_the_settings() -> None:
     assert tasks == {
         "plan": ["default_pool", "default", None, 1, 2.5],
         "shard.enhance": ["gpu", "gpu-queue", "LocalExecutor", 1, 2.5],
-        "shard.evaluate": ["gpu", "cpu-queue", "LocalExecutor", 1, 2.5],
-        "shard.publish": ["gpu", "default", "LocalExecutor", 1, 2.5],
+        "shard.evaluate": ["shards", "cpu-queue", "LocalExecutor", 1, 2.5],
+        "shard.publish": ["shards", "default", "LocalExecutor", 1, 2.5],
         "report": ["default_pool", "default", None, 1, 2.5],
     }

@@ -14,6 +14,7 @@ import pytest
 from demo.services.postgres import PostgresServer
 from demo.services.processes import ServiceError
 from demo.services.s3 import S3Server
+from demo.services.valkey import ValkeyServer
 
 
 @pytest.fixture
@@ -152,3 +153,22 @@ def test_s3_keeps_its_data_through_stops_and_kills(state_dir):
     mine = {f"/tmp/seaweedfs-{part}-grpc-{grpc}.sock" for part, (_, grpc) in server._ports.items()}
     assert not mine & set(map(str, Path("/tmp").glob("seaweedfs-*.sock")))
     assert stat.S_IMODE((state_dir / "identities.json").stat().st_mode) == 0o600
+
+
+def test_valkey_wants_the_password_and_comes_back_on_its_port(state_dir):
+    import valkey
+
+    with ValkeyServer(state_dir) as server:
+        assert listening(server._process.pid) == {"127.0.0.1"}
+        password = server.url.split(":")[2].split("@")[0]
+        assert password not in " ".join(psutil.Process(server._process.pid).cmdline())
+        assert stat.S_IMODE((state_dir / "valkey.conf").stat().st_mode) == 0o600
+        with pytest.raises(valkey.AuthenticationError):
+            valkey.Valkey("127.0.0.1", server.port).ping()
+        url, port = server.url, server.port
+        server.kill()
+        assert not server.running
+        server.start()
+        assert (server.url, server.port) == (url, port)
+        assert valkey.Valkey.from_url(url.replace("redis://", "valkey://")).ping()
+    assert users_of(state_dir) == []

@@ -1,0 +1,99 @@
+"""The Dockerfile: linted, and those of its steps that need no container engine carried out here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+DOCKER = CHECKOUT / "docker"
+BIN = Path(sysconfig.get_path("scripts"))
+
+
+def run(*command, **more):
+    return subprocess.run([str(part) for part in command], text=True, capture_output=True, check=False, **more)
+
+
+def test_hadolint_finds_nothing():
+    done = run(BIN / "hadolint", "--failure-threshold", "style", DOCKER / "Dockerfile")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_hadolint_would_find_something(tmp_path):
+    bad = tmp_path / "Dockerfile"
+    bad.write_text("FROM python\nRUN pip install torch\n")
+    done = run(BIN / "hadolint", "--failure-threshold", "style", bad)
+    assert done.returncode == 1
+    assert {"DL3006", "DL3013"} <= set(re.findall(r"DL\d+", done.stdout))
+
+
+def test_the_cpu_image_takes_pytorch_without_cuda_and_all_else_as_pinned(tmp_path):
+    """The sed of the Dockerfile, on the real file."""
+    [expression] = re.findall(r"RUN sed -E '([^']+)' /tmp/requirements.txt", (DOCKER / "Dockerfile").read_text())
+    done = run("sed", "-E", expression, CHECKOUT / "requirements.txt")
+    before, after = (CHECKOUT / "requirements.txt").read_text().splitlines(), done.stdout.splitlines()
+    changed = {new for old, new in zip(before, after, strict=True) if new != old}
+    assert {re.sub(r"==.*\+", "+", line) for line in changed} == {"torch+cpu", "torchvision+cpu"}
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory):
+    """What Docker would send to the build: the checkout less what the .dockerignore leaves out."""
+    folder = tmp_path_factory.mktemp("context")
+    rules = [
+        line for line in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in ("", "#")
+    ]
+    assert rules[0] == "*", "nothing goes unless it is named"
+    for rule in rules[1:]:
+        if rule.startswith("!"):
+            source = CHECKOUT / rule[1:]
+            assert source.exists(), rule
+            if source.is_dir():
+                shutil.copytree(source, folder / rule[1:], ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder)
+    return folder
+
+
+def test_the_package_installs_from_the_context_with_all_its_files(context, tmp_path):
+    """The image's last pip step, into a folder of its own; what is not Python must come along (Alembic's template apart)."""
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    [options] = re.findall(r"RUN pip install ([a-z -]+) /src", dockerfile)
+    done = run(sys.executable, "-m", "pip", "install", "-q", *options.split(), "--target", tmp_path / "site", context)
+    assert done.returncode == 0, done.stderr
+    source = {
+        str(path.relative_to(context))
+        for path in (context / "enhancer").rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc", ".md", ".mako"}
+    }
+    assert source, "the bundled nets and templates are among them"
+    assert {name for name in source if not (tmp_path / "site" / name).is_file()} == set()
+    assert (tmp_path / "site" / "enhancer_ui" / "templates").is_dir()
+    code = "import enhancer, importlib.metadata as m; print(enhancer.__file__); print(m.entry_points(group='airflow.plugins'))"
+    where = run(sys.executable, "-c", code, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site")})
+    assert where.stdout.startswith(str(tmp_path / "site" / "enhancer")), where.stderr
+    assert "enhancer_ui.plugin:EnhancerPlugin" in where.stdout
+
+
+def test_the_system_libraries_of_the_wheels_are_installed():
+    """Every library that a pinned wheel takes from the system and that a slim Python image lacks has its package."""
+    in_the_image = {"c", "m", "pthread", "dl", "rt", "util", "resolv", "mvec", "gcc_s", "stdc++", "z"}
+    packages = {"glib-2.0": "libglib2.0-0", "pcre2-8": "libglib2.0-0"}  # pcre2 comes with glib
+    site = Path(sysconfig.get_path("purelib"))
+    compiled = [
+        path
+        for name in ("lensfunpy*", "cv2", "skimage", "imagecodecs*", "opencv*.libs", "psycopg*", "lxml", "grpc", "pywt")
+        for folder in site.glob(name)
+        for path in folder.rglob("*.so*")
+    ]
+    assert compiled
+    wanted = set(re.findall(r"lib([^ ]+?)\.so[.0-9]* => /(?:usr/)?lib", run("ldd", *compiled).stdout))
+    missing = wanted - in_the_image
+    assert {packages[name] for name in missing} == {"libglib2.0-0"}
+    assert "libglib2.0-0" in (DOCKER / "Dockerfile").read_text()
