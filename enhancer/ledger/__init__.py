@@ -12,6 +12,7 @@ from enhancer.ledger.engine import open_engine
 from enhancer.ledger.halts import Halt, Halts
 from enhancer.ledger.items import Items
 from enhancer.ledger.leases import Lease, Leases
+from enhancer.ledger.notices import Notices
 from enhancer.ledger.queries import Queries
 from enhancer.ledger.results import Claim, ClaimLostError, Results
 from enhancer.ledger.runs import Runs
@@ -46,6 +47,7 @@ class Ledger:
         self.items = Items(self.engine)
         self.results = Results(self.engine)
         self.targets = Targets(self.engine)
+        self.notices = Notices(self.engine)
         self.queries = Queries(self.engine)
         self.upkeep = Upkeep(self.engine)
 

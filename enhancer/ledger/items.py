@@ -127,6 +127,19 @@ class Items:
             select(item.c.state).where(item.c.run_id == run_id, item.c.key == key)
         ).scalar_one_or_none()
 
+    def changed_since(self, run_id: str, shard_id: int, since: float) -> Sequence[RowMapping]:
+        """What was recorded with the shard's items since a time of the database's clock: ``reused`` and ``details``."""
+        with reading(self._engine) as connection:
+            return (
+                connection.execute(
+                    select(item.c.reused, item.c.details).where(
+                        item.c.run_id == run_id, item.c.shard_id == shard_id, item.c.updated_at >= since
+                    )
+                )
+                .mappings()
+                .all()
+            )
+
     def of_shard(self, run_id: str, shard_id: int, *states: ItemState) -> Sequence[RowMapping]:
         """The shard's items in these states, in manifest order."""
         with reading(self._engine) as connection:

@@ -86,6 +86,17 @@ class Queries:
             )
             return {state: int(count) for state, count in rows}
 
+    def annotations(self, name: str, *, dag_id: str) -> Iterator[tuple[str, Any]]:
+        """What :meth:`enhancer.ledger.runs.Runs.annotate` noted under `name` in a DAG's finished runs, newest first."""
+        statement = (
+            select(run.c.run_id, run.c.summary)
+            .where(run.c.dag_id == dag_id, run.c.state == "finished")
+            .order_by(run.c.created_at.desc(), run.c.run_id.desc())
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement).all()
+        return ((run_id, summary[name]) for run_id, summary in rows if name in (summary or {}))
+
     # ---------------------------------------------------------------- items
 
     def items(
@@ -298,11 +309,28 @@ class Queries:
             "eta_s": eta,
         }
 
-    def cost_history(self) -> tuple[float, float]:
-        """Estimated and measured seconds of the shards of the newest finished runs, of those that worked at all."""
-        newest = (
-            select(run.c.run_id).where(run.c.state == "finished").order_by(run.c.created_at.desc()).limit(HISTORY_RUNS)
-        )
+    def shard_waited(self, run_id: str, shard_id: int) -> tuple[float, float | None]:
+        """The database's clock now, and for how many seconds a shard that no one took yet has waited since its run was
+        opened; None where someone took it before.
+        """
+        with reading(self._engine) as connection:
+            now, created_at, epoch = connection.execute(
+                select(db_now(), run.c.created_at, shard.c.lease_epoch)
+                .join(run, run.c.run_id == shard.c.run_id)
+                .where(shard.c.run_id == run_id, shard.c.shard_id == shard_id)
+            ).one()
+        return float(now), None if epoch else float(now - created_at)
+
+    def cost_history(self, without_dag: str | None = None) -> tuple[float, float]:
+        """Estimated and measured seconds of the shards of the newest finished runs, of those that worked at all.
+
+        Args:
+            without_dag: runs of this DAG do not count.
+        """
+        counted = [run.c.state == "finished"]
+        if without_dag is not None:
+            counted.append(run.c.dag_id.is_distinct_from(without_dag))
+        newest = select(run.c.run_id).where(*counted).order_by(run.c.created_at.desc()).limit(HISTORY_RUNS)
         with reading(self._engine) as connection:
             estimated, measured = connection.execute(
                 select(

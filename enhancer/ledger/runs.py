@@ -217,6 +217,22 @@ class Runs:
             if finished and open_items:
                 raise LeaseLostError(f"run {run_id} cannot finish: {open_items} of its items are open")
 
+    def annotate(self, run_id: str, notes: dict[str, Any]) -> None:
+        """Add to a run's summary, a finished one's too: what was found out about it. Its items and outcome stay.
+
+        Raises:
+            RequestError: there is no such run.
+        """
+        with self._engine.begin() as connection:
+            row = connection.execute(
+                select(run.c.summary).where(run.c.run_id == run_id).with_for_update()
+            ).one_or_none()
+            if row is None:
+                raise RequestError(f"the ledger knows no run {run_id!r}", reason="no-run")
+            connection.execute(
+                update(run).where(run.c.run_id == run_id).values(summary={**(row.summary or {}), **notes})
+            )
+
     def release(self, run_id: str, keys: Iterable[str] | None = None) -> int:
         """Lift the verdicts and holds of a finished run's items (all, or these keys): the next run works on them
         again, with the stored result of what was held.

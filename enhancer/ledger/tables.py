@@ -205,3 +205,12 @@ score = Table(
     PrimaryKeyConstraint("run_id", "key", "kind"),
     ForeignKeyConstraint(["run_id", "key"], ["item.run_id", "item.key"], ondelete="CASCADE"),
 )
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("kind", String(32), nullable=False),  # late | failed
+    Column("subject", String(510), nullable=False),  # dag_id/dag_run_id
+    Column("told_at", Double, nullable=False),
+    PrimaryKeyConstraint("kind", "subject"),
+)

@@ -221,3 +221,37 @@ def test_cost_history(ledger, build):
     assert ledger.queries.cost_history() == (0.0, 0.0)  # not finished
     build.finish("r1")
     assert ledger.queries.cost_history() == (100.0, 40.0)  # the shard that did nothing does not count
+
+
+def test_cost_history_without_a_dag(ledger, build):
+    for run_id, dag_id, busy_s in (("r1", None, 40.0), ("r2", "canary", 900.0), ("r3", "nightly", 2.0)):
+        build.run(run_id, dag_id=dag_id)
+        with ledger.engine.begin() as connection:
+            connection.execute(sa.update(shard).where(shard.c.run_id == run_id).values(cost_s=10.0, busy_s=busy_s))
+        build.finish(run_id)
+    assert ledger.queries.cost_history(without_dag="canary") == (20.0, 42.0)
+
+
+def test_how_long_a_shard_waited(ledger, build):
+    build.run("r1", ("a0", "a1"), shards=2)
+    shift(ledger, 500)
+    assert ledger.queries.shard_waited("r1", 0)[1] == pytest.approx(500, abs=30)
+    ledger.leases.take("r1", 0, "w", 60)
+    assert ledger.queries.shard_waited("r1", 0)[1] is None, "its second try did not wait for a slot"
+    assert ledger.queries.shard_waited("r1", 1)[1] is not None
+
+
+def test_annotations_of_a_dags_finished_runs_newest_first(ledger, build):
+    for number, (run_id, dag_id) in enumerate(
+        (("r1", "canary"), ("r2", "canary"), ("r3", "nightly"), ("r4", "canary"))
+    ):
+        build.run(run_id, dag_id=dag_id)
+        ledger.runs.annotate(run_id, {"note": number})
+    for run_id in ("r1", "r2", "r3"):
+        ledger.runs.annotate(run_id, {"other": "kept"})
+        with ledger.engine.begin() as connection:
+            connection.execute(sa.update(run).where(run.c.run_id == run_id).values(state="finished"))
+    assert list(ledger.queries.annotations("note", dag_id="canary")) == [("r2", 1), ("r1", 0)]
+    assert ledger.runs.get("r1")["summary"] == {"note": 0, "other": "kept"}
+    with pytest.raises(RequestError, match="nope"):
+        ledger.runs.annotate("nope", {})
