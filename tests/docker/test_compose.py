@@ -114,8 +114,19 @@ def test_each_queue_has_workers_and_each_pool_their_slots():
 def test_a_worker_that_eats_memory_is_stopped_before_its_container():
     for service in WORKERS.values():
         limit_mb = int(service["mem_limit"].removesuffix("g")) * 1000
-        at_a_time = int(option(service, "--concurrency")) if "gpu" in option(service, "--queues") else 1
+        at_a_time = int(option(service, "--concurrency"))
         assert int(variables(service)["ENHANCER_WORKER_MEMORY_MB"]) * at_a_time < limit_mb
+
+
+def test_no_image_of_ours_is_looked_for_elsewhere():
+    """A service without `build` would have its image pulled before another builds it."""
+    for name, service in AIRFLOW.items():
+        assert service["build"]["args"]["DEVICE"] == service["image"].split(":")[1], name
+        assert (COMPOSE.parent / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+
+
+def test_secrets_stay_out_of_git():
+    assert "docker/.env" in (CHECKOUT / ".gitignore").read_text().splitlines()
 
 
 def test_the_servers_are_those_that_the_tests_run_on():
