@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale format clean
+.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -50,6 +50,9 @@ COUNT ?= 2000
 SEED ?= 1
 fuzz: $(STAMP) ## COUNT=N SEED=S: mutated files of all formats through the worker and its supervisor; at most 4 hours
 	$(BIN)/python -m benchmarks.fuzz_decode --count $(COUNT) --seed $(SEED)
+
+bench-rate: $(STAMP) ## seconds per picture and megabyte: the rate of a dry run before any run was measured
+	$(BIN)/python -m benchmarks.bench_rate
 
 bench-encode: $(STAMP) ## encoding times beside Pillow's defaults
 	$(BIN)/python -m benchmarks.bench_encode

@@ -57,6 +57,13 @@ class Settings(BaseSettings):
     schedule: str | None = Field("@daily", description="empty: manual runs only")
     redrive_schedule: str | None = Field(None, description="of the DAG redrive_failed; empty: by hand only")
     maintenance_schedule: str | None = Field("@daily", description="of the DAG ledger_maintenance; empty: by hand only")
+    deadline_minutes: float | None = Field(
+        None, gt=0, description="a run that has not ended so long after it was queued is told to be late; None: never"
+    )
+    notify_url: SecretStr | None = Field(
+        None, description="webhook for late and failed runs, JSON with a text; None: only logged"
+    )
+    reference_check_schedule: str | None = Field("@daily", description="of the canary run; empty: manual runs only")
     pool: str = "default_pool"
     enhance_pool: str | None = Field(None, description="pool of the enhance tasks; None: pool")
     enhance_queue: str = "default"
@@ -70,6 +77,10 @@ class Settings(BaseSettings):
     shard_max_items: int = Field(5000, ge=1)
     max_shards: int = Field(500, ge=1, description="a run that needs more is refused, with the way out")
     min_shards: int = Field(1, ge=1, description="cut at least so many where there are enough pictures")
+
+    worker_hour_price: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="what a worker costs an hour, for estimates; None: no cost is told"
+    )
 
     # The worker process and its supervisor.
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -20,6 +20,7 @@ from blake3 import blake3
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
+from enhancer.batch.estimate import Estimate, in_words
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
 from enhancer.batch.paging import batched
 from enhancer.batch.redriving import candidates
@@ -106,7 +107,8 @@ def plan_run(
 def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) -> None:
     source = open_store(request.input_url, settings)
     tally = _Tally()
-    factor = calibrate(*ledger.queries.cost_history())
+    estimated_s, history_s = ledger.queries.cost_history(without_dag=layout.REFERENCE_CHECK_DAG)
+    factor = calibrate(estimated_s, history_s)
     with _spool() as earlier, _spool() as others:
         for row in _work(request, ledger, run_id, source, tally):
             (earlier if row.pop("tried_before") else others).write(json.dumps(row) + "\n")
@@ -115,6 +117,8 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
         digest, shards = None, 0
         if not request.dry_run:
             digest, shards = _write_manifest((earlier, others), request, settings, ledger, run_id, chosen, factor)
+    price = settings.worker_hour_price if request.worker_hour_price is None else request.worker_hour_price
+    estimate = Estimate(tally.items, tally.bytes, chosen.count, tally.cost_s, history_s, price).as_summary()
     ledger.runs.start(
         run_id,
         manifest_digest=digest,
@@ -124,12 +128,9 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
         shards=shards,
         recipes=tally.recipes,
         summary={
-            "bytes": tally.bytes,
-            "work_items": tally.items,
+            **estimate,
             "repeated_verdicts": tally.repeated,
             "refused_keys": tally.refused,
-            "estimated_s": round(tally.cost_s, 1),
-            "estimated_shards": chosen.count,
             "dry_run": request.dry_run,
             "conditional_put": None if request.dry_run else _probe(request, settings),
         },
@@ -141,6 +142,7 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
         unchanged=tally.quick_skipped,
         items=tally.items,
         shards=shards,
+        estimate=in_words(estimate),
     )
 
 

@@ -56,6 +56,7 @@ class RunRequest(BaseModel):
         run_gate: the run is held when more than this share of its results is refused; None: as the settings say.
         redrive: take what earlier runs left undone, with the recipes asked for then, instead of a listing.
         on_rejection: ``reject``, or ``pass_through``: a picture whose result is refused is published as it came.
+        worker_hour_price: what a worker costs an hour, for the estimate; None: as the settings say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +77,7 @@ class RunRequest(BaseModel):
     run_gate: float | None = Field(None, gt=0, le=1)
     on_rejection: OnRejection = "reject"
     redrive: Redrive | None = None
+    worker_hour_price: float | None = Field(None, ge=0, allow_inf_nan=False)
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], settings: Settings) -> RunRequest:

@@ -12,7 +12,7 @@ import structlog
 
 from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
-from enhancer.batch.planning import plan_run
+from enhancer.batch.planning import Trigger, plan_run
 from enhancer.batch.publication import publish_shard
 from enhancer.batch.recovery import finish_abandoned
 from enhancer.batch.reporting import RunReport, report_run
@@ -29,6 +29,8 @@ def run_batch(
     *,
     settings: Settings,
     run_id: str | None = None,
+    trigger: Trigger = "cli",
+    dag_id: str | None = None,
     jobs: int = 1,
     on_event: OnEvent | None = None,
 ) -> RunReport:
@@ -39,6 +41,8 @@ def run_batch(
         request: what to do; a dry run only plans.
         settings: where ledger and stores are; a SQLite ledger is brought up to date, others must be.
         run_id: a name for the run; None makes one from the time.
+        trigger: what started it, for the ledger.
+        dag_id: what kind of run it is, for the ledger.
         jobs: shards worked on at once.
         on_event: told every worker's events, from several threads.
 
@@ -50,7 +54,7 @@ def run_batch(
         upgrade(settings.ledger_url())
     name = run_id or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{os.getpid()}"
     finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, but=name)
-    plan = plan_run(request, settings=settings, run_id=name, trigger="cli")
+    plan = plan_run(request, settings=settings, run_id=name, trigger=trigger, dag_id=dag_id)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     errors: list[Exception] = []
 

@@ -13,11 +13,11 @@ from enhancer.errors import RequestError
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 
-BASE_SECONDS: Final = 0.3
-"""Reading, decoding, encoding, writing and scoring a small picture."""
-SECONDS_PER_MB: Final = {"restore": 3.0, "enlarge": 100.0}
-"""Rough work per megabyte of compressed input on two CPU cores with the first nets. :func:`calibrate` corrects both by
-what earlier runs measured on the machines at hand."""
+BASE_SECONDS: Final = 0.09
+"""Work on a picture however small: decoding, deciding, encoding, scoring."""
+SECONDS_PER_MB: Final = {"restore": 14.0, "enlarge": 40.0}
+"""Work per megabyte of JPEG on top, by the default recipe on one core: ``make bench-rate`` prints all three (0.06 and
+0.09; 13.56; 40.19). :func:`calibrate` corrects them by what earlier runs took on the machines at hand."""
 
 
 def estimate_s(size: int, recipe: Recipe) -> float:

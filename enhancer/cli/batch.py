@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from enhancer.cli.command import Interrupted, Json, Reply, command
+from enhancer.cli.command import Interrupted, Json, Reply, command, error_summary
 from enhancer.cli.ledger import open_ledger
 from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption, SetOption
 
@@ -72,6 +72,9 @@ def run(
     ] = None,
     rerun: Annotated[Rerun, typer.Option(help="What is not there yet, what failed, or everything.")] = Rerun.MISSING,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count; touch no picture.")] = False,
+    worker_hour_price: Annotated[
+        float | None, typer.Option(min=0, help="What a worker costs an hour; the estimate then tells the cost.")
+    ] = None,
     run_id: Annotated[
         str | None, typer.Option(help="A name for the run; that of one cut short goes on with it.")
     ] = None,
@@ -102,6 +105,7 @@ def run(
         "on_rejection": on_rejection.value if on_rejection else None,
         "rerun": rerun.value,
         "dry_run": dry_run,
+        "worker_hour_price": worker_hour_price,
     }
     if assignments:
         settings, params = _with_settings(assignments, settings, params)
@@ -172,6 +176,49 @@ def _carry_out(verb: str, request: RunRequest, settings: Settings, run_id: str |
         return _reply(verb, ledger, name, background.error)
 
 
+@app.command("reference-check")
+@command("batch reference-check")
+def reference_check(
+    output_url: Annotated[str | None, typer.Option(help="Canary pictures and results go below it.")] = None,
+    recipe: RecipeOption = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Make this run the baseline.")] = False,
+    as_json: Json = False,
+) -> Reply:
+    """Canary pictures with known truth through the production recipe; fails when they come out worse than before."""
+    from enhancer.batch.reference_check import DriftError, check_reference
+    from enhancer.cli.command import load_settings, text_or_file
+    from enhancer.contract import Envelope
+
+    settings = load_settings()
+    if output_url:
+        settings = settings.model_copy(update={"output_url": _absolute(output_url)})
+    checked = check_reference(settings=settings, recipe=text_or_file(recipe), accept=accept)
+    error: DriftError | None = None
+    try:
+        checked.raise_on_drift()
+    except DriftError as drift:
+        error = drift
+    summary = {
+        "run": checked.run_id,
+        "baseline": checked.baseline_run,
+        "figures": checked.figures,
+        "drift": list(checked.drift),
+        "report": checked.report_url,
+        **({"error": error_summary(error)} if error else {}),
+    }
+
+    def show(console: Console) -> None:
+        for key, one in checked.figures.items():
+            console.print(
+                f"{key}: PSNR {one['psnr']:.2f} dB (bicubic {one['bicubic']:.2f}), SSIM {one['ssim']:.4f}, "
+                f"LPIPS {one['lpips']:.4f}",
+                soft_wrap=True,
+            )
+        console.print(f"run {checked.run_id}, baseline {checked.baseline_run}", soft_wrap=True)
+
+    return Reply(Envelope(command="batch reference-check", ok=error is None, summary=summary), show, error)
+
+
 @app.command("status")
 @command("batch status")
 def status(
@@ -237,17 +284,14 @@ def _absolute(url: str | None) -> str | None:
 
 def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, name: str) -> Reply:
     """Plan and close the run: a dry run leaves a row in the ledger and nothing else."""
+    from enhancer.batch.estimate import in_words
     from enhancer.batch.planning import plan_run
-    from enhancer.cli.output import duration
     from enhancer.contract import Envelope
 
     plan = plan_run(request, settings=settings, run_id=name, trigger="cli")
     ledger.runs.finish(plan.run_id, "success", report_address=None, summary=plan.summary)
     counts = plan.summary
-    text = (
-        f"{counts['listed']} listed, {counts['quick_skipped']} unchanged, {counts['work_items']} to do in "
-        f"{counts['estimated_shards']} shards, about {duration(counts['estimated_s'])} of work; nothing was touched"
-    )
+    text = f"{counts['listed']} listed, {counts['quick_skipped']} unchanged, {in_words(counts)}; nothing was touched"
     summary = {"run": plan.run_id, **counts}
     return Reply(
         Envelope(command=f"batch {verb}", ok=True, summary=summary), lambda console: console.print(text, soft_wrap=True)
@@ -257,7 +301,6 @@ def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, na
 def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) -> Reply:
     """How the run ended, by its row in the ledger; the error that ended it goes along."""
     from enhancer.batch.reporting import record_of
-    from enhancer.cli.command import error_summary
     from enhancer.contract import Envelope
     from enhancer.ledger.states import GOOD, ItemState
 
