@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS, plan_in_airflow, report, shard
+from enhancer.batch.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
 from enhancer.recipe import PRESETS, Rule
 from enhancer.settings import get_settings
 
@@ -71,6 +71,9 @@ PARAMS = {
         enum=["missing", "failed", "all"],
     ),
     "dry_run": Param(False, "Plan, count and estimate; touch no picture.", type="boolean"),
+    "worker_hour_price": Param(
+        None, "What a worker costs an hour: the plan then tells the cost.", type=["null", "number"], minimum=0
+    ),
 }
 
 
@@ -79,6 +82,7 @@ PARAMS = {
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    deadline=LATE,
     params=PARAMS,
     tags=["enhancer", "images"],
     doc_md=__doc__,

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import Asset, AssetAlias, TriggerRule, get_current_context, task, task_group
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
 from enhancer.batch.retrying import RetryTransient
 from enhancer.settings import get_settings
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from enhancer.batch.planning import Plan, Trigger
     from enhancer.batch.request import RunRequest
     from enhancer.settings import Settings
@@ -41,6 +45,17 @@ DEFAULT_ARGS: dict[str, Any] = {
     # that gets on well. The worker's supervisor holds each picture to its deadline (item_deadline_s), by SIGKILL.
 }
 
+LATE: DeadlineAlert | None = None
+"""The deadline of a run, where the settings have one."""
+
+if SETTINGS.deadline_minutes is not None:
+    LATE = DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=SETTINGS.deadline_minutes),
+        callback=SyncCallback("enhancer.batch.notify.run_is_late"),  # in the executor: no triggerer is needed
+        name="late",
+    )
+
 SHARD_TASK: dict[str, Any] = {
     "executor": SETTINGS.executor,
     "map_index_template": (
@@ -48,6 +63,13 @@ SHARD_TASK: dict[str, Any] = {
     ),
     "do_xcom_push": False,  # what was done stands in the ledger
 }
+
+
+def tell(context: Context) -> None:
+    """The run failed, and someone is told."""
+    from enhancer.batch.notify import run_failed
+
+    run_failed(context)
 
 
 def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> list[dict[str, Any]]:
@@ -107,7 +129,7 @@ def shard(shard: dict[str, Any]) -> None:
     enhance(shard=shard) >> evaluate(shard=shard) >> publish(shard=shard)
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False)
+@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False, on_failure_callback=tell)
 def report() -> dict[str, str]:
     """Close the run, write its report, announce what was published; fail when too much of the run failed."""
     from enhancer.batch.connections import settings_from_airflow

@@ -70,7 +70,8 @@ class EnhanceShard(ShardWork):
                     continue
                 if self._watch.halt() is not None:
                     return
-                self._one(row)
+                with structlog.contextvars.bound_contextvars(item=row["key"]):
+                    self._one(row)
                 tried += 1
             if tried:
                 continue

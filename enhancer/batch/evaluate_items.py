@@ -72,7 +72,8 @@ class EvaluateShard(ShardWork):
             if halt is not None and halt.kind == "stopped":
                 return
             if only is None or row["key"] == only:
-                self._one(row)
+                with structlog.contextvars.bound_contextvars(item=row["key"]):
+                    self._one(row)
         self._watch.refused(at_last=True)
 
     def _one(self, row: RowMapping) -> None:

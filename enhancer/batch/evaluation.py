@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from enhancer.batch.metrics import measured
 from enhancer.batch.supervisor import OnEvent, supervise
 from enhancer.settings import Settings
 
 
+@measured("evaluate")
 def evaluate_shard(
     reference: Mapping[str, Any], *, settings: Settings, owner: str, on_event: OnEvent | None = None
 ) -> dict[str, int]:

@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from enhancer.batch.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
 from enhancer.batch.failures import Failure
+from enhancer.batch.relayed_logs import relay
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
 from enhancer.ledger import ItemState, Lease, Ledger
 from enhancer.ledger.engine import is_transient
@@ -300,8 +301,7 @@ def _pump(stream: Any, lines: queue.Queue[str | None]) -> None:
 
 def _log_stderr(stream: Any, kept: deque[str]) -> None:
     for line in stream:
-        kept.append(line.rstrip())
-        log.info(line.rstrip())
+        kept.append(relay(line.rstrip()))
 
 
 def supervise(

@@ -18,11 +18,11 @@ import sys
 import threading
 from collections.abc import Sequence
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from enhancer.batch.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream
 from enhancer.batch.failures import classify
+from enhancer.batch.relayed_logs import log_to_supervisor
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
 from enhancer.ledger import Lease
 from enhancer.settings import Settings, get_settings
@@ -49,20 +49,6 @@ def limit_threads(settings: Settings) -> None:
     if settings.threads:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = str(settings.threads)
-
-
-def log_to_stderr(**context: object) -> None:
-    """Plain lines on standard error, which the supervisor passes on; every line carries run and shard."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["level", "event"], sort_keys=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    structlog.contextvars.bind_contextvars(**context)
 
 
 def run(arguments: argparse.Namespace, settings: Settings, events: EventStream) -> None:
@@ -95,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     die_with_supervisor()
     events = EventStream()
-    log_to_stderr(run=arguments.run, shard=arguments.shard)
+    log_to_supervisor(run=arguments.run, shard=arguments.shard)
     settings = get_settings()
     limit_threads(settings)
     try:

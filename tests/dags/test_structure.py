@@ -108,7 +108,7 @@ def test_a_failed_run_is_not_reported_again(dag: DAG) -> None:
 
 def test_every_param_is_described_and_nothing_is_required(dag: DAG) -> None:
     expected = "input_url output_url work_url reference_url prefix rules recipe scale denoise_strength model max_items"
-    assert list(dag.params) == [*expected.split(), "run_gate", "on_rejection", "rerun", "dry_run"]
+    assert list(dag.params) == [*expected.split(), "run_gate", "on_rejection", "rerun", "dry_run", "worker_hour_price"]
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.description
@@ -153,6 +153,7 @@ BAD: list[dict[str, Any]] = [
     {"rerun": None},
     {"dry_run": "yes"},
     {"dry_run": None},
+    {"worker_hour_price": -1},
 ]
 
 
@@ -224,3 +225,23 @@ def test_the_layout_comes_from_the_settings() -> None:
         "shard.publish": ["shards", "default", "LocalExecutor", 1, 2.5],
         "report": ["default_pool", "default", None, 1, 2.5],
     }
+
+
+def test_a_deadline_is_set_where_the_settings_say_so(dag: DAG) -> None:
+    assert not dag.deadline
+    show = SHOW.replace(
+        "print(", "print('DEADLINE', [(d.interval.total_seconds(), d.callback.path) for d in dag.deadline]);print("
+    )
+    environment = {**os.environ, "ENHANCER_DEADLINE_MINUTES": "90"}
+    done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
+    assert "DEADLINE [(5400.0, 'enhancer.batch.notify.run_is_late')]" in done.stdout
+    from airflow.sdk._shared.module_loading import import_string
+
+    assert callable(import_string("enhancer.batch.notify.run_is_late"))
+
+
+def test_the_reference_check_runs_where_the_nets_run() -> None:
+    dags = DagBag(CHECKOUT / "dags" / "reference_check.py").dags
+    [check] = dags["reference_check"].tasks
+    assert (check.task_id, check.queue, check.pool) == ("check", "default", "default_pool")
+    assert dags["reference_check"].max_active_runs == 1, "two at once would overwrite each other's pictures"
