@@ -49,14 +49,15 @@ class ReferenceCheck:
     Attributes:
         run_id: the ledger's id; its items have all scores.
         figures: of each canary picture.
-        baseline_run: whose figures these were held against; this very run where it became the baseline.
+        baseline_run: whose figures these were held against; this very run where it became the baseline; None where it
+            did not and there was none.
         drift: one sentence per figure beyond its bound, and per picture without a result; empty: all is well.
         report_url: the run's report.
     """
 
     run_id: str
     figures: Figures
-    baseline_run: str
+    baseline_run: str | None
     drift: tuple[str, ...]
     report_url: str
 
@@ -67,8 +68,9 @@ class ReferenceCheck:
             DriftError: with all that drifted.
         """
         if self.drift:
+            mark = self.baseline_run or "bicubic enlargement"
             raise DriftError(
-                f"reference check {self.run_id} against {self.baseline_run}: {'; '.join(self.drift)}. See "
+                f"reference check {self.run_id} against {mark}: {'; '.join(self.drift)}. See "
                 f"{self.report_url}; where the change is meant, `enhancer batch reference-check --accept` makes it the "
                 "baseline"
             )
@@ -101,18 +103,22 @@ def check_reference(
     with Ledger(settings.ledger_url()) as ledger:
         figures, missing = _figures(ledger, report.run_id)
         digest = used.digest()
-        baseline_run, expected = (None, None) if accept else _baseline(ledger, digest)
-        is_baseline = expected is None
-        drift = [*missing, *(worse_than_bicubic(figures) if is_baseline else compare(figures, expected or {}))]
+        known = None if accept else _baseline(ledger, digest)
+        found = [] if accept else worse_than_bicubic(figures) if known is None else compare(figures, known[1])
+        drift = [*missing, *found]
+        if known is None and (accept or not drift):
+            known = report.run_id, figures
         record = {
             "canary_version": VERSION,
             "recipe_digest": digest,
             "figures": figures,
-            "baseline": is_baseline and (accept or not drift),
             "drift": drift,
+            # Handed on from night to night, so that it outlives the row of the run that it came from.
+            "baseline_run": known and known[0],
+            "baseline": known and known[1],
         }
         ledger.runs.annotate(report.run_id, {"reference_check": record})
-    check = ReferenceCheck(report.run_id, figures, baseline_run or report.run_id, tuple(drift), report.report_url)
+    check = ReferenceCheck(report.run_id, figures, known and known[0], tuple(drift), report.report_url)
     log.info("reference check", run=check.run_id, baseline=check.baseline_run, drift=drift, **_means(figures))
     return check
 
@@ -176,12 +182,13 @@ def _figures(ledger: Ledger, run_id: str) -> tuple[Figures, list[str]]:
     return figures, missing
 
 
-def _baseline(ledger: Ledger, recipe_digest: str) -> tuple[str | None, Figures | None]:
-    """The newest baseline of this recipe and canary version."""
-    for run_id, record in ledger.queries.annotations("reference_check", dag_id=REFERENCE_CHECK_DAG):
-        if (record["canary_version"], record["recipe_digest"], record["baseline"]) == (VERSION, recipe_digest, True):
-            return run_id, record["figures"]
-    return None, None
+def _baseline(ledger: Ledger, recipe_digest: str) -> tuple[str, Figures] | None:
+    """The run and the figures that the newest check of this recipe and canary version went by."""
+    for _, record in ledger.queries.annotations("reference_check", dag_id=REFERENCE_CHECK_DAG):
+        same = (record["canary_version"], record["recipe_digest"]) == (VERSION, recipe_digest)
+        if same and record["baseline"] is not None:
+            return record["baseline_run"], record["baseline"]
+    return None
 
 
 def _means(figures: Figures) -> dict[str, float]:

@@ -214,7 +214,7 @@ def reference_check(
                 f"LPIPS {one['lpips']:.4f}",
                 soft_wrap=True,
             )
-        console.print(f"run {checked.run_id}, baseline {checked.baseline_run}", soft_wrap=True)
+        console.print(f"run {checked.run_id}, baseline {checked.baseline_run or 'none'}", soft_wrap=True)
 
     return Reply(Envelope(command="batch reference-check", ok=error is None, summary=summary), show, error)
 

@@ -77,7 +77,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory):
     first = check_reference(settings=settings, run_id="night-1", recipe={"scale": 2})
     with Ledger(settings.ledger_url()) as ledger:
         record = ledger.runs.get("night-1")["summary"]["reference_check"]
-        for one in record["figures"].values():
+        for one in record["baseline"].values():
             one["psnr"] += 1.0
         ledger.runs.annotate("night-1", {"reference_check": record})
     return settings, first, check_reference(settings=settings, run_id="night-2", recipe={"scale": 2})
