@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from enhancer.batch.shards import calibrate, cut, estimate_s
@@ -14,6 +15,7 @@ from enhancer.settings import Settings
 costs = st.lists(st.floats(0.01, 5000, allow_nan=False), min_size=1, max_size=200)
 
 
+@hypothesis_settings(deadline=None)
 @given(costs=costs, minutes=st.floats(0.5, 30), minimum=st.integers(1, 20), most=st.integers(1, 50))
 def test_shards_are_monotone_and_balanced(costs: list[float], minutes: float, minimum: int, most: int) -> None:
     settings = Settings(shard_minutes=minutes, min_shards=minimum, shard_max_items=most, max_shards=1_000_000)
