@@ -8,6 +8,7 @@ from enhancer.batch import layout
 from enhancer.batch.reporting import RunFailedError, report_run
 from enhancer.errors import EnhancerError
 from enhancer.ledger import Ledger
+from enhancer.ledger.migrate import check
 from enhancer.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,11 @@ def finish_abandoned(
     Returns:
         The runs that were closed. One that cannot be closed now (its store is away) is logged and left for the next
         time.
+
+    Raises:
+        RequestError: a ledger without schema, or with another version's.
     """
+    check(settings.ledger_url())
     with Ledger(settings.ledger_url()) as ledger:
         abandoned = ledger.runs.abandoned(settings.abandoned_after_s, input_url=input_url, output_url=output_url)
     closed = []

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping
 
 from enhancer.batch.request import Redrive, RunRequest
 from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger.migrate import check
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings
 
@@ -22,11 +23,12 @@ def redrive_request(params: Mapping[str, Any], settings: Settings) -> RunRequest
         settings: fill in what the params leave open.
 
     Raises:
-        RequestError: a param that is missing or invalid, or a run that the ledger does not know.
+        RequestError: a param that is missing or invalid, a run that the ledger does not know, a ledger without schema.
     """
     given = dict(params)
     redrive = {name: given.pop(name, None) for name in Redrive.model_fields}
     if redrive["run"] is not None:
+        check(settings.ledger_url())
         with Ledger(settings.ledger_url()) as ledger:
             row = ledger.runs.get(redrive["run"])
         given |= {name: row[name] for name in ("input_url", "output_url", "work_url", "reference_url")}

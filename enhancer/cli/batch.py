@@ -144,7 +144,7 @@ def redrive(
         "max_items": max_items,
         "dry_run": dry_run,
     }
-    _prepare_ledger(settings)
+    _prepare_ledger(settings)  # before the run that is named is looked up
     return _carry_out("redrive", redrive_request(params, settings), settings, run_id, jobs)
 
 
