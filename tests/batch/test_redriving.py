@@ -15,6 +15,7 @@ from enhancer.batch.recovery import finish_abandoned
 from enhancer.batch.redriving import redrive_request
 from enhancer.errors import RequestError
 from enhancer.ledger import ItemState
+from enhancer.settings import Settings
 from tests.batch.site_builder import PLAIN, Site, keys_of, lines_of, png
 
 
@@ -125,3 +126,11 @@ def test_an_abandoned_run_that_cannot_be_closed_now_stays_open(left: Site) -> No
     left.output.write_bytes(b"a file where the output's folder should be")
     assert finish_abandoned(left.settings) == []
     assert left.ledger.runs.get("night")["state"] == "running"
+
+
+def test_a_ledger_without_tables_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    bare = Settings(home=tmp_path)
+    with pytest.raises(RequestError, match="enhancer ledger upgrade"):
+        finish_abandoned(bare)
+    with pytest.raises(RequestError, match="enhancer ledger upgrade"):
+        redrive_request({"run": "any"}, bare)
