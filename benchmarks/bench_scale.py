@@ -37,8 +37,8 @@ SIZES: Final = (20_000, 200_000, 2_000_000)
 SQLITE_MOST: Final = 200_000
 RUNS: Final = 500
 RECIPE: Final = "archive"
-SHARD_MINUTES: Final = 180
-"""So that two million pictures of about two seconds fit into the 500 shards that are allowed."""
+SHARD_MINUTES: Final = 720
+"""So that two million pictures of about ten estimated seconds fit into the 500 shards that are allowed."""
 WRITERS: Final = 8
 UPDATES: Final = 5_000
 """Items of each writer's shard."""
