@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -42,6 +42,9 @@ contracts: $(STAMP) ## import-linter: rooms import downwards only
 
 unit: $(STAMP) ## all tests; servers start on free loopback ports
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
+
+test-chaos: $(STAMP) ## SIGKILL at every named point, faults of store and disk: the proofs too long for every day
+	$(BIN)/python -m pytest -m chaos
 
 bench-parse: $(STAMP) ## what reading the DAG file costs beyond Airflow
 	$(BIN)/python -m benchmarks.dag_parse

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from benchmarks.forked import Child, Nursery
+from benchmarks.forked import Child, Nursery, import_everything
 from benchmarks.results import print_table, write_results
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="begin no round after so many")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    _import_everything()
+    import_everything()
     nursery = Nursery()  # before the first thread and connection
     started, tally = time.monotonic(), Tally()
     rng = random.Random(arguments.seed)  # noqa: S311 - reproducible, not secret
@@ -99,7 +99,7 @@ def main() -> None:
                     _settle(site, number, nursery, tally, root)
                 place = root / f"site-{number}"
                 served = number // ROUNDS_A_SITE % 3 == 1
-                site = server_site(place, postgres, s3, number) if served else folder_site(place)
+                site = server_site(place, postgres, s3, str(number)) if served else folder_site(place)
                 tally.sites[site.kind] += 1
             assert site is not None
             _round(site, number, rng, nursery, tally, root)
@@ -114,25 +114,6 @@ def main() -> None:
         print(f"BROKEN: {fault}")
     _tell(tally, arguments, started)
     sys.exit(1 if tally.broken or tally.lost else 0)
-
-
-def _import_everything() -> None:
-    """What commands and workers import, so that forked ones need not."""
-    import boto3
-    import cv2
-
-    import enhancer.batch.enhance_items
-    import enhancer.batch.evaluate_items
-    import enhancer.batch.run
-    import enhancer.batch.thumbnails
-    import enhancer.batch.worker
-    import enhancer.cli.app
-    import enhancer.cli.batch
-    import enhancer.cli.following
-    import enhancer.ledger.migrate  # noqa: F401
-
-    cv2.setNumThreads(1)
-    boto3.session.Session().client("s3", region_name="us-east-1")  # its model of S3 is read and cached once
 
 
 def _round(site: Site, number: int, rng: random.Random, nursery: Nursery, tally: Tally, root: Path) -> None:

@@ -75,12 +75,13 @@ class Site:
                 data = rng.choice(known)
             else:
                 data = picture(rng.randrange(1 << 30))
-            self._write(f"night-{number:04}/{index}.png", data)
+            self.write(f"night-{number:04}/{index}.png", data)
         for key in rng.sample(sorted(self.inputs), min(2, len(self.inputs))):
             if rng.random() < 0.5:
-                self._write(key, picture(rng.randrange(1 << 30)))
+                self.write(key, picture(rng.randrange(1 << 30)))
 
-    def _write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes) -> None:
+        """Put an input object and remember it."""
         self.put(key, data)
         self.inputs[key] = data
 
@@ -152,10 +153,10 @@ def folder_site(root: Path) -> Site:
     )
 
 
-def server_site(root: Path, postgres: PostgresServer, s3: S3Server, number: int) -> Site:
+def server_site(root: Path, postgres: PostgresServer, s3: S3Server, name: str) -> Site:
     """Buckets, the ledger in PostgreSQL; both servers may be killed."""
     root.mkdir(parents=True)
-    url = postgres.create_database(f"chaos_{number}")
+    url = postgres.create_database(f"chaos_{name}")
     urls = {f"{name}_url": s3.bucket() for name in ("input", "output", "work")}
     into = urls["input_url"].removeprefix("s3://")
 

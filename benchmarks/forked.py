@@ -20,8 +20,11 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial, reduce
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
 What = Literal["night", "worker"]
@@ -69,16 +72,26 @@ class Nursery:
     """Forks processes on demand from a copy of the process as it was when this object was made.
 
     Make it while the process has one thread. It dies with its owner, and its children with it.
+
+    Args:
+        spawned: fork from a fresh interpreter that has imported what nights and workers need, whatever this one holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, spawned: bool = False) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._socket.close()
-            _serve(theirs)
+        if spawned:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.forked", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            )
+            self._wait: Callable[[], object] = process.wait
+        else:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            pid = os.fork()
+            if pid == 0:
+                self._socket.close()
+                _serve(theirs)
+            self._wait = partial(os.waitpid, pid, 0)
         theirs.close()
         self._asking = threading.Lock()
         self._answers: list[int] = []
@@ -103,7 +116,7 @@ class Nursery:
         """End the nursery and everything in it."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        os.waitpid(self.pid, 0)
+        self._wait()
 
     def _listen(self) -> None:
         while message := self._socket.recv(_MESSAGE):
@@ -182,17 +195,38 @@ def _worker(arguments: Sequence[str]) -> int:
 
 
 def _night(arguments: Sequence[str]) -> int:
-    """``enhancer ARGUMENTS`` with workers from a nursery of its own."""
+    """``enhancer ARGUMENTS`` with workers from a nursery of its own.
+
+    With KILL_AT (a callable as ``module:name.name``) and KILL_MARK (a file) in the environment, whichever process of
+    the night first calls that callable is killed there; once, since it leaves the file behind.
+    """
     from enhancer.batch import supervisor
     from enhancer.cli import main
     from enhancer.settings import get_settings
 
     get_settings.cache_clear()
+    if "KILL_AT" in os.environ:
+        _kill_at(os.environ["KILL_AT"], Path(os.environ["KILL_MARK"]))  # the workers inherit it
     ForkedWorker.nursery = Nursery()
     supervisor.subprocess = _Subprocess  # type: ignore[assignment, attr-defined]
     sys.argv = ["enhancer", *arguments]
     main()
     return 0
+
+
+def _kill_at(where: str, mark: Path) -> None:
+    module, _, path = where.partition(":")
+    *owners, name = path.split(".")
+    owner = reduce(getattr, owners, import_module(module))
+    real = getattr(owner, name)
+
+    def fatal(*arguments: Any, **more: Any) -> Any:
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **more)
+
+    setattr(owner, name, fatal)
 
 
 _RUN: Final = {"worker": _worker, "night": _night}
@@ -233,5 +267,29 @@ class _Subprocess:
     TimeoutExpired = subprocess.TimeoutExpired
 
 
+def import_everything() -> None:
+    """What nights and workers import, so that forked ones need not."""
+    import boto3
+    import cv2
+
+    import enhancer.batch.enhance_items
+    import enhancer.batch.evaluate_items
+    import enhancer.batch.run
+    import enhancer.batch.thumbnails
+    import enhancer.batch.worker
+    import enhancer.cli.app
+    import enhancer.cli.batch
+    import enhancer.cli.following
+    import enhancer.ledger.migrate  # noqa: F401
+
+    cv2.setNumThreads(1)
+    boto3.session.Session().client("s3", region_name="us-east-1")  # what botocore imports on first use
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    import_everything()
+    _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,80 @@
+"""SIGKILL at each named point of a night, of whichever process gets there; then the same command again.
+
+Every promise is checked afterwards (:mod:`demo.promises`), and every good picture against its own bytes, since the recipe
+leaves good pictures as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chaos_site import BAD, Site, folder_site, picture, server_site
+from demo.services.postgres import PostgresServer
+from demo.services.s3 import S3Server
+from tests.chaos.conftest import Play
+
+KILLED = -9
+
+POINTS = {
+    "planning: the manifest half written": ("enhancer.batch.planning:layout.manifest_header_key", "command"),
+    "supervisor: a worker has just spoken": ("enhancer.batch.supervisor:Supervisor._take", "command"),
+    "after claim": ("enhancer.batch.enhance_items:EnhanceShard._compute", "worker"),
+    "after inference, before the staged write": ("enhancer.storage.local:LocalStore.put", "worker"),
+    "in the middle of the staged write": ("enhancer.storage.local:_sync_folder", "worker"),
+    "staged, not recorded": ("enhancer.ledger.results:Results.store", "worker"),
+    "scored, not recorded": ("enhancer.batch.evaluate_items:EvaluateShard._record", "worker"),
+    "committing, before the copy": ("enhancer.batch.publication:Publisher._copy", "command"),
+    "between copy and ledger": ("enhancer.batch.publication:Publisher._record", "command"),
+    "recorded, staged object not deleted": ("enhancer.batch.publication:delete_staged", "command"),
+    "report: half written": ("enhancer.batch.reporting:_write_json", "command"),
+    "report: swept, not finished": ("enhancer.ledger.runs:Runs.finish", "command"),
+}
+"""Where it dies, and who: for the command the exit status tells, a worker's death its supervisor outlives."""
+
+OF_EACH_KIND = ("after claim", "between copy and ledger")
+"""One kill per kind of process in every test run; the whole matrix in ``make test-chaos``."""
+
+ON_SERVERS = {
+    "after claim": POINTS["after claim"],
+    "after inference, before the staged write": ("enhancer.storage.s3:S3Store.put", "worker"),
+    "between copy and ledger": POINTS["between copy and ledger"],
+    "report: half written": POINTS["report: half written"],
+}
+
+
+def fill(site: Site) -> None:
+    for number in range(4):
+        site.write(f"in/{number}.png", picture(number))
+    site.write("in/copy of 1.png", picture(1))
+    site.write("in/bad.png", BAD)
+
+
+def dies_and_recovers(site: Site, play: Play, where: str, who: str, mark: Path) -> None:
+    fill(site)
+    status = play(site, "night", kill_at=where)
+    assert mark.exists(), "nothing was killed"
+    assert (status == KILLED) is (who == "command")
+    assert site.is_finished("night") is (who == "worker")
+    play(site, "night" if who == "command" else "again")
+    assert site.is_finished("night")
+    assert [*site.broken(), *site.wrong_in_the_end()] == []
+
+
+@pytest.mark.parametrize(
+    "point", [pytest.param(name, marks=() if name in OF_EACH_KIND else pytest.mark.chaos) for name in POINTS]
+)
+def test_a_night_in_folders_recovers(point: str, play: Play, tmp_path: Path) -> None:
+    where, who = POINTS[point]
+    dies_and_recovers(folder_site(tmp_path / "site"), play, where, who, tmp_path / "killed")
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("point", ON_SERVERS)
+def test_a_night_on_servers_recovers(
+    point: str, play: Play, tmp_path: Path, postgres: PostgresServer, s3: S3Server
+) -> None:
+    where, who = ON_SERVERS[point]
+    site = server_site(tmp_path / "site", postgres, s3, f"matrix_{[*ON_SERVERS].index(point)}")
+    dies_and_recovers(site, play, where, who, tmp_path / "killed")
