@@ -54,7 +54,9 @@ def plan(url: str, objects: int, version: int, folder: str) -> dict[str, Any]:
     real = planning.open_store
 
     def opened(address: str, settings: Settings) -> Any:
-        return Listing(objects, version) if address == INPUT else real(address, settings)
+        if address == INPUT:
+            return Listing(objects, version)
+        return real(address.replace(OUTPUT, f"{folder}/out"), settings)  # where conditional writes are probed
 
     planning.open_store = opened
     settings = Settings(home=Path(folder), ledger_dsn=url, shard_minutes=SHARD_MINUTES)  # type: ignore[arg-type]

@@ -91,6 +91,12 @@ class Site:
         rows = self._ask(counted, run=run_id)
         return None if rows is None else {state: int(count) for state, count in rows}
 
+    def failures(self, run_id: str) -> list[dict[str, Any]]:
+        """The run's items with an error: its class and message."""
+        statement = text("SELECT error_class, error_message FROM item WHERE run_id = :run AND error_class IS NOT NULL")
+        rows = self._ask(statement, run=run_id) or []
+        return [dict(zip(("error_class", "error_message"), row, strict=True)) for row in rows]
+
     def is_finished(self, run_id: str) -> bool:
         """Whether the run is over."""
         rows = self._ask(text("SELECT state FROM run WHERE run_id = :run"), run=run_id)

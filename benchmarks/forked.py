@@ -33,6 +33,9 @@ _PDEATHSIG: Final = 1
 _POLL_S: Final = 0.02
 _MESSAGE: Final = 1 << 20
 
+_role = ""
+"""``night`` or ``worker``, in a process that became one."""
+
 
 class Child:
     """A process of a nursery.
@@ -174,6 +177,8 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         os.environ.clear()
         os.environ.update(request["env"])
         random.seed()
+        global _role  # noqa: PLW0603 - what this process is from now on
+        _role = request["what"]
         status = _RUN[request["what"]](request["arguments"])
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
@@ -197,8 +202,8 @@ def _worker(arguments: Sequence[str]) -> int:
 def _night(arguments: Sequence[str]) -> int:
     """``enhancer ARGUMENTS`` with workers from a nursery of its own.
 
-    With KILL_AT (a callable as ``module:name.name``) and KILL_MARK (a file) in the environment, whichever process of
-    the night first calls that callable is killed there; once, since it leaves the file behind.
+    With KILL_AT (a callable as ``module:name.name``), KILL_WHO (``night`` or ``worker``) and KILL_MARK (a file) in the
+    environment, the first such process to call that callable is killed there; once, since it leaves the file behind.
     """
     from enhancer.batch import supervisor
     from enhancer.cli import main
@@ -206,7 +211,8 @@ def _night(arguments: Sequence[str]) -> int:
 
     get_settings.cache_clear()
     if "KILL_AT" in os.environ:
-        _kill_at(os.environ["KILL_AT"], Path(os.environ["KILL_MARK"]))  # the workers inherit it
+        # Before the nursery is made, so that the workers inherit it.
+        _kill_at(os.environ["KILL_AT"], os.environ["KILL_WHO"], Path(os.environ["KILL_MARK"]))
     ForkedWorker.nursery = Nursery()
     supervisor.subprocess = _Subprocess  # type: ignore[assignment, attr-defined]
     sys.argv = ["enhancer", *arguments]
@@ -214,14 +220,14 @@ def _night(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _kill_at(where: str, mark: Path) -> None:
+def _kill_at(where: str, who: str, mark: Path) -> None:
     module, _, path = where.partition(":")
     *owners, name = path.split(".")
     owner = reduce(getattr, owners, import_module(module))
     real = getattr(owner, name)
 
     def fatal(*arguments: Any, **more: Any) -> Any:
-        if not mark.exists():
+        if _role == who and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*arguments, **more)

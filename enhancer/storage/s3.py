@@ -25,8 +25,19 @@ _COPY_LIMIT = 5 << 30
 _READ_TRIES = 3
 
 
+def _told(answer: dict[str, Any], name: str) -> Any:
+    """A part of an answer.
+
+    Raises:
+        StorageError: transient, ``broken-answer``: it is missing, since http.client takes headers that break off.
+    """
+    if name not in answer:
+        raise StorageError(f"the store's answer broke off: it has no {name}", reason="broken-answer")
+    return answer[name]
+
+
 def _etag(answer: dict[str, Any]) -> str:
-    return str(answer["ETag"]).strip('"')
+    return str(_told(answer, "ETag")).strip('"')
 
 
 class S3Store:
@@ -91,7 +102,7 @@ class S3Store:
         except ObjectGoneError:
             self._require_bucket()  # HEAD's answer has no body to say which of the two is missing
             return None
-        return ObjectInfo(key, int(answer["ContentLength"]), _etag(answer))
+        return ObjectInfo(key, int(_told(answer, "ContentLength")), _etag(answer))
 
     def _require_bucket(self) -> None:
         try:
@@ -113,7 +124,7 @@ class S3Store:
                 answer = self._client.get_object(**self._object(key))
             try:
                 with self._trouble("read", key), closing(answer["Body"]) as body:
-                    size = int(answer["ContentLength"])
+                    size = int(_told(answer, "ContentLength"))
                     if max_bytes is not None and size > max_bytes:
                         raise PictureError(
                             f"{self.address(key)} has {size} bytes; the limit is {max_bytes}", reason="too-many-bytes"
@@ -185,7 +196,7 @@ class S3Store:
                 self._client.copy(origin, self.location.bucket, self._full(key))
                 return self._expect(key)
             answer = self._client.copy_object(**self._object(key), CopySource=origin, CopySourceIfMatch=info.etag)
-        return ObjectInfo(key, info.size, _etag(answer["CopyObjectResult"]))
+        return ObjectInfo(key, info.size, _etag(_told(answer, "CopyObjectResult")))
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing there is no error."""

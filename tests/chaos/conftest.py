@@ -24,11 +24,13 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture
 def play(nursery: Nursery, tmp_path: Path) -> Iterator[Play]:
-    """play(site, run_id, kill_at="module:callable", **environment) -> the exit status of ``enhancer batch run``."""
+    """play(site, run_id, kill_at=("module:callable", who), **environment) -> the exit status of ``enhancer batch run``."""
     log = tmp_path / "night.log"
 
-    def start(site: Site, run_id: str, *, kill_at: str | None = None, **environment: str) -> int:
-        death = {"KILL_AT": kill_at, "KILL_MARK": str(tmp_path / "killed")} if kill_at else {}
+    def start(site: Site, run_id: str, *, kill_at: tuple[str, str] | None = None, **environment: str) -> int:
+        death = {}
+        if kill_at is not None:
+            death = {"KILL_AT": kill_at[0], "KILL_WHO": kill_at[1], "KILL_MARK": str(tmp_path / "killed")}
         nothing, told = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             child = nursery.fork(

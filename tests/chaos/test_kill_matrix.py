@@ -18,20 +18,21 @@ from tests.chaos.conftest import Play
 KILLED = -9
 
 POINTS = {
-    "planning: the manifest half written": ("enhancer.batch.planning:layout.manifest_header_key", "command"),
-    "supervisor: a worker has just spoken": ("enhancer.batch.supervisor:Supervisor._take", "command"),
+    "planning: the manifest half written": ("enhancer.batch.planning:layout.manifest_header_key", "night"),
+    "supervisor: a worker has just spoken": ("enhancer.batch.supervisor:Supervisor._take", "night"),
     "after claim": ("enhancer.batch.enhance_items:EnhanceShard._compute", "worker"),
     "after inference, before the staged write": ("enhancer.storage.local:LocalStore.put", "worker"),
-    "in the middle of the staged write": ("enhancer.storage.local:_sync_folder", "worker"),
+    "in the middle of the staged write": ("enhancer.storage.local:Path.replace", "worker"),
     "staged, not recorded": ("enhancer.ledger.results:Results.store", "worker"),
     "scored, not recorded": ("enhancer.batch.evaluate_items:EvaluateShard._record", "worker"),
-    "committing, before the copy": ("enhancer.batch.publication:Publisher._copy", "command"),
-    "between copy and ledger": ("enhancer.batch.publication:Publisher._record", "command"),
-    "recorded, staged object not deleted": ("enhancer.batch.publication:delete_staged", "command"),
-    "report: half written": ("enhancer.batch.reporting:_write_json", "command"),
-    "report: swept, not finished": ("enhancer.ledger.runs:Runs.finish", "command"),
+    "committing, before the copy": ("enhancer.batch.publication:Publisher._copy", "night"),
+    "between copy and ledger": ("enhancer.batch.publication:Publisher._record", "night"),
+    "recorded, staged object not deleted": ("enhancer.batch.publication:delete_staged", "night"),
+    "report: half written": ("enhancer.batch.reporting:_write_json", "night"),
+    "report: swept, not finished": ("enhancer.ledger.runs:Runs.finish", "night"),
 }
-"""Where it dies, and who: for the command the exit status tells, a worker's death its supervisor outlives."""
+"""Where it dies, and who: the night itself (plan, supervisors, publication, report), or a worker, whose death it
+outlives."""
 
 OF_EACH_KIND = ("after claim", "between copy and ledger")
 """One kill per kind of process in every test run; the whole matrix in ``make test-chaos``."""
@@ -53,11 +54,11 @@ def fill(site: Site) -> None:
 
 def dies_and_recovers(site: Site, play: Play, where: str, who: str, mark: Path) -> None:
     fill(site)
-    status = play(site, "night", kill_at=where)
+    status = play(site, "night", kill_at=(where, who))
     assert mark.exists(), "nothing was killed"
-    assert (status == KILLED) is (who == "command")
+    assert (status == KILLED) is (who == "night")
     assert site.is_finished("night") is (who == "worker")
-    play(site, "night" if who == "command" else "again")
+    play(site, "night" if who == "night" else "again")
     assert site.is_finished("night")
     assert [*site.broken(), *site.wrong_in_the_end()] == []
 

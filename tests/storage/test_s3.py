@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,36 @@ def everything_said(error: BaseException) -> str:
         said.append(f"{current!r} {current}")
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return "\n".join(said)
+
+
+@pytest.fixture
+def cut_off() -> Iterator[str]:
+    """A server whose every answer breaks off in its headers; its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def test_headers_that_break_off_are_transient(cut_off):
+    keys = {"s3_access_key_id": "k", "s3_secret_access_key": "s"}
+    store = open_store("s3://some", Settings(s3_endpoint_url=cut_off, **keys))
+    for call, arguments in ((store.head, ("a",)), (store.get, ("a",)), (store.put, ("a", b"data"))):
+        assert failure(call, *arguments).kind is ErrorKind.TRANSIENT
 
 
 def test_wrong_secret(s3, bucket):
