@@ -1,4 +1,4 @@
-"""What a run left behind: the table for people, the promises checked with other eyes than the product's, the copies."""
+"""What a run left behind: the table for people, the promises checked (:mod:`demo.promises`), the copies."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from blake3 import blake3
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import select
 
+from demo import promises
 from demo.follow import COLOURS
 from demo.pictures import BAD_KEYS
 from demo.stack import Stack
-from enhancer.ledger import GOOD, TERMINAL, Ledger
-from enhancer.ledger.tables import target
+from enhancer.ledger import GOOD, Ledger
 
 REPORTS: Final = "_enhancer/reports/"
 
@@ -85,36 +83,15 @@ def broken_promises(
     with Ledger(stack.settings.ledger_url()) as ledger:
         rows = {row["key"]: row for row in ledger.queries.iter_items(first["run_id"])}
         again = {row["key"]: row["state"] for row in ledger.queries.iter_items(second["run_id"])}
-        if len(rows) + first["quick_skipped"] != len(inbox):
-            yield f"the manifest has {len(rows)} items and {first['quick_skipped']} skips for {len(inbox)} objects"
+        if first["listed"] != len(inbox):
+            yield f"{first['listed']} of {len(inbox)} objects were listed"
         for key, row in rows.items():
-            if row["state"] not in TERMINAL:
-                yield f"{key} ended as {row['state']}, which is no end"
-            elif key in BAD_KEYS and (row["state"] != "quarantined" or not row["error_message"]):
+            if key in BAD_KEYS and (row["state"] != "quarantined" or not row["error_message"]):
                 yield f"{key} is not a picture, but ended as {row['state']}: {row['error_message']}"
             elif key not in BAD_KEYS and row["state"] not in GOOD and again.get(key) not in GOOD:
                 yield f"{key} ended as {row['state']}: {row['error_message']}"
-        yield from _broken_targets(stack, ledger)
-    for key in listing(stack, "work"):
-        if "/staged/" in key:
-            yield f"a staged object was left behind: {key}"
-
-
-def _broken_targets(stack: Stack, ledger: Ledger) -> Iterator[str]:
-    """Every target must hold the bytes that its row records, and nothing else may lie in the output bucket."""
-    with ledger.engine.connect() as connection:
-        rows = {row.address: row.digest for row in connection.execute(select(target.c.address, target.c.digest))}
-    for key in listing(stack, "enhanced"):
-        if key.startswith(REPORTS):
-            continue
-        body = stack.s3.client.get_object(Bucket="enhanced", Key=key)["Body"].read()
-        recorded = rows.pop(f"s3://enhanced/{key}", None)
-        if recorded is None:
-            yield f"{key} lies in the output bucket, but no target row knows it"
-        elif blake3(body).hexdigest() != recorded:
-            yield f"{key} does not hold the bytes that the ledger records"
-    for address in rows:
-        yield f"{address} is in the ledger, but not in the bucket"
+    stores = (promises.bucket(stack.s3.client, f"s3://{name}") for name in ("enhanced", "work"))
+    yield from promises.broken_promises(stack.settings.ledger_url(), *stores)
 
 
 def broken_second_run(
