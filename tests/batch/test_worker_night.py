@@ -205,6 +205,13 @@ class TestTheNight:
             assert "topsecret" not in " ".join(line)
             assert "sqlite" not in " ".join(line)
 
+    def test_no_secret_is_in_the_ledger_the_report_or_what_was_staged(self, night: Night) -> None:
+        kept = {path: path.read_bytes() for path in night.site.root.rglob("*") if path.is_file()}
+        ledger = b"".join(data for path, data in kept.items() if path.name.startswith("ledger.db"))
+        assert b"good/b.jpg" in ledger, "else it is not the ledger that was looked into"
+        assert any(path.name == "report.html" for path in kept)
+        assert [path for path, data in kept.items() if b"topsecret" in data or b"AKIDEXAMPLE" in data] == []
+
     def test_timings_decisions_and_sizes_are_recorded(self, night: Night) -> None:
         row = night.site.items("night")["good/b.jpg"]
         assert {"read", "decode", "enhance", "encode"} <= set(row["details"]["timings"])
