@@ -56,7 +56,7 @@ class FadingRestoration:
         if pixels.shape[0] * pixels.shape[1] < SMALLEST_AREA:
             return Decision(False, "too small to tell whether it has faded")
         black, white = np.percentile(sample(pixels, context.visible), PERCENTILES, axis=0)
-        numbers = {"black": [round(float(v), 4) for v in black], "white": [round(float(v), 4) for v in white]}
+        numbers = ends_of(black, white)
         because = objection(black, white)
         if because is not None:
             return Decision(False, because, numbers)
@@ -83,6 +83,11 @@ class FadingRestoration:
     def scale(self, context: Context) -> float:
         """The size is kept."""
         return 1.0
+
+
+def ends_of(black: NDArray[np.float64], white: NDArray[np.float64]) -> dict[str, list[float]]:
+    """The numbers of a decision that the stretch follows."""
+    return {"black": [round(float(v), 4) for v in black], "white": [round(float(v), 4) for v in white]}
 
 
 def objection(black: NDArray[np.float64], white: NDArray[np.float64]) -> str | None:

@@ -11,6 +11,10 @@ density D = -log10(reflectance) and not in light (R. W. G. Hunt, "The Reproducti
 5. the scan: von Kries gains on the light, clipped, rounded to 8 bits.
 
 Contrast is lost by 1 and 3. Everything but the grain is a function of a pixel's own colour.
+
+Beside it there is a print that has only gone pale (:func:`random_paleness`): each channel's encoded values are squeezed
+between a black of its own and a white of its own. No dye does that alone; prints that were rephotographed, exposed too
+short by the scanner, or faded by an image editor look so. The net of today was not trained on it.
 """
 
 from __future__ import annotations
@@ -75,6 +79,41 @@ def random_ageing(draw: np.random.Generator) -> Ageing:
         grain=float(draw.uniform(0, 0.012)),
         gains=_vector(gains),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Paleness:
+    """Where a pale print's scale begins and ends.
+
+    Attributes:
+        black: encoded R, G, B of what was black, in [0, 1].
+        white: of what was white, above `black`.
+    """
+
+    black: Vector
+    white: Vector
+
+
+def random_paleness(draw: np.random.Generator) -> Paleness:
+    """A pale print by chance: a third to nine tenths of the contrast is left, the ends are tinted."""
+    black = np.clip(draw.uniform(0.05, 0.28) + draw.uniform(-0.05, 0.05, 3), 0, 1)
+    white = draw.uniform(0.6, 0.95) + draw.uniform(-0.12, 0.08, 3)
+    return Paleness(_vector(black), _vector(np.clip(white, black + 0.25, 1)))
+
+
+def paled(pixels: FloatPixels, paleness: Paleness) -> FloatPixels:
+    """What a pale print looks like.
+
+    Args:
+        pixels: ... x 3, float32 in [0, 1], encoded.
+        paleness: its scale's ends.
+
+    Returns:
+        The same shape, float32 in [0, 1], rounded to the values of 8 bits.
+    """
+    black, white = np.asarray(paleness.black, np.float32), np.asarray(paleness.white, np.float32)
+    levels: FloatPixels = np.rint((black + (white - black) * pixels) * np.float32(255))
+    return levels / np.float32(255)
 
 
 def aged(pixels: FloatPixels, ageing: Ageing, draw: np.random.Generator | None = None) -> FloatPixels:

@@ -10,8 +10,16 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from enhancer.models import colour as net
-from enhancer.stages.colour_restoration import LOOK, ColourRestoration, colourfulness, look_at, of_one_tone, restore
-from enhancer.training.ageing import DENSEST, Ageing, aged, random_ageing
+from enhancer.stages.colour_restoration import (
+    LOOK,
+    ColourRestoration,
+    colourfulness,
+    is_pale,
+    look_at,
+    of_one_tone,
+    restore,
+)
+from enhancer.training.ageing import DENSEST, Ageing, Paleness, aged, paled, random_ageing, random_paleness
 
 STAGE = ColourRestoration()
 PHOTOS = ("astronaut", "coffee", "chelsea", "motorcycle")
@@ -44,6 +52,43 @@ def test_aged_photographs_come_nearer_the_truth(photo, old_photo):
             gains.append(psnr(truth, result) - psnr(truth, given))
     assert np.mean(gains) > 5
     assert min(gains) >= 0  # where it is not sure, it does nothing
+
+
+def test_pale_photographs_come_nearer_the_truth(photo, old_photo):
+    """They have lost contrast, but not as dyes fade: stretched where that is better than what the net knows."""
+    gains, methods = [], set()
+    for name in PHOTOS:
+        truth = photo(name)
+        for seed in range(4):
+            given, decided = paled(truth, random_paleness(np.random.default_rng((seed, 41)))), old_photo()
+            decision = STAGE.measure(given, decided)
+            result = STAGE.apply(given, decision, decided) if decision.applied else given
+            gains.append(psnr(truth, result) - psnr(truth, given))
+            methods.add(decision.numbers["method"] if decision.applied else None)
+    assert np.mean(gains) > 3
+    assert "stretch" in methods
+
+
+def test_a_pale_print_is_one_without_brightness_that_the_net_is_not_quite_sure_of():
+    black, white = np.array([0.2, 0.2, 0.15]), np.array([0.8, 0.75, 0.7])
+    assert is_pale(black, white, 2.0)
+    assert not is_pale(black, white + 0.1, 2.0)
+    assert not is_pale(black, white, 4.0)
+    assert not is_pale(black + 0.45, white, 2.0)  # too little is left to stretch
+
+
+def test_the_stretch_brings_each_channels_ends_back(photo, old_photo):
+    """Of a print paled by known ends, which are what is measured but for the picture's own."""
+    truth = photo("motorcycle")
+    paleness = Paleness(black=(0.23, 0.16, 0.13), white=(0.81, 0.78, 0.64))
+    given, decided = paled(truth, paleness), old_photo()
+    decision = STAGE.measure(given, decided)
+    assert (decision.applied, decision.numbers["method"], decision.numbers["model"]) == (True, "stretch", "colour")
+    result = STAGE.apply(given, decision, decided)
+    assert psnr(truth, given) < 22
+    assert psnr(truth, result) > 30
+    np.testing.assert_allclose(decision.numbers["black"], paleness.black, atol=0.03)
+    np.testing.assert_allclose(decision.numbers["white"], paleness.white, atol=0.03)
 
 
 @pytest.mark.parametrize("name", UNFADED)
