@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -25,6 +25,7 @@ def save_half(weights: Mapping[str, Tensor], path: Path, about: Mapping[str, str
         if not tensor.isfinite().all():
             raise OverflowError(f"{name} does not fit into float16")
     partial = path.with_suffix(".partial")
-    save_file(halves, partial, dict(about) if about else None)
+    # Not save_file: it writes through a temporary file that nobody else may read, whatever the umask says.
+    partial.write_bytes(save(halves, dict(about) if about else None))
     partial.replace(path)
     return path
