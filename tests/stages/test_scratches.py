@@ -12,13 +12,14 @@ from skimage.filters import apply_hysteresis_threshold
 from enhancer.stages import scratches
 from enhancer.stages.base import WHOLE_PICTURE, Decision
 from enhancer.stages.scratches import (
-    LEAST_AREA,
+    LEAST_STRAIGHT_AREA,
     MAYBE,
     MOST_AREA,
     RIM,
     SURE,
     ScratchRepair,
-    damage_probability,
+    crookedness,
+    damage_odds,
     find_marks,
     widened,
 )
@@ -52,7 +53,7 @@ def test_kinds_of_damage_that_were_not_trained_are_found(prints, nets):
     """Regression: the goal is 0.8 (benchmarks/results/scratch.json, bundled/scratches.md)."""
     total = Agreement()
     for _, print_, scanned in prints.values():
-        found = find_marks(damage_probability(nets.damage_detector(), scanned))
+        found = find_marks(damage_odds(nets.damage_detector(), scanned))
         total += agreement(found.mask, print_.mask, print_.traces)
     assert total.f1 > 0.55
 
@@ -63,7 +64,7 @@ def test_marks_are_mended_and_nothing_else_changes(prints, scan):
         before, decided = scanned.copy(), scan()
         result = STAGE.apply(scanned, Decision(True, "asked for"), decided)
         np.testing.assert_array_equal(scanned, before)
-        marks = find_marks(damage_probability(decided.nets.damage_detector(), scanned)).mask
+        marks = find_marks(damage_odds(decided.nets.damage_detector(), scanned)).mask
         touched = ndimage.binary_dilation(marks, np.ones((2 * RIM + 1, 2 * RIM + 1)))
         np.testing.assert_array_equal(result[~touched], scanned[~touched])
         errors = [np.square(picture - whole)[print_.mask].mean() for picture in (scanned, result)]
@@ -77,7 +78,8 @@ def test_a_badly_damaged_print_is_known_and_the_record_says_so(photo, scan):
     assert decision.applied
     assert decision.numbers["model"] == "scratches"
     assert decision.numbers["marks"] >= 1
-    assert LEAST_AREA <= decision.numbers["evident_area"] <= decision.numbers["area"]
+    assert max(decision.numbers[f"evident{shape}_area"] for shape in ("", "_straight")) >= LEAST_STRAIGHT_AREA
+    assert decision.numbers["evident_area"] <= decision.numbers["area"]
     assert json.loads(json.dumps(decision.numbers)) == decision.numbers
 
 
@@ -87,36 +89,61 @@ def test_of_undamaged_pictures_not_one_pixel_is_touched(photo, scan, name):
 
 
 def test_marks_are_those_of_hysteresis():
-    probability = ndimage.gaussian_filter(np.random.default_rng(5).random((90, 110)), 1.5).astype(np.float32)
-    probability = ((probability - probability.min()) / np.ptp(probability)) ** 0.1  # a share of it above both bounds
+    smooth = ndimage.gaussian_filter(np.random.default_rng(5).random((90, 110)), 1.5)
+    odds = (12 * (smooth - smooth.min()) / np.ptp(smooth) - 5).astype(np.float32)  # a share of it above both bounds
     # SciPy's labels in scikit-image's function join sides only; ours join corners too, so corners are filled first.
-    labels, count = ndimage.label(probability > MAYBE, np.ones((3, 3)))
-    expected = np.isin(labels, np.setdiff1d(np.unique(labels[probability > SURE]), 0))
-    marks = find_marks(probability)
+    labels, count = ndimage.label(odds > MAYBE, np.ones((3, 3)))
+    expected = np.isin(labels, np.setdiff1d(np.unique(labels[odds > SURE]), 0))
+    marks = find_marks(odds)
     np.testing.assert_array_equal(marks.mask, expected)
-    assert 1 <= marks.count <= count
-    assert not (apply_hysteresis_threshold(probability, MAYBE, SURE) & ~marks.mask).any()
+    assert 1 <= marks.count < count
+    assert not (apply_hysteresis_threshold(odds, MAYBE, SURE) & ~marks.mask).any()
 
 
 def test_what_is_transparent_is_no_scratch():
-    probability = np.zeros((40, 40), np.float32)
-    probability[10, 5:35] = 0.999
+    odds = np.full((40, 40), -9, np.float32)
+    odds[10, 5:35] = 7
     visible = np.ones((40, 40), bool)
-    assert find_marks(probability, visible).count == 1
+    assert find_marks(odds, visible).count == 1
     visible[8:12] = False
-    assert find_marks(probability, visible).count == 0
+    assert find_marks(odds, visible).count == 0
 
 
 def test_the_floor():
-    probability = np.zeros((400, 400), np.float32)
-    probability[10, 5:95] = 0.999
-    assert find_marks(probability).evident == 90
-    assert not find_marks(probability).convincing  # 90 of 160 000 pixels
-    assert find_marks(probability[:100, :100]).convincing
-    probability[10, 5:95] = 0.97
-    probability[10, 5] = 0.999
-    assert find_marks(probability[:100, :100]).count == 1
-    assert find_marks(probability[:100, :100]).evident == 0  # likely, but not beyond doubt
+    odds = np.full((400, 400), -9, np.float32)
+    odds[10, 5:95] = 7
+    assert (find_marks(odds).evident, find_marks(odds).evident_straight) == (90, 90)
+    assert not find_marks(odds).convincing  # 90 of 160 000 pixels
+    assert find_marks(odds[:100, :100]).convincing
+    odds[10, 5:95] = 3
+    odds[10, 5] = 7
+    assert find_marks(odds[:100, :100]).count == 1
+    assert not find_marks(odds[:100, :100]).convincing  # likely, but not beyond doubt
+
+
+def test_what_is_bent_must_be_surer_and_more():
+    rows, columns = np.mgrid[:200, :200]
+    ring = np.abs(np.hypot(rows - 100, columns - 100) - 60) < 1
+    line = np.zeros((200, 200), bool)
+    line[99:103, 5:195] = True
+    assert ring.sum() == pytest.approx(line.sum(), rel=0.02)
+    for marks, at, convincing in ((line, 4.6, True), (ring, 4.6, False), (ring, 7, True)):
+        assert find_marks(np.where(marks, np.float32(at), np.float32(-9))).convincing == convincing
+    few = ring & (rows < 70)
+    assert find_marks(np.where(few, np.float32(7), np.float32(-9))).evident > 200
+    assert not find_marks(np.where(few, np.float32(7), np.float32(-9))).convincing
+
+
+@pytest.mark.parametrize(("long", "wide", "angle"), [(80, 4, 0), (80, 4, 33), (40, 20, 70), (30, 30, 0)])
+def test_crookedness_is_that_of_a_rectangle(long, wide, angle):
+    rows, columns = np.mgrid[:120, :120] - 59.5
+    turn = np.deg2rad(angle)
+    along, across = columns * np.cos(turn) + rows * np.sin(turn), rows * np.cos(turn) - columns * np.sin(turn)
+    labels = ((np.abs(along) < long / 2) & (np.abs(across) < wide / 2)).astype(int)
+    labels[0, :40] = 2
+    found = crookedness(labels, 2)
+    assert found[0] == pytest.approx(wide / long, rel=0.12)
+    assert found[1] == pytest.approx(1 / 40)
 
 
 @pytest.mark.parametrize("by", [1, 2])
@@ -126,12 +153,12 @@ def test_marks_are_widened_as_scipy_does(by):
 
 
 def test_so_many_marks_are_texture():
-    probability = np.zeros((100, 100), np.float32)
-    probability[:, ::9] = 0.999
-    assert find_marks(probability).convincing
-    probability[:, ::5] = 0.999
-    assert find_marks(probability).mask.mean() > MOST_AREA
-    assert not find_marks(probability).convincing
+    odds = np.full((100, 100), -9, np.float32)
+    odds[:, ::9] = 7
+    assert find_marks(odds).convincing
+    odds[:, ::5] = 7
+    assert find_marks(odds).mask.mean() > MOST_AREA
+    assert not find_marks(odds).convincing
 
 
 def test_a_grey_scan_stays_one_channel(prints, scan):
@@ -151,8 +178,8 @@ def test_reasons(photo, scan, context):
 
 def test_a_picture_is_looked_at_once_and_another_one_anew(photo, scan, monkeypatch):
     _, _, scanned = held_out_print(as_bytes(photo("astronaut")[:320, :320]), 2, tuple(KINDS))
-    looked, detect = [], scratches.damage_probability
-    monkeypatch.setattr(scratches, "damage_probability", lambda net, pixels: looked.append(1) or detect(net, pixels))
+    looked, detect = [], scratches.damage_odds
+    monkeypatch.setattr(scratches, "damage_odds", lambda net, pixels: looked.append(1) or detect(net, pixels))
     around = scan()
     decision = STAGE.measure(scanned, around)
     assert decision.applied
