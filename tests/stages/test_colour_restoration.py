@@ -14,6 +14,7 @@ from enhancer.stages.colour_restoration import (
     LOOK,
     ColourRestoration,
     colourfulness,
+    ends_in_white,
     is_pale,
     look_at,
     of_one_tone,
@@ -70,17 +71,24 @@ def test_pale_photographs_come_nearer_the_truth(photo, old_photo):
 
 
 def test_a_pale_print_is_one_without_brightness_that_the_net_is_not_quite_sure_of():
-    black, white = np.array([0.2, 0.2, 0.15]), np.array([0.8, 0.75, 0.7])
-    assert is_pale(black, white, 2.0)
-    assert not is_pale(black, white + 0.1, 2.0)
-    assert not is_pale(black, white, 4.0)
-    assert not is_pale(black + 0.45, white, 2.0)  # too little is left to stretch
+    black, white, even = np.array([0.2, 0.2, 0.15]), np.array([0.8, 0.75, 0.7]), 1.35 * np.eye(3)
+    assert is_pale(black, white, even, 2.0)
+    assert not is_pale(black, white + 0.1, even, 2.0)
+    assert not is_pale(black, white, even, 4.0)
+    assert not is_pale(black, white, np.diag([1.8, 1.1, 1.3]), 2.0)  # each dye at its own pace
+    assert not is_pale(black + 0.4, white, even, 2.0)  # too little is left to stretch
+
+
+def test_white_is_where_values_pile_up_at_the_end():
+    black, bright, white = np.array([0.2, 0.2, 0.15]), np.array([0.8, 0.7, 0.6]), np.array([0.805, 0.75, 0.7])
+    assert ends_in_white(black, bright, white)
+    assert not ends_in_white(black, bright - 0.1, white)
 
 
 def test_the_stretch_brings_each_channels_ends_back(photo, old_photo):
-    """Of a print paled by known ends, which are what is measured but for the picture's own."""
-    truth = photo("motorcycle")
-    paleness = Paleness(black=(0.23, 0.16, 0.13), white=(0.81, 0.78, 0.64))
+    """Of the demo's faded picture, whose ends are known; what is measured differs by the picture's own."""
+    truth = photo("motorcycle")[160:416, 250:506]
+    paleness = Paleness(black=(0.222, 0.16, 0.131), white=(0.811, 0.78, 0.64))
     given, decided = paled(truth, paleness), old_photo()
     decision = STAGE.measure(given, decided)
     assert (decision.applied, decision.numbers["method"], decision.numbers["model"]) == (True, "stretch", "colour")
