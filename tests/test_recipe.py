@@ -22,7 +22,7 @@ GOLDEN = (
     '{"cast":{"mode":"auto","strength":1.0},"colour_fix":{"mode":"auto"},"denoise_model":null,"denoise_strength":0.5,'
     '"denoise_table":"measured",'
     '"exposure":{"ev":null,"max_ev":3.0,"mode":"auto"},"fading":{"method":"learned","mode":"off"},'
-    '"gate":{"max_artifact_score":0.5,"max_low_frequency_shift":0.1,"max_residual_ratio":3.0,"min_score":0.25},'
+    '"gate":{"max_artifact_score":0.5,"max_low_frequency_shift":0.1,"max_residual_ratio":1.5,"min_score":0.25},'
     '"input":{"max_pixels":null,"max_side":null,"salvage":false},'
     '"jpeg":{"mode":"auto"},'
     '"lens":{"chromatic_aberration":true,"distortion":true,"mode":"off","vignetting":true},'

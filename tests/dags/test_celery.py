@@ -93,13 +93,15 @@ def finished(
             },
         )
         with airflow:
-            pool = {"name": "gpu", "slots": 1, "description": "one GPU", "include_deferred": False}
+            pool = {"name": "gpu", "slots": 0, "description": "one GPU", "include_deferred": False}
             airflow.api.call("POST", "/pools", json=pool)
             airflow.api.unpause(DAG)
             run_id = airflow.api.trigger(DAG, {})
+            # Without a slot it cannot end, so that its deadline passes before, however fast the machine is.
+            wait_until(lambda: bool(notices), timeout_s=240)
+            airflow.api.call("PATCH", "/pools/gpu", params={"update_mask": "slots"}, json={"slots": 1})
             over = wait_until(lambda: _is_over(airflow, run_id), timeout_s=600, poll_s=1)
             assert over, f"still not over; logs: {airflow.logs}"
-            wait_until(lambda: bool(notices), timeout_s=60)
             with psycopg.connect(postgres.dsn("celery_airflow", driver="")) as connection:
                 ids = connection.execute(
                     "SELECT task_id, map_index, external_executor_id FROM task_instance WHERE run_id = %s", [run_id]

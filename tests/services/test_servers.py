@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,12 +29,11 @@ def state_dir():
 def listening(pid: int) -> set[str]:
     """The addresses on which a process or its children accept connections."""
     process = psutil.Process(pid)
-    return {
-        connection.laddr.ip
-        for member in (process, *process.children(recursive=True))
-        for connection in member.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    found = {one.laddr.ip for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's helpers come and go
+            found |= {one.laddr.ip for one in child.net_connections("inet") if one.status == psutil.CONN_LISTEN}
+    return found
 
 
 def users_of(folder: Path) -> list[psutil.Process]:
