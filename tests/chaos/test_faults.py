@@ -89,8 +89,10 @@ def test_a_database_that_is_restarted_in_the_middle(
 
     restarter = threading.Thread(target=restart)
     restarter.start()
-    play(site, "night")
+    failed = play(site, "night")
     over.set()
     restarter.join()
-    play(site, "again")
+    if failed:  # the command gives up where Airflow would try its tasks again: so does who runs it
+        play(site, "night")
+    assert site.is_finished("night")
     nothing_is_wrong(site)
