@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from enhancer.errors import ErrorKind, StorageError
-from enhancer.settings import Settings
+from enhancer.errors import ErrorKind, RequestError, StorageError
+from enhancer.settings import Settings, get_settings
 
 log = structlog.get_logger(__name__)
 
@@ -24,11 +24,10 @@ TIMEOUT_S: Final = 10.0
 
 def run_is_late(context: Mapping[str, Any]) -> None:
     """For ``DeadlineAlert``: tell it, unless the run has ended by now or it was told before."""
-    from enhancer.batch.connections import settings_from_airflow
     from enhancer.ledger import Ledger
 
     dag_id, dag_run_id = _names(context)
-    settings = settings_from_airflow()
+    settings = _settings_of_callback()
     with Ledger(settings.ledger_url()) as ledger:
         run = ledger.queries.find_by_dag_run(dag_id, dag_run_id)
     if run is not None and run["state"] == "finished":
@@ -75,6 +74,27 @@ def notify(kind: Kind, subject: str, text: str, settings: Settings) -> bool:
             if settings.notify_url is not None:
                 _post(settings.notify_url.get_secret_value(), {"text": text, "kind": kind, "subject": subject})
         return first
+
+
+def _settings_of_callback() -> Settings:
+    """As a task's; a deadline's callback is no task, and Airflow may refuse it the Connections (seen with 3.3.2).
+
+    Raises:
+        RequestError: it does, and the settings name no ledger.
+    """
+    from enhancer.batch.connections import settings_from_airflow
+
+    try:
+        return settings_from_airflow()
+    except PermissionError as error:
+        settings = get_settings()
+        if settings.ledger_dsn is None:
+            raise RequestError(
+                f"a deadline's callback may not read Connections ({error}): set ENHANCER_LEDGER_DSN on the workers",
+                reason="no-connection",
+            ) from error
+        log.info("a deadline's callback may not read Connections: the ENHANCER_* settings stand")
+        return settings
 
 
 def _names(context: Mapping[str, Any]) -> tuple[str, str]:

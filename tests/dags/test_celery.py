@@ -98,8 +98,8 @@ def finished(
             airflow.api.unpause(DAG)
             run_id = airflow.api.trigger(DAG, {})
             # Without a slot it cannot end, so that its deadline passes before, however fast the machine is.
-            wait_until(lambda: bool(notices), timeout_s=240)
-            airflow.api.call("PATCH", "/pools/gpu", params={"update_mask": "slots"}, json={"slots": 1})
+            assert wait_until(lambda: bool(notices), timeout_s=240), f"no notice of it\n{_failures(airflow.logs)}"
+            airflow.api.call("PATCH", "/pools/gpu", json={"pool": "gpu", "slots": 1, "include_deferred": False})
             over = wait_until(lambda: _is_over(airflow, run_id), timeout_s=600, poll_s=1)
             assert over, f"still not over; logs: {airflow.logs}"
             with psycopg.connect(postgres.dsn("celery_airflow", driver="")) as connection:
