@@ -7,12 +7,12 @@ message says which. The first check of a recipe is its baseline; `accept` makes 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.retrying import RetryTransient
+from enhancer.batch.dag_tasks import DEFAULT_ARGS
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -31,12 +31,7 @@ PARAMS = {
     params=PARAMS,
     tags=["enhancer", "images"],
     doc_md=__doc__,
-    default_args={
-        "owner": "enhancer",
-        "retries": SETTINGS.task_retries,
-        "retry_delay": timedelta(seconds=SETTINGS.task_retry_delay_s),
-        "retry_policy": RetryTransient(),
-    },
+    default_args=DEFAULT_ARGS,
 )
 def reference_check() -> None:
     """One task, where the nets run."""

@@ -14,13 +14,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
 
 import psutil
 import psycopg
 from psycopg import sql
 
-from demo.services.processes import LOOPBACK, ManagedProcess, ServiceError, free_port, port_answers, wait_until
+from demo.services.processes import (
+    LOOPBACK,
+    ManagedProcess,
+    OneProcessService,
+    ServiceError,
+    free_port,
+    port_answers,
+    wait_until,
+)
 
 _SUPERUSER = "postgres"
 _SYSTEM_USER = "nobody"
@@ -30,13 +37,13 @@ _QUIET_TIMEOUT_S = 40.0
 """How long to wait for processes of an earlier start, whose orderly end may take 30 s."""
 
 
-class PostgresServer:
+class PostgresServer(OneProcessService):
     """PostgreSQL on a free loopback port with password authentication; TCP only, no Unix socket.
 
     Where we are root the server runs as `nobody`. Should that user not reach the state folder or the wheel (a checkout
     below /root, say), then the data and a copy of the programs lie in /var/tmp and the state folder links to them.
-    A stop by SIGKILL is recovered from at the next start. A restart of the same object keeps its port where it can so
-    that clients find the server again.
+    A stop cuts clients off and writes the data out; a stop by SIGKILL is recovered from at the next start. A restart of
+    the same object keeps its port where it can so that clients find the server again.
 
     Args:
         state_dir: holds the data, the password and the log.
@@ -46,12 +53,12 @@ class PostgresServer:
     name = "PostgreSQL"
 
     def __init__(self, state_dir: Path, *, options: Mapping[str, str] | None = None) -> None:
+        super().__init__()
         self.state_dir = state_dir.absolute()
         self.options = {"max_connections": "200"} | dict(options or {})
         self.log = self.state_dir / "postgres.log"
         self.port = 0
         self._user = _SYSTEM_USER if os.geteuid() == 0 else None
-        self._process: ManagedProcess | None = None
 
     # ---------------------------------------------------------------- life
 
@@ -97,38 +104,11 @@ class PostgresServer:
         process.start()
         self._process = process
 
-    def stop(self) -> None:
-        """Shut down in order, cutting off clients."""
-        if self._process is not None:
-            self._process.stop()
-
-    def kill(self) -> None:
-        """End the server as a crash would; the next start recovers."""
-        if self._process is not None:
-            self._process.kill()
-
-    @property
-    def running(self) -> bool:
-        """Whether the server process is alive."""
-        return self._process is not None and self._process.running
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process id, once it was started."""
-        return None if self._process is None else self._process.pid
-
     def remove(self) -> None:
         """Stop and delete the state folder and what lies elsewhere for it."""
         self.stop()
         shutil.rmtree(self._elsewhere(), ignore_errors=True)
         shutil.rmtree(self.state_dir, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
     # ---------------------------------------------------------------- use
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -244,4 +245,42 @@ class ManagedProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+
+class OneProcessService(ABC):
+    """A service that is one process, which `start` makes; it may be started again after a stop or a crash."""
+
+    def __init__(self) -> None:
+        self._process: ManagedProcess | None = None
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start and return when it can be used; raise :class:`ServiceError` otherwise."""
+
+    def stop(self) -> None:
+        """Stop in order; no error where it does not run."""
+        if self._process is not None:
+            self._process.stop()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.running
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id, once it was started."""
+        return None if self._process is None else self._process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
         self.stop()

@@ -10,13 +10,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from demo.services.processes import LOOPBACK, ManagedProcess, ServiceError, free_ports, port_answers
+from demo.services.processes import (
+    LOOPBACK,
+    ManagedProcess,
+    OneProcessService,
+    ServiceError,
+    free_ports,
+    port_answers,
+)
 from enhancer.settings import Settings
 
 _PARTS = ("master", "volume", "filer", "s3")
@@ -39,7 +46,7 @@ class Keys:
         return cls(access_key=secrets.token_hex(10).upper(), secret_key=secrets.token_hex(20))
 
 
-class S3Server:
+class S3Server(OneProcessService):
     """SeaweedFS: master, volume server, filer and S3 gateway in one process, all on free loopback ports.
 
     Two identities: `keys` may do everything, `reader` may list and read. As on AWS, writing makes no bucket.
@@ -52,11 +59,11 @@ class S3Server:
     region = "us-east-1"
 
     def __init__(self, state_dir: Path) -> None:
+        super().__init__()
         self.state_dir = state_dir.absolute()
         self.log = self.state_dir / "s3.log"
         self.port = 0
         self._ports: dict[str, tuple[int, int]] = {}
-        self._process: ManagedProcess | None = None
 
     # ---------------------------------------------------------------- life
 
@@ -114,32 +121,13 @@ class S3Server:
 
     def stop(self) -> None:
         """Stop; what was acknowledged is kept."""
-        if self._process is not None:
-            self._process.stop()
+        super().stop()
         self._remove_sockets()
 
     def kill(self) -> None:
         """End the server as a crash would."""
-        if self._process is not None:
-            self._process.kill()
+        super().kill()
         self._remove_sockets()
-
-    @property
-    def running(self) -> bool:
-        """Whether the server process is alive."""
-        return self._process is not None and self._process.running
-
-    @property
-    def pid(self) -> int | None:
-        """The server's process id, once it was started."""
-        return None if self._process is None else self._process.pid
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
     def _remove_sockets(self) -> None:
         """The gRPC servers also listen on Unix sockets in /tmp, which no option moves and a killed server leaves."""

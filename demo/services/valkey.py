@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Self
 
-from demo.services.processes import LOOPBACK, ManagedProcess, ServiceError, free_port, port_answers
+from demo.services.processes import (
+    LOOPBACK,
+    ManagedProcess,
+    OneProcessService,
+    ServiceError,
+    free_port,
+    port_answers,
+)
 
 
-class ValkeyServer:
-    """Valkey on a free loopback port, with a password, nothing written to disk.
+class ValkeyServer(OneProcessService):
+    """Valkey on a free loopback port, with a password, nothing written to disk: what was queued is gone when it stops.
 
     A restart of the same object keeps its port where it can, so that clients find the server again.
 
@@ -21,11 +27,11 @@ class ValkeyServer:
     name = "Valkey"
 
     def __init__(self, state_dir: Path) -> None:
+        super().__init__()
         self.state_dir = state_dir.absolute()
         self.log = self.state_dir / "valkey.log"
         self.port = 0
         self._password = secrets.token_urlsafe(24)
-        self._process: ManagedProcess | None = None
 
     def start(self) -> None:
         """Start and wait until it answers.
@@ -55,32 +61,10 @@ class ValkeyServer:
         process.start()
         self._process = process
 
-    def stop(self) -> None:
-        """Stop; what was queued is gone."""
-        if self._process is not None:
-            self._process.stop()
-
-    def kill(self) -> None:
-        """End the server as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-
-    @property
-    def running(self) -> bool:
-        """Whether the server process is alive."""
-        return self._process is not None and self._process.running
-
     @property
     def url(self) -> str:
         """The broker's URL for Celery, password included."""
         return f"redis://:{self._password}@{LOOPBACK}:{self.port}/0"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
     def _write_config(self) -> Path:
         """In a file, since a command line is everybody's to read."""
