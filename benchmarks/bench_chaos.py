@@ -6,9 +6,10 @@ over. Five rounds share a site (every third has S3 and PostgreSQL, the others fo
 undisturbed runs do what is left, and the promises are checked: :mod:`demo.promises`, and every good picture's bytes
 against its input's.
 
-Command and workers are forked from a process that has its imports (:mod:`benchmarks.forked`), but for every 25th round,
-in which they are fresh interpreters. The seed decides pictures, kinds and moments; what a moment hits depends on the
-machine. The exit status is 1 only for a broken promise.
+Command and workers are forked from a process that has its imports (:mod:`benchmarks.forked`), but for two rounds in 25:
+in one they are fresh interpreters, and one goes through Airflow (:mod:`benchmarks.chaos_airflow`). The seed decides
+pictures, kinds and moments; what a moment hits depends on the machine. The result is written after each site, so that
+a benchmark that is cut off leaves what it had. The exit status is 1 only for a broken promise.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from benchmarks.chaos_tally import Tally, kill, moment_of
 from benchmarks.forked import Child, Nursery, import_everything
 from benchmarks.results import print_table, write_results
 
@@ -36,33 +37,15 @@ if TYPE_CHECKING:
     from benchmarks.chaos_site import Site
 
 ROUNDS_A_SITE: Final = 5
-FRESH_EVERY: Final = 25
+EVERY: Final = 25
+FRESH_AT: Final = 24
+AIRFLOW_AT: Final = 12
+"""Of each 25 rounds, the one with fresh interpreters and the one through Airflow."""
 MOST_STARTS: Final = 60
 HUNG_S: Final = 300
 FEWEST_KILLS: Final = 6
 MOST_KILLS: Final = 16
 WEIGHTS: Final = {"worker": 5, "command": 4, "PostgreSQL": 1, "S3 server": 1}
-
-
-@dataclass
-class Tally:
-    """What happened."""
-
-    kills: Counter[str] = field(default_factory=Counter)
-    moments: Counter[str] = field(default_factory=Counter)
-    sites: Counter[str] = field(default_factory=Counter)
-    rounds: int = 0
-    fresh_rounds: int = 0
-    starts: int = 0
-    pictures: int = 0
-    charged: int = 0
-    broken: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    pace_s: dict[bool, float] = field(default_factory=lambda: {False: 10.0, True: 60.0})
-    """About how long a command takes that is left alone, forked or fresh: the moments of kills are spread over it."""
-
-
-Start = Callable[[list[str], dict[str, str], int], "Child | subprocess.Popen[bytes]"]
 
 
 def main() -> None:
@@ -80,6 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="enhancer-chaos-") as name, ExitStack() as stack:
         root = Path(name)
         root.chmod(0o711)  # PostgreSQL's user passes through
+        from benchmarks.chaos_airflow import play_night
         from benchmarks.chaos_site import folder_site, server_site
         from demo.services.postgres import PostgresServer
         from demo.services.s3 import S3Server
@@ -89,6 +73,13 @@ def main() -> None:
         postgres.start()
         s3 = stack.enter_context(S3Server(root / "s3"))
         stack.callback(nursery.close)
+        through_airflow = partial(
+            play_night,
+            state_dir=root / "airflow",
+            database=postgres.create_database("airflow"),
+            rng=rng,
+            tally=tally,
+        )
         site: Site | None = None
         for number in range(arguments.rounds):
             if arguments.minutes and time.monotonic() - started > arguments.minutes * 60:
@@ -96,12 +87,13 @@ def main() -> None:
             if number % ROUNDS_A_SITE == 0:
                 if site is not None:
                     _settle(site, number, nursery, tally, root)
+                    _keep(tally, arguments, started)
                 place = root / f"site-{number}"
                 served = number // ROUNDS_A_SITE % 3 == 1
                 site = server_site(place, postgres, s3, str(number)) if served else folder_site(place)
                 tally.sites[site.kind] += 1
             assert site is not None
-            _round(site, number, rng, nursery, tally, root)
+            _round(site, number, rng, nursery, tally, root, through_airflow)
             print(
                 f"round {number}: {sum(tally.kills.values())} kills, {tally.starts} starts, "
                 f"{time.monotonic() - started:.0f} s, broken: {len(tally.broken) + len(tally.lost)}",
@@ -111,19 +103,41 @@ def main() -> None:
             _settle(site, arguments.rounds, nursery, tally, root)
     for fault in (*tally.broken, *tally.lost):
         print(f"BROKEN: {fault}")
-    _tell(tally, arguments, started)
+    _tell(tally)
+    _keep(tally, arguments, started)
     sys.exit(1 if tally.broken or tally.lost else 0)
 
 
-def _round(site: Site, number: int, rng: random.Random, nursery: Nursery, tally: Tally, root: Path) -> None:
+def _round(
+    site: Site,
+    number: int,
+    rng: random.Random,
+    nursery: Nursery,
+    tally: Tally,
+    root: Path,
+    through_airflow: Callable[[Site, str], None],
+) -> None:
     """One night with kills, to the end of its run."""
     run_id = f"night-{number:04}"
     before = len(site.inputs)
     site.arrive(rng, number)
     tally.pictures += len(site.inputs) - before
-    tally.rounds += 1
-    fresh = number % FRESH_EVERY == FRESH_EVERY - 1
-    tally.fresh_rounds += fresh
+    if number % EVERY == AIRFLOW_AT:
+        tally.rounds["through Airflow"] += 1
+        through_airflow(site, run_id)
+    else:
+        fresh = number % EVERY == FRESH_AT
+        tally.rounds["enhancer batch run, fresh" if fresh else "enhancer batch run, forked"] += 1
+        _commands(site, run_id, rng, nursery, tally, root, fresh=fresh)
+    for fault in site.broken():
+        print(f"{run_id}: {fault}", flush=True)
+        tally.broken.append(f"{run_id}: {fault}")
+
+
+def _commands(
+    site: Site, run_id: str, rng: random.Random, nursery: Nursery, tally: Tally, root: Path, *, fresh: bool
+) -> None:
+    """One command after the other, until the run is over."""
     kills = rng.randint(FEWEST_KILLS, MOST_KILLS)
     starts = 0
     with (root / "nights.log").open("ab") as log:
@@ -135,9 +149,6 @@ def _round(site: Site, number: int, rng: random.Random, nursery: Nursery, tally:
             tally.starts += 1
             night = _start(site, run_id, nursery, log.fileno(), fresh=fresh)
             kills -= _watch(site, run_id, night, kills, rng, tally, fresh=fresh)
-    for fault in site.broken():
-        print(f"{run_id}: {fault}", flush=True)
-        tally.broken.append(f"{run_id}: {fault}")
 
 
 def _watch(
@@ -153,15 +164,16 @@ def _watch(
     """Kill at random moments until the command is over; how many kills there were."""
     begun, done = time.monotonic(), 0
     pause = tally.pace_s[fresh]
-    due = begun + rng.uniform(0, pause)
+    due = begun + rng.uniform(0, 0.8 * pause)
     while night.poll() is None:
         now = time.monotonic()
         if now - begun > HUNG_S:
             tally.broken.append(f"{run_id} hung: no end for {HUNG_S} s")
-            _kill(night.pid)
+            kill(night.pid)
         elif done < kills and now > due:
-            done += _strike(site, run_id, night.pid, rng, tally, fresh=fresh)
-            due = time.monotonic() + rng.uniform(0, pause / 3)
+            struck = _strike(site, run_id, night.pid, rng, tally, fresh=fresh)
+            done += struck
+            due = time.monotonic() + rng.uniform(0, pause / (3 if struck else 10))
         time.sleep(0.01)
     if not done:
         tally.pace_s[fresh] += 0.3 * (time.monotonic() - begun - tally.pace_s[fresh])
@@ -172,34 +184,19 @@ def _strike(site: Site, run_id: str, pid: int, rng: random.Random, tally: Tally,
     """Kill something; 1, or 0 where what was to be killed did not live."""
     known = {kind: weight for kind, weight in WEIGHTS.items() if kind in {"worker", "command", *site.servers}}
     kind = rng.choices(list(known), list(known.values()))[0]
-    moment = _moment(site.states(run_id))
+    moment = moment_of(site.states(run_id))
     if kind == "worker":
         workers = _workers(pid, fresh=fresh)
         if not workers:
             return 0
-        _kill(rng.choice(workers))
+        kill(rng.choice(workers))
     elif kind == "command":
-        _kill(pid)
+        kill(pid)
     else:
         site.servers[kind].kill()
         site.servers[kind].start()
-    tally.kills[kind] += 1
-    tally.moments[moment] += 1
+    tally.count(kind, moment)
     return 1
-
-
-def _moment(states: dict[str, int] | None) -> str:
-    """What the run was at, by its least advanced picture."""
-    if not states:
-        return "planning"
-    for wanted, moment in (
-        (("pending", "running"), "enhance"),
-        (("enhanced",), "evaluate"),
-        (("scored", "committing"), "publish"),
-    ):
-        if any(states.get(state) for state in wanted):
-            return moment
-    return "report"
 
 
 def _workers(pid: int, *, fresh: bool) -> list[int]:
@@ -209,11 +206,6 @@ def _workers(pid: int, *, fresh: bool) -> list[int]:
         homes = [command] if fresh else command.children()
         return [child.pid for home in homes for child in home.children()]
     return []
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, 9)
 
 
 def _start(site: Site, run_id: str, nursery: Nursery, log: int, *, fresh: bool) -> Child | subprocess.Popen[bytes]:
@@ -247,30 +239,32 @@ def _settle(site: Site, number: int, nursery: Nursery, tally: Tally, root: Path)
     tally.broken += [f"{where}: {fault}" for fault in site.broken()]
 
 
-def _tell(tally: Tally, arguments: argparse.Namespace, started: float) -> None:
-    kills = sum(tally.kills.values())
+def _tell(tally: Tally) -> None:
     print_table(["killed", "times"], [[*pair] for pair in tally.kills.most_common()])
     print()
     print_table(["while", "times"], [[*pair] for pair in tally.moments.most_common()])
     print()
+
+
+def _keep(tally: Tally, arguments: argparse.Namespace, started: float) -> None:
     tables = {
-        "rounds": tally.rounds,
-        "fresh_rounds": tally.fresh_rounds,
+        "rounds": dict(tally.rounds),
         "starts": tally.starts,
         "pictures": tally.pictures,
         "sites": dict(tally.sites),
         "kills": dict(tally.kills),
         "moments": dict(tally.moments),
         "released_after_two_kills": tally.charged,
+        "schedulers_started_again_as_they_stood_still": tally.stalls,
         "seed": arguments.seed,
         "broken": [*tally.broken, *tally.lost][:50],
     }
     figures = {
-        "random kills": float(kills),
+        "random kills": float(sum(tally.kills.values())),
         "broken promises": float(len(tally.broken)),
         "good pictures missing or wrong in the end": float(len(tally.lost)),
     }
-    command = f"make bench-chaos ROUNDS={arguments.rounds} SEED={arguments.seed}"
+    command = f"make bench-chaos ROUNDS={sum(tally.rounds.values())} SEED={arguments.seed}"
     write_results("chaos", figures, tables, started, command=command)
 
 
