@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS, plan_in_airflow, report, shard
+from enhancer.batch.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -39,6 +39,7 @@ PARAMS = {
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    deadline=LATE,
     params=PARAMS,
     tags=["enhancer", "images"],
     doc_md=__doc__,
