@@ -6,6 +6,7 @@ leaves good pictures as they are.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,35 @@ def test_a_night_on_servers_recovers(
     where, who = ON_SERVERS[point]
     site = server_site(tmp_path / "site", postgres, s3, f"matrix_{[*ON_SERVERS].index(point)}")
     dies_and_recovers(site, play, where, who, tmp_path / "killed")
+
+
+@pytest.mark.parametrize("victim", ["PostgreSQL", "S3 server"])
+def test_a_server_that_is_killed_in_the_middle_of_a_night(
+    victim: str, play: Play, tmp_path: Path, postgres: PostgresServer, s3: S3Server
+) -> None:
+    site = server_site(tmp_path / "site", postgres, s3, f"victim_{victim[:2].lower()}")
+    for number in range(20):
+        site.write(f"in/{number:02}.png", picture(number))
+    site.write("in/bad.png", BAD)
+    found: list[dict[str, int]] = []
+    over = threading.Event()
+
+    def kill() -> None:
+        while not (states := site.states("night") or {}).get("enhanced") and not over.wait(0.02):
+            pass
+        site.servers[victim].kill()
+        site.servers[victim].start()
+        found.append(states)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        failed = play(site, "night")
+    finally:
+        over.set()
+        killer.join()
+    assert found[0].get("enhanced"), "it was killed too late"
+    if failed:  # the command gives up where Airflow would try its tasks again: so does who runs it
+        play(site, "night")
+    assert site.is_finished("night")
+    assert [*site.broken(), *site.wrong_in_the_end()] == []
