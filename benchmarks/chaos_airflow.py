@@ -13,8 +13,9 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 import psutil
 
 from benchmarks.chaos_site import UNTOUCHED
@@ -64,8 +65,7 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
     )
     kills = rng.randint(6, 12)
     with services:
-        services.api.unpause(DAG)
-        services.api.trigger(DAG, {**site.urls, "recipe": json.loads(UNTOUCHED)}, run_id=run_id)
+        _begin(services, {**site.urls, "recipe": json.loads(UNTOUCHED)}, run_id)
         begun = heard = time.monotonic()
         due = begun + rng.uniform(0, PAUSE_S)
         cleared = 0
@@ -84,13 +84,33 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
                 services.kill("scheduler")
                 services.processes["scheduler"].start()
                 heard = time.monotonic()
-            elif services.api.dag_run(DAG, run_id)["state"] in FINISHED and not site.is_finished(run_id):
+            elif _has_ended(services, run_id) and not site.is_finished(run_id):
                 cleared += 1
                 if cleared > MOST_CLEARED:
                     tally.broken.append(f"{run_id} is not over, though its Dag run was cleared {MOST_CLEARED} times")
                     return
-                services.api.call("POST", f"/dags/{DAG}/dagRuns/{run_id}/clear", json={"dry_run": False})
+                with suppress(httpx.HTTPError):
+                    services.api.call("POST", f"/dags/{DAG}/dagRuns/{run_id}/clear", json={"dry_run": False})
             time.sleep(0.2)
+
+
+def _begin(services: AirflowServices, conf: dict[str, Any], run_id: str) -> None:
+    """Trigger the Dag run; a machine that the other rounds keep busy may let the API wait."""
+    for left in reversed(range(5)):
+        try:
+            services.api.unpause(DAG)
+            if not any(run["dag_run_id"] == run_id for run in services.api.dag_runs(DAG)):
+                services.api.trigger(DAG, conf, run_id=run_id)
+            return
+        except httpx.HTTPError:
+            if not left:
+                raise
+
+
+def _has_ended(services: AirflowServices, run_id: str) -> bool:
+    with suppress(httpx.HTTPError):  # busy: it is asked again
+        return services.api.dag_run(DAG, run_id)["state"] in FINISHED
+    return False
 
 
 def _strike(site: Site, run_id: str, services: AirflowServices, rng: random.Random, tally: Tally) -> int:
