@@ -58,7 +58,7 @@ def write_results(
     whole: bool = True,
     command: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Print the goals; write the JSON file and its block of docs/quality.md.
+    """Print the goals; write the JSON file and its block of docs/quality.md or docs/reliability.md.
 
     Args:
         name: of the benchmark, as in ``make bench-NAME``.
@@ -71,7 +71,7 @@ def write_results(
     Returns:
         The goals with their figures.
     """
-    from benchmarks.summary import refresh_page
+    from benchmarks.summary import refresh_pages
 
     rows = goals(name, figures)
     print_table(["goal", "value", "unit", "target", "met"], [[*row.values()] for row in rows])
@@ -88,7 +88,7 @@ def write_results(
             "tables": tables,
         }
         (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        refresh_page()
+        refresh_pages()
     return rows
 
 

@@ -1,7 +1,8 @@
-"""The figures in docs/quality.md, written from benchmarks/results: ``python -m benchmarks.summary``.
+"""The figures in docs/quality.md and docs/reliability.md, written from benchmarks/results: ``python -m
+benchmarks.summary``.
 
-The page has a block for each benchmark, between two comments that name it. Whatever stands there is replaced, so that
-page and results cannot drift apart; a test holds them together.
+The pages have a block for each benchmark, between two comments that name it. Whatever stands there is replaced, so that
+pages and results cannot drift apart; a test holds them together.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.results import RESULTS, TARGETS, as_table, targets
 
-PAGE = TARGETS.parents[1] / "docs" / "quality.md"
+PAGES = tuple(TARGETS.parents[1] / "docs" / name for name in ("quality.md", "reliability.md"))
 BLOCK = re.compile(r"(<!-- figures: (?P<name>[a-z-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -55,10 +56,11 @@ def _bound(goal: dict[str, object], better: str) -> str:
     return f"{'at least' if better == 'higher' else 'at most'} {goal['target']:g}"
 
 
-def refresh_page() -> None:
-    """Write docs/quality.md anew."""
-    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+def refresh_pages() -> None:
+    """Write the blocks of both pages anew."""
+    for page in PAGES:
+        page.write_text(with_figures(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    refresh_page()
+    refresh_pages()

@@ -1,4 +1,4 @@
-"""docs/quality.md has the figures that the benchmarks left, all of them and no others."""
+"""The pages have the figures that the benchmarks left, all of them and no others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results import TARGETS
-from benchmarks.summary import BLOCK, PAGE, with_figures
+from benchmarks.summary import BLOCK, PAGES, with_figures
 
 
-def test_the_page_is_what_the_results_say() -> None:
-    page = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_the_page_is_what_the_results_say(file: Path) -> None:
+    page = file.read_text(encoding="utf-8")
     assert page == with_figures(page), "run `python -m benchmarks.summary`"
 
 
 def test_blocks_are_of_benchmarks_with_goals_and_each_stands_once() -> None:
-    blocks = [block["name"] for block in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))]
+    blocks = [block["name"] for page in PAGES for block in BLOCK.finditer(page.read_text(encoding="utf-8"))]
     assert len(set(blocks)) == len(blocks) >= 7
     assert set(blocks) <= set(tomllib.loads(TARGETS.read_text(encoding="utf-8")))
 
