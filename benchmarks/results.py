@@ -27,7 +27,8 @@ TARGETS = HERE / "targets.toml"
 
 def targets(name: str) -> dict[str, dict[str, Any]]:
     """The goals of one benchmark."""
-    return tomllib.loads(TARGETS.read_text(encoding="utf-8")).get(name, {})
+    found: dict[str, dict[str, Any]] = tomllib.loads(TARGETS.read_text(encoding="utf-8")).get(name, {})
+    return found
 
 
 def goals(name: str, figures: Mapping[str, float]) -> list[dict[str, Any]]:
