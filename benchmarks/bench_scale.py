@@ -40,9 +40,8 @@ RECIPE: Final = "archive"
 SHARD_MINUTES: Final = 720
 """So that two million pictures of about ten estimated seconds fit into the 500 shards that are allowed."""
 WRITERS: Final = 8
-UPDATES: Final = 5_000
-"""Items of each writer's shard."""
-BATCH: Final = 200
+WRITES: Final = {200: 15_000, 1: 1_000}
+"""Updates in one transaction, and items of each writer's shard. Workers write one by one, as each picture gets on."""
 REPEATS: Final = 5
 
 
@@ -102,44 +101,52 @@ def nights(kind: str, url: str, objects: int, folder: Path) -> list[dict[str, An
     return rows
 
 
-def write(number: int, url: str, run_id: str, barrier: Any, queue: Any) -> None:
-    """One writer: take a shard and move its items to `running` and on to `failed`, in batches."""
+def write(number: int, run_id: str, batch: int, url: str, barrier: Any, queue: Any) -> None:
+    """One writer: take a shard and move its items to `running` and on to `failed`, `batch` of them in a transaction."""
     with Ledger(url) as ledger:
         lease = ledger.leases.take(run_id, number, f"writer-{number}", 3600)
-        keys = [row["key"] for row in ledger.items.of_shard(run_id, number, ItemState.PENDING)][:UPDATES]
+        keys = [row["key"] for row in ledger.items.of_shard(run_id, number, ItemState.PENDING)]
         barrier.wait()
         begun = time.monotonic()
         for state, columns in (
             (ItemState.RUNNING, {}),
             (ItemState.FAILED, {"stage": "read", "error_class": "timeout", "error_message": "read timed out"}),
         ):
-            for start in range(0, len(keys), BATCH):
-                ledger.items.move_many(lease, [(key, state, columns) for key in keys[start : start + BATCH]])
-        queue.put((2 * len(keys), begun, time.monotonic(), time.process_time()))
+            for start in range(0, len(keys), batch):
+                if batch == 1:
+                    ledger.items.move(lease, keys[start], state, **columns)
+                else:
+                    ledger.items.move_many(lease, [(key, state, columns) for key in keys[start : start + batch]])
+        queue.put((2 * len(keys), begun, time.monotonic()))
 
 
-def write_rate(url: str) -> dict[str, Any]:
+def write_rate(url: str, batch: int, items: int) -> dict[str, Any]:
     """Item updates a second by eight writers at once, each in a process of its own and on a shard of its own."""
-    run_id = "writers"
+    run_id = f"writers-{batch}"
     with Ledger(url) as ledger:
         urls = {"input_url": INPUT, "output_url": OUTPUT, "work_url": "s3://work"}
         ledger.runs.open(run_id, trigger="cli", params={}, recipes={}, **urls)
         for shard in range(WRITERS):
-            rows = [_item(run_id, shard, number) for number in range(UPDATES)]
-            ledger.runs.add_items(rows)
-        ledger.runs.add_shards(run_id, [(shard, UPDATES, 1.0) for shard in range(WRITERS)])
+            ledger.runs.add_items([_item(run_id, shard, number) for number in range(items)])
+        ledger.runs.add_shards(run_id, [(shard, items, 1.0) for shard in range(WRITERS)])
+        ledger.upkeep.measure_items()
         ledger.runs.start(run_id)
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(WRITERS), context.Queue()
-    writers = [context.Process(target=write, args=(n, url, run_id, barrier, queue)) for n in range(WRITERS)]
+    writers = [context.Process(target=write, args=(n, run_id, batch, url, barrier, queue)) for n in range(WRITERS)]
     for writer in writers:
         writer.start()
     told = [queue.get(timeout=1800) for _ in writers]
     for writer in writers:
         writer.join()
-    seconds = max(end for _, _, end, _ in told) - min(begin for _, begin, _, _ in told)
+    seconds = max(end for *_, end in told) - min(begun for _, begun, _ in told)
     updates = sum(count for count, *_ in told)
-    return {"updates": updates, "seconds": round(seconds, 2), "per_second": round(updates / seconds)}
+    return {
+        "updates in a transaction": batch,
+        "updates": updates,
+        "seconds": round(seconds, 2),
+        "per_second": round(updates / seconds),
+    }
 
 
 def _item(run_id: str, shard: int, number: int) -> dict[str, Any]:
@@ -202,18 +209,18 @@ def main() -> None:
             if size <= SQLITE_MOST:
                 folder = root / f"sqlite-{size}"
                 rows += nights("SQLite", f"sqlite:///{folder / 'ledger.db'}", size, folder)
-        rate, queries = write_rate(url), page_queries(url)
+        rates, queries = [write_rate(url, batch, items) for batch, items in WRITES.items()], page_queries(url)
         with create_engine(url).connect() as connection:
             held = connection.execute(text("SELECT count(*) FROM item")).scalar_one()
-    for table in (rows, [rate], [{"query": query, "ms": took} for query, took in queries.items()]):
+    for table in (rows, rates, [{"query": query, "ms": took} for query, took in queries.items()]):
         print_table(list(table[0]), [[*row.values()] for row in table])
         print()
-    _tell(rows, rate, queries, held, sizes, started)
+    _tell(rows, rates, queries, held, sizes, started)
 
 
 def _tell(
     rows: list[dict[str, Any]],
-    rate: dict[str, Any],
+    rates: list[dict[str, Any]],
     queries: dict[str, float],
     held: int,
     sizes: list[int],
@@ -230,10 +237,10 @@ def _tell(
         "plan 2 M changed pictures, memory": float(large["peak_mb"]),
         "plan 2 M unchanged pictures": quiet["seconds"] / 60,
         "seconds per picture, largest over smallest": (large["seconds"] / sizes[-1]) / (small["seconds"] / sizes[0]),
-        "item updates by 8 writers": float(rate["per_second"]),
+        "item updates by 8 writers": float(rates[0]["per_second"]),
         "slowest query of the page": max(queries.values()),
     }
-    tables = {"plans": rows, "writers": rate, "queries_ms": queries, "items_held": held, "load": os.getloadavg()}
+    tables = {"plans": rows, "writers": rates, "queries_ms": queries, "items_held": held, "load": os.getloadavg()}
     write_results("scale", figures, tables, started, whole=sizes[-1] == SIZES[-1])
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, RowMapping, Update, bindparam, case, func, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Update, case, func, or_, select, update
 
+from enhancer.ledger.bulk import KEY, update_rows
 from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import Lease, fence
 from enhancer.ledger.states import ItemState, sources_of
@@ -64,22 +65,14 @@ class Items:
         self, connection: Connection, lease: Lease, to: ItemState, moves: Sequence[tuple[str, dict[str, Any]]]
     ) -> None:
         """Items that go to one state with values for the same columns: one statement, sent with all their values."""
-        names = list(moves[0][1])
-        rows = [
-            {"moved_key": key, **{f"new_{name}": _fit(name, value) for name, value in values.items()}}
-            for key, values in moves
-        ]
-        statement = self._statement(
-            lease, to, {name: bindparam(f"new_{name}", type_=item.c[name].type) for name in names}
-        )
-        moved = connection.execute(statement.where(item.c.key == bindparam("moved_key")), rows).rowcount
+        keys = [key for key, _ in moves]
+        rows = [{KEY: key, **{name: _fit(name, value) for name, value in values.items()}} for key, values in moves]
+        moved = update_rows(connection, rows, item.c.key, lambda values: self._statement(lease, to, values))
         if moved != len(rows):
             there = connection.execute(
-                select(item.c.key).where(
-                    item.c.run_id == lease.run_id, item.c.key.in_([key for key, _ in moves]), item.c.state == to
-                )
+                select(item.c.key).where(item.c.run_id == lease.run_id, item.c.key.in_(keys), item.c.state == to)
             ).scalars()
-            refused = ", ".join(repr(key) for key in sorted({key for key, _ in moves} - {*there})[:3])
+            refused = ", ".join(repr(key) for key in sorted({*keys} - {*there})[:3]) or "a key that is there twice"
             raise ValueError(f"{refused} in run {lease.run_id} is not in a state that may become {to}")
 
     @staticmethod

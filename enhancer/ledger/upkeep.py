@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Engine, RowMapping, and_, delete, exists, or_, select, tuple_, update
+from sqlalchemy import Engine, RowMapping, and_, delete, exists, or_, select, text, tuple_, update
 
 from enhancer.ledger.engine import batched, reading
 from enhancer.ledger.states import GOOD, OPEN, ItemState
@@ -45,6 +45,14 @@ class Upkeep:
             with reading(self._engine) as connection:
                 rows = connection.execute(page.order_by(run.c.created_at)).mappings().all()
             yield from rows
+
+    def measure_items(self) -> None:
+        """Let PostgreSQL look at the item table after many rows came at once. Until its own maintenance does so it
+        takes the new run for a small one, and might look for a few keys by reading all of the run.
+        """
+        if self._engine.dialect.name == "postgresql":  # SQLite chooses by its indexes, and would read all of each
+            with self._engine.begin() as connection:
+                connection.execute(text(f"ANALYZE {item.name}"))
 
     # ---------------------------------------------------------------- targets
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import fence
@@ -154,3 +154,12 @@ def test_a_run_is_abandoned_when_no_one_worked_on_it_for_long(ledger, build):
     lease = ledger.leases.take("r1", 0, "w", 1)
     ledger.leases.release(lease)
     assert ledger.runs.abandoned(60) == ["elsewhere"], "its lease ran out a moment ago"
+
+
+def test_the_database_learns_of_many_new_rows(ledger, build):
+    build.run("r1", tuple(f"a{number}" for number in range(50)))
+    ledger.upkeep.measure_items()
+    if ledger.engine.dialect.name == "postgresql":
+        with ledger.engine.connect() as connection:
+            known = connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = 'item'")).scalar_one()
+        assert known == 50
