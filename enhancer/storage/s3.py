@@ -16,6 +16,7 @@ from enhancer.storage.base import Fetched, ObjectInfo, ObjectStore
 from enhancer.storage.keys import check_key, check_target
 from enhancer.storage.s3_client import Connection
 from enhancer.storage.s3_errors import no_such_bucket, trouble
+from enhancer.storage.s3_listing import Page, in_parallel
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -77,21 +78,26 @@ class S3Store:
     # ---------------------------------------------------------------- reading
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Objects in the server's order, by pages of 1,000. On AWS that is the order of the keys' UTF-8 bytes.
+        """Objects in the order of their keys' UTF-8 bytes where the server keeps it within a folder, as AWS does; large
+        listings folder by folder, several at once (:mod:`.s3_listing`).
 
         Raises:
             StorageError: as :mod:`.s3_errors` maps it; ``no-such-store`` for a missing bucket.
         """
+        return in_parallel(self._pages, prefix)
+
+    def _pages(self, prefix: str, by_folder: bool) -> Iterator[Page]:
         above = self._full("")
+        asked = {"Bucket": self.location.bucket, "Prefix": above + prefix} | ({"Delimiter": "/"} if by_folder else {})
         with self._trouble("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.location.bucket, Prefix=above + prefix
-            )
-            for page in pages:
-                for entry in page.get("Contents", ()):
+            for answer in self._client.get_paginator("list_objects_v2").paginate(**asked):
+                objects = []
+                for entry in answer.get("Contents", ()):
                     key, size = str(entry["Key"]).removeprefix(above), int(entry["Size"])
                     if key and not (size == 0 and key.endswith("/")):
-                        yield ObjectInfo(key, size, _etag(entry))
+                        objects.append(ObjectInfo(key, size, _etag(entry)))
+                folders = [str(entry["Prefix"]).removeprefix(above) for entry in answer.get("CommonPrefixes", ())]
+                yield Page(objects, folders, not answer.get("IsTruncated"))
 
     def head(self, key: str) -> ObjectInfo | None:
         """Size and ETag, or None where there is nothing in an existing bucket."""
