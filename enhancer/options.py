@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Mode = Literal["off", "auto"]
+Precision = Literal["auto", "fp32", "fp16", "int8"]
+"""Of the nets; what each means on which device: :mod:`enhancer.backends.choice`."""
 Unit = Annotated[float, Field(ge=0, le=1)]
 ColourSpace = Literal["srgb", "display-p3", "adobe-rgb", "grey"]
 

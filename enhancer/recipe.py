@@ -26,6 +26,7 @@ from enhancer.options import (
     LensOptions,
     LocalContrastOptions,
     OutputOptions,
+    Precision,
     ProgressiveOptions,
     ScratchOptions,
     SharpenOptions,
@@ -33,7 +34,6 @@ from enhancer.options import (
     ToneOptions,
 )
 
-Precision = Literal["fp32", "fp16", "int8"]
 DenoiseTable = Literal["measured", "specified"]
 
 
@@ -77,7 +77,7 @@ class Recipe(BaseModel):
     repair_impulses: bool = True
     model: str | None = None
     denoise_model: str | None = None
-    precision: Precision = "fp32"
+    precision: Precision = "auto"
     super_resolution: SuperResolutionOptions = SuperResolutionOptions()
     input: InputOptions = InputOptions()
     lens: LensOptions = LensOptions()

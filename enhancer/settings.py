@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 OnRejection = Literal["reject", "pass_through"]
+ForcedRuntime = Literal["auto", "torch", "openvino", "onnxruntime", "tensorrt"]
 
 
 def _default_home() -> Path:
@@ -84,7 +85,8 @@ class Settings(BaseSettings):
 
     # The worker process and its supervisor.
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(0, ge=0, description="CPU threads of a worker's nets; 0: what torch takes")
+    runtime: ForcedRuntime = Field("auto", description="of the catalogue's nets; a net that was not built for it fails")
+    threads: int = Field(0, ge=0, description="CPU threads of a worker's nets; 0: all that the process may use")
     item_deadline_s: float = Field(600, gt=0, description="longest silence while one picture is worked on")
     worker_memory_mb: int = Field(0, ge=0, description="limit of a worker's resident memory; 0: none")
     lease_ttl_s: float = Field(120, gt=0)

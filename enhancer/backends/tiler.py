@@ -32,7 +32,8 @@ def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> 
         max_tile: longest side of what the net is given at once, halo included, in input pixels; None: the spec's own.
 
     Returns:
-        out_channels x (scale * H) x (scale * W) float32, not clipped.
+        out_channels x (scale * H) x (scale * W) float32, not clipped; in memory the channels of a pixel lie together,
+        as they do in a picture.
 
     Raises:
         ValueError: `planes` has another number of channels than the net takes, or is empty.
@@ -44,7 +45,7 @@ def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> 
     height, width = planes.shape[1:]
     down = _Axis(height, spec)
     across = _Axis(width, spec)
-    result = np.empty((spec.out_channels, height * spec.scale, width * spec.scale), np.float32)
+    result: FloatPixels | None = None
     limit = max_tile or spec.max_tile
     pending = deque([_Rect(0, down.extent, 0, across.extent)])
     while pending:
@@ -66,7 +67,13 @@ def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> 
                 ) from error
             pending.appendleft(rect)
             continue
+        if result is None:
+            size = (height * spec.scale, width * spec.scale)
+            if tile.shape[1:] == size:  # the whole picture was one tile
+                return np.asarray(tile, np.float32)
+            result = np.moveaxis(np.empty((*size, spec.out_channels), np.float32), 2, 0)
         _place(result, tile, rect, given, spec.scale)
+    assert result is not None
     return result
 
 

@@ -62,7 +62,7 @@ class TorchNet:
             batch: N x in_channels x H x W float32; sides as the spec demands.
 
         Returns:
-            N x out_channels x sH x sW float32, not clipped.
+            N x out_channels x sH x sW float32, not clipped; in whatever order it lies in memory.
 
         Raises:
             OutOfMemory: the device cannot hold it. Every other error of torch passes as it is.
@@ -91,5 +91,5 @@ class TorchNet:
                 self.half = self._half_proven
         if not self.half:
             result = self._module(given)
-        pixels: FloatPixels = result.float().contiguous().cpu().numpy()
+        pixels: FloatPixels = result.float().cpu().numpy()
         return pixels

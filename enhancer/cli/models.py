@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from enhancer.models.download import Progress
     from enhancer.models.store import StatusRow
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch and verify the nets' weights.")
+app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and build the nets.")
 
 
 @app.command("list")
@@ -120,6 +121,63 @@ def verify(
     good = ("present",) if names else ("present", "absent")
     rows = [{"name": one.name, "state": one.state, "path": str(one.path), "detail": one.detail} for one in found]
     return _answer("models verify", rows, ok=all(one.state in good for one in found))
+
+
+@app.command("build")
+@command("models build")
+def build(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="The nets to build.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All nets that gain by it and were not built yet.")] = False,
+    runtime: Annotated[str, typer.Option("--runtime", help="openvino, onnxruntime or tensorrt.")] = "openvino",
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="int8, fp16 or fp32; unset: the fastest that the runtime has.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="Folder to calibrate by and check on; unset: scikit-image's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; unset: the model cache, where it is used.")] = None,
+    as_json: Json = False,
+) -> Reply:
+    """Build nets for a runtime: export, quantise, measure against torch, register what loses nothing that counts."""
+    from typing import cast
+
+    from enhancer.cli.command import load_settings
+    from enhancer.cli.output import err
+    from enhancer.deployment.build import POSSIBLE
+    from enhancer.deployment.everything import build_each, worth_building
+    from enhancer.models.builds import BuildPrecision, Runtime
+
+    if bool(names) == everything:
+        raise typer.BadParameter("give the names of nets, or --all")
+    if runtime not in POSSIBLE:
+        raise typer.BadParameter(f"--runtime must be one of {', '.join(POSSIBLE)}")
+    target: Runtime = runtime
+    kind = cast("BuildPrecision", precision or POSSIBLE[target][-1])
+    if kind not in POSSIBLE[target]:
+        raise typer.BadParameter(f"--precision must be {' or '.join(POSSIBLE[target])} for {runtime}")
+    settings = load_settings()
+    entries = worth_building(target, kind, settings) if everything else _entries(names)
+    rows = build_each(
+        entries,
+        target,
+        kind,
+        settings,
+        pictures=pictures,
+        folder=out,
+        told=lambda name: err().print(f"building {name} for {runtime} in {kind}"),
+    )
+    return _answer("models build", [_told(row) for row in rows], ok=all(row["state"] == "built" for row in rows))
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of a build with its figures in words."""
+    if row["state"] != "built":
+        return row
+    if row["psnr"] is None:
+        figures = "" if row["max_difference"] is None else f"differs from torch by {row['max_difference']:.1g}"
+    else:
+        figures = f"{row['psnr']:.2f} dB, in float32 {row['psnr_float']:.2f}"
+    return {**row, "detail": f"{figures}: {row['path']}".removeprefix(": ")}
 
 
 @contextmanager

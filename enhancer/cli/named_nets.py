@@ -9,6 +9,7 @@ from enhancer.errors import ModelError
 from enhancer.image import FloatPixels
 from enhancer.models.catalogue import ModelEntry, super_resolution_entry
 from enhancer.models.spec import NetSpec
+from enhancer.options import Precision
 from enhancer.stages.nets import Nets, denoiser_weights
 
 
@@ -35,11 +36,11 @@ class NamedNet:
 class NamedNets(Nets):
     """What the recipe's stages would use; nothing is fetched or loaded."""
 
-    def super_resolution(self, scale: float, name: str | None = None) -> Net:
+    def super_resolution(self, scale: float, name: str | None = None, precision: Precision = "auto") -> Net:
         """The entry that :meth:`Nets.super_resolution` would load."""
         return NamedNet.of(super_resolution_entry(scale, name))
 
-    def denoiser(self, name: str | None = None) -> Net:
+    def denoiser(self, name: str | None = None, precision: Precision = "auto") -> Net:
         """The entry or file that :meth:`Nets.denoiser` would load."""
         known, _ = denoiser_weights(name)
         return NamedNet(NetSpec(known, 1, 4, 3, halo=0))

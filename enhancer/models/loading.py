@@ -13,11 +13,10 @@ from enhancer.errors import ModelError
 from enhancer.models import colour, damage_net, ffdnet
 from enhancer.models.catalogue import ModelEntry
 from enhancer.models.fusion import WINDOWS, FusionNet, FusionShape
-from enhancer.models.plain import COLOURS, PlainNet, PlainShape
+from enhancer.models.plain import PlainNet
+from enhancer.models.plain_shape import COLOURS, MAX_TILE, PlainShape
 from enhancer.models.spec import NetSpec
 
-PLAIN_MAX_TILE: Final = 1024
-"""Side of a tile of a plain net's output: with 64 channels at a fold of 1 it takes about 0.6 GB."""
 FUSION_HALO: Final = 32
 ESRGAN_HALO: Final = 32
 """An RRDBNet's 351 convolutions reach further, but their residuals are scaled down: what lies beyond hardly counts."""
@@ -92,17 +91,7 @@ def spec_of(entry: ModelEntry, module: torch.nn.Module) -> NetSpec:
             max_tile=ffdnet.MAX_TILE,
         )
     if isinstance(module, PlainNet):
-        shape = module.shape
-        return NetSpec(
-            entry.name,
-            scale=shape.scale,
-            in_channels=COLOURS + shape.conditions,
-            out_channels=COLOURS,
-            halo=shape.halo,
-            multiple_of=shape.fold,
-            minimum=shape.fold,
-            max_tile=PLAIN_MAX_TILE // shape.scale,
-        )
+        return module.shape.spec(entry.name)
     if isinstance(module, damage_net.DamageNet):
         return NetSpec(
             entry.name,
@@ -125,7 +114,7 @@ def spec_of(entry: ModelEntry, module: torch.nn.Module) -> NetSpec:
             halo=FUSION_HALO,
             multiple_of=max(WINDOWS),
             minimum=1,
-            max_tile=PLAIN_MAX_TILE // module.shape.scale,
+            max_tile=MAX_TILE // module.shape.scale,
         )
     if entry.architecture in ("DAT", "ESRGAN"):
         dat = entry.architecture == "DAT"

@@ -7,54 +7,15 @@ fraction of its size, as in FFDNet (K. Zhang et al., IEEE TIP 2018). How such a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-COLOURS: Final = 3
+from enhancer.models.plain_shape import COLOURS, PlainShape
 
-
-@dataclass(frozen=True, slots=True)
-class PlainShape:
-    """What tells one plain net from another.
-
-    Attributes:
-        width: channels between the convolutions.
-        depth: convolutions between the first and the last.
-        scale: output side over input side.
-        conditions: planes behind the three colours, such as a map of the noise's strength.
-        fold: side of the square of pixels that becomes one, with as many times the channels; 1 or 2. Only where `scale`
-            is 1.
-    """
-
-    width: int
-    depth: int
-    scale: int = 1
-    conditions: int = 0
-    fold: int = 1
-
-    def __post_init__(self) -> None:
-        if self.scale > 1 and self.fold > 1:
-            raise ValueError(f"a plain net either folds or enlarges, not both: {self}")
-
-    @property
-    def halo(self) -> int:
-        """Input pixels around a pixel that its result depends on: exact, one for each convolution."""
-        return self.fold * (self.depth + 2)
-
-    @classmethod
-    def of(cls, state: Mapping[str, Tensor], *, scale: int, conditions: int, fold: int) -> PlainShape:
-        """Width and depth read off the weights; the rest cannot be seen there.
-
-        Raises:
-            KeyError: the weights are no plain net's.
-        """
-        return cls(state["convolutions.0.weight"].shape[0], len(state) // 2 - 2, scale, conditions, fold)
+__all__ = ["COLOURS", "PlainNet", "PlainShape"]
 
 
 class PlainNet(nn.Module):

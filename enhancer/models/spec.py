@@ -18,6 +18,8 @@ class NetSpec:
         multiple_of: both sides of a tile must be multiples of this.
         minimum: smallest side of a tile.
         max_tile: longest side of a tile, halo included, that keeps the net's memory moderate.
+        runtime: what runs it.
+        precision: of its products: ``fp32``, ``fp16`` or ``int8``.
     """
 
     name: str
@@ -28,3 +30,5 @@ class NetSpec:
     multiple_of: int = 1
     minimum: int = 1
     max_tile: int = 512
+    runtime: str = "torch"
+    precision: str = "fp32"

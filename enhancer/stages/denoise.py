@@ -88,7 +88,7 @@ class Denoising:
             numbers["sigma_regions"] = np.round(255 * np.minimum(factor * regions, HIGHEST), 1).tolist()
         if share < 1:
             numbers["share"] = share
-        numbers["model"] = context.nets.denoiser(recipe.denoise_model).spec.name
+        numbers["model"] = context.nets.denoiser(recipe.denoise_model, recipe.precision).spec.name
         varies = ", not the same everywhere" if regions is not None else ""
         return Decision(True, f"noise of {255 * sigma:.1f} levels{varies}", numbers)
 
@@ -103,7 +103,7 @@ class Denoising:
         Returns:
             H x W x C, float32, about in [0, 1]; grey stays one channel.
         """
-        net = context.nets.denoiser(context.recipe.denoise_model)
+        net = context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision)
         planes = to_planes(block)
         told = np.full(block.shape[:2], decision.numbers["sigma_removed"] / 255, np.float32)
         share = np.full((*block.shape[:2], 1), decision.numbers.get("share", 1), np.float32)
@@ -126,7 +126,7 @@ class Denoising:
         decision = context.decisions.get(self.name)
         if decision is not None and "sigma_regions" in decision.numbers:
             return WHOLE_PICTURE
-        return context.nets.denoiser(context.recipe.denoise_model).spec.halo
+        return context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision).spec.halo
 
     def scale(self, context: Context) -> float:
         """The size is kept."""

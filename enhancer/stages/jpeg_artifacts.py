@@ -56,7 +56,10 @@ class JpegArtifacts:
         quality = numbers["quality"]
         if quality >= (GOOD if numbers["source"] == "file" else GOOD_WITHOUT_FILE):
             return Decision(False, f"JPEG of quality {quality}: good enough", numbers)
-        numbers |= {"step": round(mean_step(quality), 4), "model": context.nets.jpeg_repair().spec.name}
+        numbers |= {
+            "step": round(mean_step(quality), 4),
+            "model": context.nets.jpeg_repair(context.recipe.precision).spec.name,
+        }
         return Decision(True, f"JPEG of quality {quality}", numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -72,12 +75,12 @@ class JpegArtifacts:
         """
         planes = to_planes(block)
         step = np.full((1, *planes.shape[1:]), decision.numbers["step"], np.float32)
-        repaired = run_tiled(context.nets.jpeg_repair(), np.concatenate([planes, step]))
+        repaired = run_tiled(context.nets.jpeg_repair(context.recipe.precision), np.concatenate([planes, step]))
         return np.clip(from_planes(repaired, like=block), 0, 1)
 
     def halo(self, context: Context) -> int:
         """The net's."""
-        return context.nets.jpeg_repair().spec.halo
+        return context.nets.jpeg_repair(context.recipe.precision).spec.halo
 
     def scale(self, context: Context) -> float:
         """The size is kept."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from enhancer.backends.base import Net, NetSpec
+from enhancer.backends.choice import open_net
 from enhancer.errors import ModelError
 from enhancer.models.catalogue import (
     ModelEntry,
@@ -16,7 +17,7 @@ from enhancer.models.catalogue import (
     load_catalogue,
     super_resolution_entry,
 )
-from enhancer.models.store import ensure
+from enhancer.options import Precision
 from enhancer.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,21 +83,24 @@ class Nets:
         self._sr_path = Path(sr_path) if sr_path else None
         self._dn_path = Path(dn_path) if dn_path else None
         self._lock = threading.RLock()
-        self._nets: dict[str, Net] = {}
+        self._nets: dict[tuple[str, Precision], Net] = {}
         self._hashes: dict[str, str] = {}
         self._names: dict[Path, str] = {}
 
-    def super_resolution(self, scale: float, name: str | None = None) -> Net:
+    def super_resolution(self, scale: float, name: str | None = None, precision: Precision = "auto") -> Net:
         """The net to enlarge by `scale` (its own scale may differ): `name`, or the catalogue's choice.
+
+        Of a net of the catalogue, `precision` decides with device and builds what runs it
+        (:mod:`enhancer.backends.choice`); a net from a file runs in torch, in float32.
 
         Raises:
             ModelError: it is unknown, cannot be fetched, or its file cannot be used.
         """
         if self._sr_path:
             return self._from_file(self._sr_path, "sr_path", inputs=(3,))
-        return self._from_catalogue(super_resolution_entry(scale, name))
+        return self._from_catalogue(super_resolution_entry(scale, name), precision)
 
-    def fidelity_beside(self, scale: float, name: str | None = None) -> Net | None:
+    def fidelity_beside(self, scale: float, name: str | None = None, precision: Precision = "auto") -> Net | None:
         """The fidelity net that the perceptual net `name` is mixed with and held against; None: `name` is none.
 
         What an explicit file holds is not known, so it has none beside it either.
@@ -105,9 +109,9 @@ class Nets:
             ModelError: as :meth:`super_resolution`.
         """
         entry = None if self._sr_path else fidelity_entry_beside(scale, name)
-        return None if entry is None else self._from_catalogue(entry)
+        return None if entry is None else self._from_catalogue(entry, precision)
 
-    def denoiser(self, name: str | None = None) -> Net:
+    def denoiser(self, name: str | None = None, precision: Precision = "auto") -> Net:
         """The denoiser `name`, an entry of the catalogue or a .safetensors file; None: the default one.
 
         Raises:
@@ -117,15 +121,15 @@ class Nets:
             return self._from_file(self._dn_path, "dn_path", inputs=(3, 4))
         if name is not None and name.endswith(FILE_ENDING):
             return self._from_file(Path(name), "denoise_model", inputs=(3, 4))
-        return self._from_catalogue(denoiser_entry(name))
+        return self._from_catalogue(denoiser_entry(name), precision)
 
-    def jpeg_repair(self) -> Net:
+    def jpeg_repair(self, precision: Precision = "auto") -> Net:
         """The net against JPEG artefacts: RGB and the mean quantiser step to RGB.
 
         Raises:
             ModelError: its file, which this package carries, is damaged.
         """
-        return self._from_catalogue(load_catalogue().default("jpeg"))
+        return self._from_catalogue(load_catalogue().default("jpeg"), precision)
 
     def damage_detector(self) -> Net:
         """The net that finds scratches and dust: RGB to the log odds that a pixel is damaged.
@@ -133,7 +137,7 @@ class Nets:
         Raises:
             ModelError: its file, which this package carries, is damaged.
         """
-        return self._from_catalogue(load_catalogue().default("scratches"))
+        return self._from_catalogue(load_catalogue().default("scratches"), "fp32")
 
     def colour_restorer(self) -> Net:
         """The net that says how to restore a faded print: what is looked at to :data:`enhancer.models.colour.OUTPUTS`.
@@ -141,12 +145,12 @@ class Nets:
         Raises:
             ModelError: its file, which this package carries, is damaged.
         """
-        return self._from_catalogue(load_catalogue().default("colour"))
+        return self._from_catalogue(load_catalogue().default("colour"), "fp32")
 
     @property
     def loaded(self) -> tuple[str, ...]:
         """Names of the nets loaded so far, in order."""
-        return tuple(self._nets)
+        return tuple(dict.fromkeys(name for name, _ in self._nets))
 
     def sha256(self, name: str) -> str:
         """Hash of the weights of a loaded net: the catalogue's, or that of the explicit file."""
@@ -162,31 +166,27 @@ class Nets:
         files = {"super-resolution": self._sr_path, "denoising": self._dn_path}
         return {purpose: _sha256_of(path) for purpose, path in files.items() if path}
 
-    def _from_catalogue(self, entry: ModelEntry) -> Net:
+    def _from_catalogue(self, entry: ModelEntry, precision: Precision) -> Net:
         def load() -> Net:
-            from enhancer.backends.torch_backend import TorchNet
-            from enhancer.models.loading import load_module, spec_of
+            return open_net(entry, self._settings, self._device, precision)
 
-            module = load_module(entry, ensure(entry, self._settings))
-            return TorchNet(module, spec_of(entry, module), self._device)
-
-        return self._once(entry.name, entry.sha256, load)
+        return self._once(entry.name, precision, entry.sha256, load)
 
     def _from_file(self, path: Path, option: str, *, inputs: tuple[int, ...]) -> Net:
         with self._lock:
             if path not in self._names:
                 sha256 = _sha256_of(path)
                 name = _file_name(path, sha256)
-                self._once(name, sha256, lambda: _load_file(path, name, option, inputs, self._device))
+                self._once(name, "fp32", sha256, lambda: _load_file(path, name, option, inputs, self._device))
                 self._names[path] = name
-            return self._nets[self._names[path]]
+            return self._nets[self._names[path], "fp32"]
 
-    def _once(self, name: str, sha256: str, load: Callable[[], Net]) -> Net:
+    def _once(self, name: str, precision: Precision, sha256: str, load: Callable[[], Net]) -> Net:
         with self._lock:
-            if name not in self._nets:
-                self._nets[name] = load()
+            if (name, precision) not in self._nets:
+                self._nets[name, precision] = load()
                 self._hashes[name] = sha256
-            return self._nets[name]
+            return self._nets[name, precision]
 
 
 def _file_name(path: Path, sha256: str) -> str:

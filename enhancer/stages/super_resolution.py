@@ -39,8 +39,9 @@ class SuperResolution:
 
         Returns:
             A decision whose numbers are ``scale``, ``net_scale``, the new ``height`` and ``width``, and the net's name
-            as ``model``; with several stages also ``stages`` and ``blend``; where a perceptual net's result is mixed
-            with a fidelity net's, its share as ``perceptual_blend`` and the other net as ``fidelity_model``.
+            as ``model``, with ``runtime`` and ``precision``; with several stages also ``stages`` and ``blend``; where a
+            perceptual net's result is mixed with a fidelity net's, its share as ``perceptual_blend`` and the other net
+            as ``fidelity_model``.
         """
         recipe = context.recipe
         if recipe.scale == 1:
@@ -56,6 +57,8 @@ class SuperResolution:
             "height": height,
             "width": width,
             "model": spec.name,
+            "runtime": spec.runtime,
+            "precision": spec.precision,
         }
         mixed = ""
         if beside is not None and 0 < blend < 1:
@@ -97,12 +100,12 @@ class SuperResolution:
 
     @staticmethod
     def _net(context: Context) -> Net:
-        return context.nets.super_resolution(context.recipe.stage_scale, context.recipe.model)
+        return context.nets.super_resolution(context.recipe.stage_scale, context.recipe.model, context.recipe.precision)
 
 
 def fidelity_beside(context: Context) -> Net | None:
     """The fidelity net to mix with and to hold against, where the recipe's net is a perceptual one."""
-    return context.nets.fidelity_beside(context.recipe.stage_scale, context.recipe.model)
+    return context.nets.fidelity_beside(context.recipe.stage_scale, context.recipe.model, context.recipe.precision)
 
 
 def fidelity_result(block: FloatPixels, context: Context) -> FloatPixels:
