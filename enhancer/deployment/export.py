@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from enhancer.backends.base import NetSpec
 from enhancer.backends.openvino_graph import plain_graph, plain_weights
+from enhancer.deployment.telemetry import silence
 from enhancer.models.catalogue import ModelEntry
 
 OPSET: Final = 20
@@ -57,6 +58,7 @@ def to_openvino(entry: ModelEntry, weights: Path, module: nn.Module, spec: NetSp
 
     A plain net's is made from its weights; that of any other from torch's trace.
     """
+    silence()
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 

@@ -21,6 +21,9 @@ def quantised(model: Any, given: Sequence[NDArray[np.float32]], *, ends_in_float
         given: inputs whose activations set the ranges.
         ends_in_float: leave the first and the last layer as they are.
     """
+    from enhancer.deployment.telemetry import silence
+
+    silence()
     import nncf
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
