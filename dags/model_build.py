@@ -2,8 +2,8 @@
 
 Exports or quantises every net of the catalogue that gains by it and was not built yet, or the `models` that are named;
 measures each against torch on pictures that nothing was calibrated by, and registers only what loses nothing that
-counts (int8: at most 0.1 dB). The builds lie in the model cache, beside the figures, and are used from the next task on.
-The task fails, at its end, where a net that was named could not be built.
+counts (int8: at most 0.1 dB). The builds lie in the model cache, beside their figures, and are used from the next task
+on. The task fails, at its end, where a net that was named could not be built.
 
 `enhancer models build` is the same without Airflow.
 """
