@@ -129,7 +129,7 @@ def write_rate(url: str, batch: int, items: int) -> dict[str, Any]:
         for shard in range(WRITERS):
             ledger.runs.add_items([_item(run_id, shard, number) for number in range(items)])
         ledger.runs.add_shards(run_id, [(shard, items, 1.0) for shard in range(WRITERS)])
-        ledger.upkeep.measure_items()
+        ledger.upkeep.settle_items()
         ledger.runs.start(run_id)
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(WRITERS), context.Queue()

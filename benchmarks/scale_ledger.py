@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, bindparam, func, select, text, update
 
+from enhancer.ledger.tables import item, run
 from enhancer.storage.base import ObjectInfo
 
 INPUT: Final = "s3://simulated"
@@ -80,5 +81,17 @@ def fill(engine: Engine, objects: int, recipe_digest: str, runs: int) -> None:
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement), values)
+        _report(connection)
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE"))
+
+
+def _report(connection: Connection) -> None:
+    """Each run's items by state in its summary, where its report would have put them."""
+    counts: dict[str, dict[str, int]] = {}
+    for run_id, state, count in connection.execute(
+        select(item.c.run_id, item.c.state, func.count()).group_by(item.c.run_id, item.c.state)
+    ):
+        counts.setdefault(run_id, {})[state] = count
+    summaries = [{"of": run_id, "told": {"counts": by_state}} for run_id, by_state in counts.items()]
+    connection.execute(update(run).where(run.c.run_id == bindparam("of")).values(summary=bindparam("told")), summaries)

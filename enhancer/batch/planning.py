@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 Trigger = Literal["scheduled", "manual", "backfill", "cli"]
 BATCH: Final = 1000
 MANY: Final = 10_000
-"""Items from which the database's statistics are worth their time."""
+"""Items after which the database is asked to look its table over."""
 MAX_KEY: Final = 1024
 NO_SHARD: Final = -1
 """The shard of items that only repeat an earlier verdict: nothing is done for them."""
@@ -120,7 +120,7 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
         if not request.dry_run:
             digest, shards = _write_manifest((earlier, others), request, settings, ledger, run_id, chosen, factor)
             if tally.items >= MANY:
-                ledger.upkeep.measure_items()
+                ledger.upkeep.settle_items()
     price = settings.worker_hour_price if request.worker_hour_price is None else request.worker_hour_price
     estimate = Estimate(tally.items, tally.bytes, chosen.count, tally.cost_s, history_s, price).as_summary()
     ledger.runs.start(

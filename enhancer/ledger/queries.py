@@ -46,7 +46,7 @@ class Queries:
     # ---------------------------------------------------------------- runs
 
     def runs(self, limit: int = 50, offset: int = 0, dag_id: str | None = None) -> list[dict[str, Any]]:
-        """Runs, newest first, each with ``counts``: its items by state."""
+        """Runs, newest first, each with ``counts``: its items by state, if finished as reported."""
         page = select(run).order_by(run.c.created_at.desc(), run.c.run_id.desc()).limit(limit).offset(offset)
         if dag_id is not None:
             page = page.where(run.c.dag_id == dag_id)
@@ -69,14 +69,15 @@ class Queries:
     def _runs(self, page: Select[Any]) -> list[dict[str, Any]]:
         with reading(self._engine) as connection:
             rows = connection.execute(page).mappings().all()
-            counts: dict[str, dict[str, int]] = {row["run_id"]: {} for row in rows}
+            reported = {row["run_id"]: _reported_counts(row) for row in rows}
+            counts = {run_id: known or {} for run_id, known in reported.items()}
             for run_id, state, count in connection.execute(
                 select(item.c.run_id, item.c.state, func.count())
-                .where(item.c.run_id.in_(counts))
+                .where(item.c.run_id.in_([run_id for run_id, known in reported.items() if known is None]))
                 .group_by(item.c.run_id, item.c.state)
             ):
                 counts[run_id][state] = int(count)
-        return [{**row, "counts": counts[row["run_id"]] or _counts_of_old(row)} for row in rows]
+        return [{**row, "counts": counts[row["run_id"]]} for row in rows]
 
     def state_counts(self, run_id: str) -> dict[str, int]:
         """The run's items by state; states without items are left out."""
@@ -349,10 +350,12 @@ def _with_scores(connection: Connection, run_id: str, rows: Sequence[RowMapping]
     return [{**row, "scores": scores[row["key"]]} for row in rows]
 
 
-def _counts_of_old(row: RowMapping) -> dict[str, int]:
-    """Items by state of a run whose item rows are gone, as its report counted them."""
-    summary = row["summary"] or {}
-    return dict(summary["counts"]) if summary.get("retired") else {}
+def _reported_counts(row: RowMapping) -> dict[str, int] | None:
+    """Items by state of a finished run as its report counted them: its rows change no more, but for what a person drops
+    (which is counted again then) and what retention takes away. None: to be counted.
+    """
+    counts = (row["summary"] or {}).get("counts")
+    return dict(counts) if row["state"] == "finished" and counts is not None else None
 
 
 def _count(connection: Connection, statement: Select[int]) -> int:

@@ -237,30 +237,40 @@ class Runs:
         """Lift the verdicts and holds of a finished run's items (all, or these keys): the next run works on them
         again, with the stored result of what was held.
         """
-        return self._decide(run_id, keys, item.c.state.in_(AWAIT_A_PERSON) & (item.c.released == 0), released=1)
+        with self._engine.begin() as connection:
+            which = item.c.state.in_(AWAIT_A_PERSON) & (item.c.released == 0)
+            return self._decide(connection, run_id, keys, which, released=1)
 
     def drop(self, run_id: str, keys: Iterable[str] | None = None) -> int:
         """Reject the run's held items that no one released (all, or these keys); the verdict may be lifted later."""
-        return self._decide(
-            run_id,
-            keys,
-            (item.c.state == ItemState.HELD) & (item.c.released == 0),
-            state=ItemState.REJECTED.value,
-            stage="score",
-            error_class="dropped",
-            error_message="held by the run gate, and dropped by a person",
-        )
+        with self._engine.begin() as connection:
+            dropped = self._decide(
+                connection,
+                run_id,
+                keys,
+                (item.c.state == ItemState.HELD) & (item.c.released == 0),
+                state=ItemState.REJECTED.value,
+                stage="score",
+                error_class="dropped",
+                error_message="held by the run gate, and dropped by a person",
+            )
+            summary = connection.execute(
+                select(run.c.summary).where(run.c.run_id == run_id).with_for_update()
+            ).scalar_one_or_none()
+            if dropped and summary and "counts" in summary:
+                counts = {ItemState.REJECTED.value: 0, **summary["counts"]}
+                counts[ItemState.HELD] -= dropped
+                counts[ItemState.REJECTED] += dropped
+                summary = {**summary, "counts": {state: count for state, count in counts.items() if count}}
+                connection.execute(update(run).where(run.c.run_id == run_id).values(summary=summary))
+        return dropped
 
-    def _decide(self, run_id: str, keys: Iterable[str] | None, which: ColumnElement[bool], **values: Any) -> int:
+    @staticmethod
+    def _decide(
+        connection: Connection, run_id: str, keys: Iterable[str] | None, which: ColumnElement[bool], **values: Any
+    ) -> int:
         """A person's decision on the run's items that are `which`; how many it met."""
         decided = update(item).where(item.c.run_id == run_id, which).values(updated_at=db_now(), **values)
-        with self._engine.begin() as connection:
-            if keys is None:
-                return connection.execute(decided).rowcount
-            return sum(connection.execute(decided.where(item.c.key.in_(some))).rowcount for some in batched(keys))
-
-
-def summary_of(connection: Connection, run_id: str) -> dict[str, int]:
-    """Items by state, within the caller's transaction."""
-    rows = connection.execute(select(item.c.state, func.count()).where(item.c.run_id == run_id).group_by(item.c.state))
-    return {state: int(count) for state, count in rows}
+        if keys is None:
+            return connection.execute(decided).rowcount
+        return sum(connection.execute(decided.where(item.c.key.in_(some))).rowcount for some in batched(keys))

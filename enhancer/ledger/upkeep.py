@@ -46,13 +46,17 @@ class Upkeep:
                 rows = connection.execute(page.order_by(run.c.created_at)).mappings().all()
             yield from rows
 
-    def measure_items(self) -> None:
-        """Let PostgreSQL look at the item table after many rows came at once. Until its own maintenance does so it
-        takes the new run for a small one, and might look for a few keys by reading all of the run.
+    def settle_items(self) -> None:
+        """Let PostgreSQL look over the item table after many rows came at once, as it does itself some minutes later.
+
+        Until then it takes the new run for a small one, and might look for a few keys by reading all of the run; and it
+        counts the run's items by reading each row instead of the index alone.
         """
-        if self._engine.dialect.name == "postgresql":  # SQLite chooses by its indexes, and would read all of each
-            with self._engine.begin() as connection:
-                connection.execute(text(f"ANALYZE {item.name}"))
+        if self._engine.dialect.name != "postgresql":  # SQLite chooses by its indexes, and would read all of each
+            return
+        lightly = "ANALYZE, SKIP_LOCKED, INDEX_CLEANUP OFF, TRUNCATE OFF"  # what was deleted is for its own maintenance
+        with self._engine.connect() as connection:  # VACUUM allows no transaction around it
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text(f"VACUUM ({lightly}) {item.name}"))
 
     # ---------------------------------------------------------------- targets
 

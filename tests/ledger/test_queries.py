@@ -53,6 +53,23 @@ def test_a_page_of_runs_takes_two_statements(ledger, build):
     assert sum(statement.startswith("SELECT") for statement in statements) == 2
 
 
+def test_a_finished_run_is_not_counted_again_and_stays_true(ledger, build):
+    build.run("r1", tuple(f"a{n}" for n in range(5)))
+    ledger.runs.take_all("r1", "report")
+    ledger.runs.close_items("r1", stopped=False, held=True, reason="the run gate tripped")
+    ledger.runs.finish("r1", "failed", report_address=None, summary={"counts": ledger.items.counts("r1")})
+    assert ledger.queries.run("r1")["counts"] == {"held": 5}
+    assert ledger.runs.drop("r1", ["a0", "a1", "no-such"]) == 2
+    assert ledger.queries.run("r1")["counts"] == ledger.items.counts("r1") == {"held": 3, "rejected": 2}
+    ledger.runs.release("r1", ["a2"])
+    assert ledger.runs.drop("r1") == 2
+    assert ledger.queries.run("r1")["counts"] == ledger.items.counts("r1") == {"held": 1, "rejected": 4}
+
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.delete(item).where(item.c.run_id == "r1"))
+    assert ledger.queries.run("r1")["counts"] == {"held": 1, "rejected": 4}, "its rows were counted"
+
+
 def test_run_and_find_by_dag_run(ledger, build):
     build.run("r1", ("a0",), dag_id="d", dag_run_id="manual 1")
     build.finish("r1")

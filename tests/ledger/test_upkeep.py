@@ -62,7 +62,7 @@ def test_a_run_without_rows_is_retired_and_keeps_its_counts(ledger, build):
     with ledger.engine.begin() as connection:
         connection.execute(item.delete())
     assert ledger.upkeep.retire("r1")
-    assert ledger.queries.run("r1")["counts"] == {"published": 1, "held": 1}
+    assert ledger.queries.run("r1")["counts"] == {"published": 1, "rejected": 1}
     assert [row["run_id"] for row in ledger.upkeep.finished_before(0)] == ["r1"]
     assert list(ledger.upkeep.finished_before(60)) == []
     assert list(ledger.upkeep.finished_before(0, ["r2"])) == []
@@ -158,7 +158,7 @@ def test_a_run_is_abandoned_when_no_one_worked_on_it_for_long(ledger, build):
 
 def test_the_database_learns_of_many_new_rows(ledger, build):
     build.run("r1", tuple(f"a{number}" for number in range(50)))
-    ledger.upkeep.measure_items()
+    ledger.upkeep.settle_items()
     if ledger.engine.dialect.name == "postgresql":
         with ledger.engine.connect() as connection:
             known = connection.execute(text("SELECT reltuples FROM pg_class WHERE relname = 'item'")).scalar_one()
