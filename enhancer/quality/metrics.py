@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from enhancer.image import FloatPixels
 
@@ -61,6 +60,9 @@ def psnr(a: FloatPixels, b: FloatPixels, *, space: Space = "rgb", crop: int = 0,
         TypeError: a picture that is not floating point.
         ValueError: shapes that differ, values outside the range or not finite, a crop that leaves nothing.
     """
+    # scikit-image's metrics load scipy.stats, which a worker that only enhances can do without: most of its start.
+    from skimage.metrics import peak_signal_noise_ratio
+
     first, second = _prepare(a, b, space, crop, data_range)
     with np.errstate(divide="ignore"):
         return float(peak_signal_noise_ratio(first, second, data_range=1.0))
@@ -76,6 +78,8 @@ def ssim(a: FloatPixels, b: FloatPixels, *, space: Space = "rgb", crop: int = 0,
 
     Args and Raises: as for :func:`psnr`.
     """
+    from skimage.metrics import structural_similarity  # here: as above
+
     first, second = _prepare(a, b, space, crop, data_range)
     window = ssim_window(first.shape[0], first.shape[1])
     if window < 3:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 from scipy import ndimage
 
 from enhancer.image import FloatPixels
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
-from enhancer.stages.resize import resize
+from enhancer.stages.reduction import reduced
 
 SIGMA: Final = 2.0
 """Of the Gaussian blur, in pixels of the source."""
@@ -55,6 +55,7 @@ class ColourFix:
         }
         if not _beyond_rounding(difference, context).any():
             return Decision(False, "low frequencies agree with the input's within rounding", numbers)
+        context.keep(self.name, pixels, difference)
         return Decision(True, "low frequencies differ from the input's", numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -69,10 +70,13 @@ class ColourFix:
             H x W x C, float32; where the difference is less than half a level, exactly `block`.
         """
         assert context.source is not None
-        difference = low_frequency_difference(block, context.source)
+        difference = context.take(self.name, block)
+        if difference is None:
+            difference = low_frequency_difference(block, context.source)
         kept = np.where(_beyond_rounding(difference, context), difference, np.float32(0))
-        spread = resize(kept, block.shape[0], block.shape[1], PillowImage.Resampling.BILINEAR)
-        return np.asarray(block + spread, dtype=np.float32)
+        spread = cv2.resize(kept, block.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(block.shape)
+        result: FloatPixels = np.add(block, spread, out=spread, casting="same_kind")
+        return result
 
     def halo(self, context: Context) -> int:
         """It needs the place of a block in the source."""
@@ -94,8 +98,7 @@ def low_frequency_difference(enlarged: FloatPixels, source: FloatPixels, sigma: 
     Returns:
         H x W x C, float32.
     """
-    reduced = resize(np.clip(enlarged, 0, 1), source.shape[0], source.shape[1], PillowImage.Resampling.BICUBIC)
-    difference = np.subtract(source, reduced)
+    difference = np.subtract(source, reduced(enlarged, *source.shape[:2], clip=True))
     return np.asarray(ndimage.gaussian_filter(difference, (sigma, sigma, 0), mode="reflect"), dtype=np.float32)
 
 

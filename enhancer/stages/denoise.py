@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.restoration import estimate_sigma
 
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels
@@ -168,6 +167,8 @@ def common_share(pixels: FloatPixels, sigma: float, visible: NDArray[np.bool_] |
 
 def wavelet_estimate(pixels: FloatPixels) -> list[float]:
     """scikit-image's noise estimate of each channel, on [0, 1]: the median over crops that stand for the picture."""
+    from skimage.restoration import estimate_sigma  # here: it loads scipy.stats, most of a worker's start
+
     crops = evenly_spread_crops(pixels)
     estimates = [estimate_sigma(crop, channel_axis=-1, average_sigmas=False) for crop in crops]
     return [float(sigma) for sigma in np.median(np.asarray(estimates), axis=0)]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -107,7 +108,7 @@ def impulse_rate(crops: list[FloatPixels]) -> float:
         if a quarter of the blocks has less than :data:`MIN_RATE`, or if values *near* the extreme are so frequent that
         they rather are the clipped tail of strong Gaussian noise.
     """
-    medians = [ndimage.median_filter(crop, size=3, mode="mirror") for crop in crops]
+    medians = [_median(crop) for crop in crops]
     for clearance in CLEARANCES:
         struck, near = _block_rates(crops, medians, clearance)
         if struck:
@@ -115,6 +116,12 @@ def impulse_rate(crops: list[FloatPixels]) -> float:
             evident = np.percentile(struck, 25) >= MIN_RATE and np.median(near) <= rate / 4
             return rate if evident else 0.0
     return 0.0
+
+
+def _median(crop: FloatPixels) -> FloatPixels:
+    """The median of 3 x 3, edges mirrored; OpenCV's, as it takes a tenth of SciPy's time."""
+    framed = cv2.copyMakeBorder(crop, 1, 1, 1, 1, cv2.BORDER_REFLECT_101)
+    return np.asarray(cv2.medianBlur(framed, 3)[1:-1, 1:-1], np.float32)
 
 
 def _block_rates(
