@@ -29,7 +29,7 @@ GOLDEN = (
     '"local_contrast":{"clip_limit":2.0,"mode":"off","tiles":8},'
     '"model":null,"name":"photo",'
     '"output":{"colour_space":null,"convert":false,"format":null,"lossless":false,"quality":92,"strip_private":false},'
-    '"precision":"fp32","progressive":{"blend":0.7,"stages":1},"repair_impulses":true,"scale":4.0,'
+    '"precision":"auto","progressive":{"blend":0.7,"stages":1},"repair_impulses":true,"scale":4.0,'
     '"scratches":{"mode":"off"},'
     '"sharpen":{"amount":0.8,"kernel":3,"method":"adaptive","mode":"off","threshold":0.0},'
     '"super_resolution":{"blend":1.0,"guard":"auto"},'

@@ -133,7 +133,7 @@ def flawed(context, monkeypatch):
 
     def make(**overrides):
         made = context(scale=4, model="realsr-x4", denoise_strength=0, jpeg={"mode": "off"}, **overrides)
-        monkeypatch.setattr(made.nets, "super_resolution", lambda scale, name=None: Flawed())
+        monkeypatch.setattr(made.nets, "super_resolution", lambda scale, name=None, precision="auto": Flawed())
         return made
 
     return make

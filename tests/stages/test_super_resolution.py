@@ -94,7 +94,7 @@ def repeating(context, monkeypatch):
 
     def make(**overrides):
         made = context(**overrides)
-        choose = lambda scale, name=None: by_scale[2 if scale <= 2 else 4]  # noqa: E731
+        choose = lambda scale, name=None, precision="auto": by_scale[2 if scale <= 2 else 4]  # noqa: E731
         monkeypatch.setattr(made.nets, "super_resolution", choose)
         return made, by_scale
 
