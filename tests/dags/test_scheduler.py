@@ -1,4 +1,4 @@
-"""A real scheduler on PostgreSQL runs the DAG, by its schedule and triggered through REST, on S3 that only an Airflow
+"""A real scheduler on PostgreSQL runs the DAGs, by their schedule and triggered through REST, on S3 that only an Airflow
 Connection opens.
 """
 
@@ -19,9 +19,12 @@ from PIL import Image
 from skimage import data
 
 from demo.services.airflow import AirflowServices
+from demo.services.airflow_api import FINISHED
 from demo.services.postgres import PostgresServer
 from demo.services.processes import wait_until
 from demo.services.s3 import S3Server
+from enhancer.ledger import Ledger
+from tests.dags.otlp import Collector, otlp_collector
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
@@ -55,7 +58,13 @@ def _png(pixels: np.ndarray) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Iterator[Finished]:
+def collector() -> Iterator[Collector]:
+    with otlp_collector() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collector: Collector) -> Iterator[Finished]:
     source, output, nightly_output = s3.bucket(), s3.bucket(), s3.bucket()
     _put(s3, source, "night/cat.png", _png(data.chelsea()[100:148, 200:264]))
     for number, picture in enumerate((data.astronaut(), data.chelsea())):
@@ -83,6 +92,11 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Itera
             "ENHANCER_TASK_RETRY_DELAY_S": "1",
             "ENHANCER_MODEL_DIR": str(MODELS),
             "ENHANCER_THREADS": "1",
+            # A machine that is busy with other tests is no failure.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+            "AIRFLOW__METRICS__OTEL_ON": "True",
+            "AIRFLOW__METRICS__METRICS_ALLOW_LIST": "enhancer",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
         },
     )
     with airflow:
@@ -150,6 +164,16 @@ def test_the_ledger_of_the_connection_was_used(finished: Finished, postgres: Pos
     assert trigger == "manual"
 
 
+def test_the_tasks_tell_airflows_opentelemetry_what_they_did(finished: Finished, collector: Collector) -> None:
+    """Both runs', which are the only ones so far."""
+    for state, count in {"published": 3, "enhanced": 3, "scored": 3, "quarantined": 1}.items():
+        assert collector.total(f"airflow.enhancer.items.{state}") == count, collector.kinds()
+    kinds = {name.removeprefix("airflow.enhancer."): kind for name, kind in collector.kinds().items()}
+    assert {kinds[name] for name in ("images_per_second", "peak_memory_mb")} == {"gauge"}
+    timings = ("seconds.decode", "seconds.enhance", "shard.wait", "shard.enhance", "shard.evaluate", "shard.publish")
+    assert {kinds[name] for name in timings} == {"exponential_histogram"}
+
+
 def test_no_secret_in_any_log_param_or_xcom(finished: Finished) -> None:
     api = finished.airflow.api
     told = {str(path): path.read_text(errors="replace") for path in finished.airflow.logs.rglob("*") if path.is_file()}
@@ -176,3 +200,31 @@ def test_a_bad_param_is_refused_by_the_api(finished: Finished) -> None:
     with pytest.raises(httpx.HTTPStatusError) as caught:
         finished.airflow.api.trigger(DAG, {"scale": 9})
     assert caught.value.response.status_code == httpx.codes.BAD_REQUEST
+
+
+@pytest.mark.network  # LPIPS' weights, once
+def test_the_reference_check_ends_well_and_fails_loudly_on_drift(finished: Finished, postgres: PostgresServer) -> None:
+    """A first night becomes the baseline; a second one is held against a baseline that was better than it is."""
+    api, check = finished.airflow.api, "reference_check"
+    api.unpause(check)
+
+    def night(name: str) -> str:
+        api.trigger(check, {"recipe": {"scale": 2}}, run_id=name)
+        assert wait_until(lambda: api.dag_run(check, name)["state"] in FINISHED, timeout_s=400, poll_s=1), name
+        return str(api.dag_run(check, name)["state"])
+
+    assert night("first") == "success", "see the task's log below finished.airflow.logs"
+    told = api.xcoms(check, "first", "check")["return_value"]
+    assert (told["run"], told["baseline"]) == (f"{check}-first", f"{check}-first")
+    assert {key: one["psnr"] > one["bicubic"] for key, one in told["figures"].items()} == {
+        f"canary/{name}": True for name in ("clean.png", "jpeg.jpg", "noisy.png", "noisy-dark.png")
+    }
+    with Ledger(postgres.dsn("scheduled_ledger")) as ledger:
+        record = ledger.runs.get(told["run"])["summary"][check]
+        record["baseline"]["canary/clean.png"]["psnr"] += 1.0
+        ledger.runs.annotate(told["run"], {check: record})
+    assert night("second") == "failed"
+    logs = (finished.airflow.logs / f"dag_id={check}" / "run_id=second" / "task_id=check").glob("attempt=*.log")
+    [log] = [path.read_text() for path in logs]  # one attempt: a retry would mend nothing
+    assert "against reference_check-first: canary/clean.png: psnr" in log
+    assert "reference-check --accept" in log
