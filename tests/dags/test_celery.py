@@ -1,6 +1,7 @@
 """CeleryExecutor for real: a broker, two workers on queues of their own, one run through them from end to end.
 
-On the way: the metrics that its tasks send by Airflow's StatsD client, and the notice of a deadline that passed.
+On the way: the metrics that its tasks send by Airflow's StatsD client, and the notice of a deadline that passed. After
+it, a second run in which a worker and the scheduler are killed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ import psycopg
 import pytest
 from PIL import Image
 from skimage import data
+from sqlalchemy import create_engine
 
+from demo.promises import broken_promises, folder, watch_results
 from demo.services.airflow import AirflowServices
 from demo.services.postgres import PostgresServer
 from demo.services.processes import wait_until
@@ -46,6 +49,7 @@ class Finished:
     received: dict[str, set[str]]
     celery_ids: dict[tuple[str, int], str]
     output: Path
+    ledger_url: str
     failures: str
     metrics: list[str]
     notices: list[dict[str, str]]
@@ -58,7 +62,7 @@ def finished(
     source, output = tmp_path_factory.mktemp("celery-in"), tmp_path_factory.mktemp("celery-out")
     for number, picture in enumerate((data.astronaut(), data.chelsea(), data.coffee())):
         Image.fromarray(np.ascontiguousarray(picture[100:148, 100:164])).save(source / f"{number}.png")
-    database = postgres.create_database("celery_airflow")
+    database, ledger_url = (postgres.create_database(f"celery_{name}") for name in ("airflow", "ledger"))
     with ValkeyServer(service_dir / "valkey") as broker, udp_lines() as metrics, posted() as (address, notices):
         airflow = AirflowServices(
             service_dir / "airflow-celery",
@@ -68,7 +72,7 @@ def finished(
             parallelism=8,
             start_timeout_s=480,
             environment={
-                "ENHANCER_LEDGER_DSN": postgres.create_database("celery_ledger"),
+                "ENHANCER_LEDGER_DSN": ledger_url,
                 "ENHANCER_SCHEDULE": "",
                 "ENHANCER_INPUT_URL": str(source),
                 "ENHANCER_OUTPUT_URL": str(output),
@@ -113,6 +117,7 @@ def finished(
                 {name: _received(airflow.logs / f"worker-{name}.log") for name in WORKERS},
                 {(task, index): celery_id for task, index, celery_id in ids},
                 output,
+                ledger_url,
                 _failures(airflow.logs),
                 list(metrics.lines),
                 list(notices),
@@ -236,3 +241,42 @@ def test_the_deadline_that_passed_was_told_once(finished: Finished) -> None:
     assert notice["text"].startswith(f"{DAG} is late: run {finished.run['dag_run_id']} has not ended")
     leaks = [path for path in finished.airflow.logs.rglob("*") if path.is_file() and "secret-token" in path.read_text()]
     assert leaks == [], "the webhook's address is a secret"
+
+
+def test_a_killed_worker_and_a_killed_scheduler_cost_no_picture(
+    finished: Finished, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """SIGKILL to the Celery worker while it enhances and to the scheduler before the end; both are started again."""
+    airflow, pictures = finished.airflow, 8
+    urls = {f"{name}_url": str(tmp_path / name) for name in ("input", "output", "work")}
+    (tmp_path / "input").mkdir()
+    for number in range(pictures):
+        picture = data.rocket()[100 + 10 * number :, 200:][:48, :64]
+        Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / "input" / f"{number}.png")
+    engine = create_engine(finished.ledger_url)
+    watch_results(engine)
+    engine.dispose()
+
+    def states() -> dict[str, int]:
+        with psycopg.connect(postgres.dsn("celery_ledger", driver="")) as connection:
+            counted = "SELECT state, count(*) FROM item WHERE run_id = 'killed' GROUP BY state"
+            return dict(connection.execute(counted).fetchall())
+
+    def killed_while(*wanted: str, name: str) -> dict[str, int]:
+        assert wait_until(lambda: not states().keys().isdisjoint(wanted), timeout_s=400, poll_s=0.02), states()
+        airflow.kill(name)
+        found = states()
+        airflow.processes[name].start()
+        return found
+
+    airflow.api.trigger(DAG, urls, run_id="killed")
+    assert killed_while("running", name="worker-gpu").keys() & {"pending", "running"}, "it was killed too late"
+    assert killed_while("scored", "committing", "published", name="scheduler") != {"published": pictures}
+    assert wait_until(lambda: _is_over(airflow, "killed"), timeout_s=600, poll_s=1), f"not over; logs: {airflow.logs}"
+    assert airflow.api.dag_run(DAG, "killed")["state"] == "success", _failures(airflow.logs)
+    assert states() == {"published": pictures}
+    output, work = folder(tmp_path / "output"), folder(tmp_path / "work")
+    assert [*broken_promises(finished.ledger_url, output, work)] == []
+    tries = [ti["try_number"] for ti in airflow.api.task_instances(DAG, "killed") if ti["task_id"] == "shard.enhance"]
+    assert max(tries) > 1, "no task was lost with the worker"
+    assert airflow.running
