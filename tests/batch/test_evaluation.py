@@ -18,7 +18,7 @@ from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.events import Event
 from enhancer.batch.publication import publish_shard
-from enhancer.batch.reporting import record_of
+from enhancer.batch.reporting import RunFailedError, record_of, report_run
 from enhancer.identity import digest
 from enhancer.recipe import Gate
 from tests.batch.site_builder import Site
@@ -257,6 +257,23 @@ def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site
     assert target["digest"] == digest(source)
     assert scored.ledger.halts.passed_through("through") == 1
     assert scored.ledger.halts.gate_figures("through") == (1, 1)
+
+
+def test_the_worker_that_scores_trips_the_run_gate(new_site: Callable[..., Site], tmp_path: Path) -> None:
+    site = new_site(tmp_path, run_gate_min_items=3)
+    for seed in range(3):
+        site.put_key(f"hopeless{seed}.png", encode(noisy(seed)))
+    site.put_key("plain.png", encode(noisy(3)))
+    rules = [{"match": "hopeless*", "recipe": recipe(0.5, max_residual_ratio=0.3)}, {"match": "*", "recipe": recipe(0)}]
+    (reference,) = site.plan("gated", rules=json.dumps(rules), recipe=None, run_gate=0.5).shards
+    enhance_shard(reference, settings=site.settings, owner="test")
+    assert site.ledger.halts.of("gated") is None
+    evaluate_shard(reference, settings=site.settings, owner="test")
+    publish_shard(reference, settings=site.settings, owner="test")
+    with pytest.raises(RunFailedError, match="gated was held: the run gate tripped: 3 of 4"):
+        report_run("gated", settings=site.settings)
+    assert site.states("gated") == {f"hopeless{seed}.png": "rejected" for seed in range(3)} | {"plain.png": "held"}
+    assert not (site.output / "plain.png").exists()
 
 
 def test_what_was_enhanced_before_its_run_was_held_is_scored_and_held(scored: Site) -> None:
