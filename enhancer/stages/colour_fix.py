@@ -23,6 +23,10 @@ from enhancer.stages.reduction import reduced
 
 SIGMA: Final = 2.0
 """Of the Gaussian blur, in pixels of the source."""
+REACH: Final = 11
+"""Pixels of the source around a place that its correction depends on: two of the reduction's kernel, eight of the
+blur's (SciPy cuts it at four sigmas), one of the bilinear enlargement."""
+OFF: Final = "the recipe leaves the result's colours alone"
 DEPTHS: Final = (8, 16)
 """Least and most bits whose half level counts as rounding: two-level pictures are enlarged in 8 bits, and beyond 16
 the nets themselves are no finer."""
@@ -45,7 +49,7 @@ class ColourFix:
             ``mean``, on [0, 1] values; applied where the largest is at least half a level of the picture's bit depth.
         """
         if context.recipe.colour_fix.mode == "off":
-            return Decision(False, "the recipe leaves the result's colours alone")
+            return Decision(False, OFF)
         if context.source is None:
             return Decision(False, "there is no enlarged picture to hold against its input")
         difference = low_frequency_difference(pixels, context.source)
@@ -53,9 +57,18 @@ class ColourFix:
             "largest": round(float(np.abs(difference).max()), 6),
             "mean": round(float(np.abs(difference).mean()), 6),
         }
-        if not _beyond_rounding(difference, context).any():
+        applied = bool(worth_fixing(difference, context).any())
+        if applied:
+            context.keep(self.name, pixels, difference)
+        return self.told(context, applied=applied, numbers=numbers)
+
+    @staticmethod
+    def told(context: Context, *, applied: bool, numbers: dict[str, float]) -> Decision:
+        """The decision where the difference is known, of whatever part of the picture after the other."""
+        if context.recipe.colour_fix.mode == "off":
+            return Decision(False, OFF)
+        if not applied:
             return Decision(False, "low frequencies agree with the input's within rounding", numbers)
-        context.keep(self.name, pixels, difference)
         return Decision(True, "low frequencies differ from the input's", numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -73,10 +86,8 @@ class ColourFix:
         difference = context.take(self.name, block)
         if difference is None:
             difference = low_frequency_difference(block, context.source)
-        kept = np.where(_beyond_rounding(difference, context), difference, np.float32(0))
-        spread = cv2.resize(kept, block.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(block.shape)
-        result: FloatPixels = np.add(block, spread, out=spread, casting="same_kind")
-        return result
+        kept = np.where(worth_fixing(difference, context), difference, np.float32(0))
+        return with_low_frequencies(block, kept)
 
     def halo(self, context: Context) -> int:
         """It needs the place of a block in the source."""
@@ -102,7 +113,14 @@ def low_frequency_difference(enlarged: FloatPixels, source: FloatPixels, sigma: 
     return np.asarray(ndimage.gaussian_filter(difference, (sigma, sigma, 0), mode="reflect"), dtype=np.float32)
 
 
-def _beyond_rounding(difference: FloatPixels, context: Context) -> NDArray[np.bool]:
+def with_low_frequencies(enlarged: FloatPixels, difference: FloatPixels) -> FloatPixels:
+    """`enlarged` and `difference`, which is of the source's size, spread bilinearly over it."""
+    spread = cv2.resize(difference, enlarged.shape[1::-1], interpolation=cv2.INTER_LINEAR).reshape(enlarged.shape)
+    result: FloatPixels = np.add(enlarged, spread, out=spread, casting="same_kind")
+    return result
+
+
+def worth_fixing(difference: FloatPixels, context: Context) -> NDArray[np.bool]:
     """Where the difference is at least half a level of the picture as it came."""
     least, most = DEPTHS
     levels = 2 ** min(max(context.metadata.bit_depth, least), most) - 1

@@ -16,6 +16,7 @@ from enhancer.recipe import Recipe
 from enhancer.stages.alpha import bleed, resize_alpha
 from enhancer.stages.artifact_guard import ArtifactGuard, guarded
 from enhancer.stages.base import Context, Decision, Stage
+from enhancer.stages.big_pictures import enlarge_in_tiles, in_tiles
 from enhancer.stages.cast import ColourCast
 from enhancer.stages.colour_fix import ColourFix
 from enhancer.stages.colour_restoration import ColourRestoration
@@ -76,6 +77,15 @@ def enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Im
         decision = stage.measure(unit, context)
         context.decisions[stage.name] = decision
         if decision.applied:
+            if stage.scale(context) != 1 and in_tiles(decision, working.pixels, context):
+                # Never a float picture of that size: what is behind has nothing to do, or is done with it.
+                source = unit if applied or alpha is not None else working.pixels
+                corner = unit[:1, :1].copy()
+                del unit
+                large, fixed = enlarge_in_tiles(source, decision, context, working.pixels.dtype)
+                _tell_the_rest(stage, corner, fixed, context)
+                timings[stage.name] += time.perf_counter() - started
+                return _as_it_came(large, alpha, working, page)
             if stage.scale(context) != 1:
                 context.source = unit
             unit = _apply(stage, unit, decision, context)
@@ -86,8 +96,21 @@ def enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Im
         timings[stage.name] += time.perf_counter() - started
     if not applied:
         return page  # and not the round trip through the working space
-    pixels = from_unit(unit, working.pixels.dtype, working.metadata.float_range)
+    return _as_it_came(from_unit(unit, working.pixels.dtype, working.metadata.float_range), alpha, working, page)
+
+
+def _as_it_came(pixels: Pixels, alpha: Pixels | None, working: Image, page: Image) -> Image:
+    """The result in the colours of the page, with the alpha at its size."""
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
+        alpha = resize_alpha(alpha, *pixels.shape[:2])
     return from_working(working.with_pixels(pixels, alpha), page)
+
+
+def _tell_the_rest(stage: Stage, corner: FloatPixels, fixed: Decision, context: Context) -> None:
+    """Decisions of the stages behind one whose result they did not see: they say no without looking at one."""
+    for later in STAGES[STAGES.index(stage) + 1 :]:
+        looked = fixed if later.name == ColourFix.name else later.measure(corner, context)
+        context.decisions[later.name] = looked
 
 
 def prepare(working: Image, context: Context) -> tuple[FloatPixels, Pixels | None]:

@@ -1,0 +1,133 @@
+"""Large results: enlarged tile by tile into integers, so that no float copy of all of it is ever there.
+
+400 megapixels are 1.2 GB in bytes and 4.8 GB in float32. What a tile becomes depends on a bounded surrounding only: the
+net's halo, and behind it what the colour fix looks at. So each tile is enlarged with that much around it, corrected,
+rounded, and put into its place; the result is that of the whole picture (to the bit for int8 nets, else to the net's
+own seams).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enhancer.errors import PictureError
+from enhancer.image import Pixels, from_unit, to_unit
+from enhancer.options import ToneOptions
+from enhancer.stages.base import Context, Decision
+from enhancer.stages.colour_fix import REACH, ColourFix, low_frequency_difference, with_low_frequencies, worth_fixing
+from enhancer.stages.super_resolution import SuperResolution, fidelity_beside
+
+LARGE: Final = 48_000_000
+"""Pixels of a result that are still computed as one float picture: 0.6 GB."""
+TILE: Final = 512
+"""Side of a tile, in pixels of the source. What surrounds it costs a sixth more work."""
+
+_ENLARGE: Final = SuperResolution()
+
+
+def in_tiles(decision: Decision, pixels: Pixels, context: Context) -> bool:
+    """Whether a result is large, and nothing behind super-resolution but the colour fix has to see it.
+
+    Args:
+        decision: super-resolution's.
+        pixels: H x W x C as they came, or as the working space has them.
+        context: its recipe and nets.
+    """
+    recipe, numbers = context.recipe, decision.numbers
+    return (
+        decision.applied
+        and numbers["height"] * numbers["width"] > LARGE
+        and pixels.dtype != np.float32
+        and recipe.progressive.stages == 1
+        and numbers["net_scale"] == recipe.scale
+        and fidelity_beside(context) is None
+        and recipe.local_contrast.mode == "off"
+        and recipe.sharpen.mode == "off"
+        and recipe.tone == ToneOptions()
+    )
+
+
+def enlarge_in_tiles(
+    source: NDArray[Any], decision: Decision, context: Context, dtype: np.dtype[Any]
+) -> tuple[Pixels, Decision]:
+    """Super-resolution and colour fix.
+
+    Args:
+        source: H x W x C, as stages before left it: float32 in [0, 1], or the integers that came.
+        decision: super-resolution's.
+        context: its recipe and nets.
+        dtype: of the result, uint8 or uint16.
+
+    Returns:
+        The result, and the colour fix's decision.
+
+    Raises:
+        PictureError: the net gave values that are not finite (reason ``not-finite``).
+    """
+    scale = round(decision.numbers["net_scale"])
+    height, width, channels = source.shape
+    result: Pixels = np.empty((height * scale, width * scale, channels), dtype)
+    fixing = context.recipe.colour_fix.mode != "off"
+    largest, total, applied = 0.0, 0.0, False
+    halo = _ENLARGE.halo(context)
+    step = context.nets.super_resolution(
+        context.recipe.stage_scale, context.recipe.model, context.recipe.precision
+    ).spec.multiple_of
+    for core in _tiles(height, width, step):
+        near = core.grown(REACH if fixing else 0, height, width)
+        wide = near.grown(halo, height, width, step)
+        block = to_unit(source[wide.slices])
+        large = _ENLARGE.apply(block, decision, context)[near.inside(wide, scale)]
+        if not np.isfinite(large).all():
+            raise PictureError("super-resolution gave values that are not finite", reason="not-finite")
+        if fixing:
+            difference = low_frequency_difference(large, block[near.inside(wide)])
+            own = difference[core.inside(near)]
+            largest, total = max(largest, float(np.abs(own).max())), total + float(np.abs(own).sum())
+            kept = np.where(worth_fixing(difference, context), difference, np.float32(0))
+            if kept[core.inside(near)].any():
+                applied = True
+            if kept.any():
+                large = with_low_frequencies(large, kept)
+        result[core.times(scale).slices] = from_unit(large[core.inside(near, scale)], dtype)
+    numbers = {"largest": round(largest, 6), "mean": round(total / source.size, 6)}
+    return result, ColourFix.told(context, applied=applied, numbers=numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rect:
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def grown(self, by: int, height: int, width: int, step: int = 1) -> _Rect:
+        """With so much around it, as far as the picture goes; it starts on a multiple of `step`."""
+        top, left = max(0, self.top - by), max(0, self.left - by)
+        return _Rect(
+            top // step * step, min(height, self.bottom + by), left // step * step, min(width, self.right + by)
+        )
+
+    def times(self, scale: int) -> _Rect:
+        return _Rect(self.top * scale, self.bottom * scale, self.left * scale, self.right * scale)
+
+    def inside(self, outer: _Rect, scale: int = 1) -> tuple[slice, slice]:
+        """Where it lies in an array of `outer`, enlarged."""
+        place = _Rect(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
+        return place.times(scale).slices
+
+
+def _tiles(height: int, width: int, step: int) -> Iterator[_Rect]:
+    side = max(step, TILE // step * step)
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield _Rect(top, min(height, top + side), left, min(width, left + side))
