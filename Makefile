@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -101,6 +101,9 @@ bench-denoise: $(STAMP) ## denoising against truth: noise of unknown strength, i
 ROUNDS ?= 120
 bench-chaos: $(STAMP) ## ROUNDS=N SEED=S: SIGKILL at random moments, then every promise checked
 	$(BIN)/python -m benchmarks.bench_chaos --rounds $(ROUNDS) --seed $(SEED)
+
+bench-big: $(STAMP) ## peak memory of 25 megapixels enlarged four times, and of 100 megapixels
+	$(BIN)/python -m benchmarks.bench_big
 
 bench-scale: $(STAMP) ## two million pictures: planning, ledger writes, the UI page's queries
 	$(BIN)/python -m benchmarks.bench_scale
