@@ -197,6 +197,7 @@ def supervise(
         home = Path(folder, "home")
         home.mkdir()
         settings = Settings(
+            overlap_pictures=1,  # what a file costs is told by the file that is in hand
             home=home,
             offline=True,
             threads=1,

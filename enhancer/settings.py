@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     runtime: ForcedRuntime = Field("auto", description="of the catalogue's nets; a net that was not built for it fails")
     threads: int = Field(0, ge=0, description="CPU threads of a worker's nets; 0: all that the process may use")
+    overlap_pictures: int = Field(
+        6, ge=1, description="pictures that a worker has in hand at once, each at another step; 1: one after another"
+    )
+    overlap_mb: int = Field(
+        512, ge=1, description="what they may take in memory together, results included; a larger picture goes alone"
+    )
     item_deadline_s: float = Field(600, gt=0, description="longest silence while one picture is worked on")
     worker_memory_mb: int = Field(0, ge=0, description="limit of a worker's resident memory; 0: none")
     lease_ttl_s: float = Field(120, gt=0)

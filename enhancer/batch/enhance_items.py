@@ -1,55 +1,42 @@
-"""What the worker does with each picture of its shard: read, identify, claim, enhance, write, record.
+"""What the worker does with the pictures of its shard: read, identify, claim, enhance, write, record.
 
-Read this top down to follow one picture; every arrow of its state is a call to ``items.move``.
+Several pictures are in hand at once, each at another step (:mod:`enhancer.batch.pipelining`). This module is their
+owner and runs in the worker's main thread, which alone talks to the ledger and runs the nets; reading, decoding,
+encoding and writing have threads. Read it top down to follow one picture; every arrow of its state is a call to
+``items.move``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable
+from contextlib import ExitStack
 from hashlib import md5
+from queue import Empty, SimpleQueue
+from typing import Final
 
 import structlog
 from sqlalchemy import RowMapping
 
-from enhancer.batch import layout
+from enhancer.batch.enhance_steps import EnhanceSteps, PictureInHand, details_of, sizes_of
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
-from enhancer.batch.shard_work import ShardWork, log_failure, stamp
-from enhancer.codecs import decode, sniff, target_key
+from enhancer.batch.pipelining import ByteBudget, Done, StepThread, carry_out
+from enhancer.batch.shard_work import log_failure
+from enhancer.codecs import sniff, target_key
 from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
-from enhancer.identity import digest, identity_of
+from enhancer.identity import digest
 from enhancer.ledger import ItemState, Lease
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import encode_result
-from enhancer.recipe import Recipe
 from enhancer.settings import Settings
-from enhancer.storage.base import Fetched
 
 log = structlog.get_logger(__name__)
 
-BUSY_POLL_S = 2.0
+BUSY_POLL_S: Final = 2.0
 
 
-@dataclass(slots=True)
-class Timings:
-    """Seconds by step, and the step that is going on (the `stage` of an error that arises now)."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    step: str = "read"
-
-    @contextmanager
-    def measure(self, step: str) -> Iterator[None]:
-        """Time a step; an error leaves `step` naming it."""
-        self.step = step
-        started = time.monotonic()
-        yield
-        self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 4)
-
-
-class EnhanceShard(ShardWork):
+class EnhanceShard(EnhanceSteps):
     """One worker's pass over a shard's pending pictures."""
 
     def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
@@ -57,149 +44,228 @@ class EnhanceShard(ShardWork):
         self._busy_since: dict[str, float] = {}
         self._in_trouble: set[str] = set()
         self._got_through = False
+        self._begun = 0
+        self._in_hand: dict[str, PictureInHand] = {}
+        self._budget = ByteBudget(settings.overlap_mb * 1_000_000)
+        self._computing: dict[str, PictureInHand] = {}
+        self._same_result: dict[str, list[PictureInHand]] = {}
+        self._to_decode: list[PictureInHand] = []
+        self._to_enhance: deque[PictureInHand] = deque()
+        self._done: SimpleQueue[Done[PictureInHand]] = SimpleQueue()
+        steps = {"read": self.read, "decode": self.decode, "encode": self.encode, "write": self.write}
+        self._threads = {name: StepThread(name, self.told(step), self._done) for name, step in steps.items()}
 
     def run(self, only: str | None = None) -> None:
         """Work until no picture of the shard is pending (or on `only` alone), or the run is halted."""
         self._events.send("ready")
+        self._ledger.results.give_up_claims(self._lease)  # of a worker of this shard that died
         self._got_through = only is not None or self._watch.got_through()
-        while True:
-            rows, wait_s = self._ledger.items.due(self._lease)
-            tried = 0
-            for row in rows:
-                if not self._is_next(row["key"], only):
-                    continue
+        with ExitStack() as running:
+            for thread in self._threads.values():
+                running.enter_context(thread)
+            while True:
+                rows, wait_s = self._ledger.items.due(self._lease)
+                tried = self._work_through(row for row in rows if only in (None, row["key"]))
                 if self._watch.halt() is not None:
                     return
-                with structlog.contextvars.bound_contextvars(item=row["key"]):
-                    self._one(row)
-                tried += 1
-            if tried:
+                if tried:
+                    continue
+                if wait_s is not None and only is None:
+                    time.sleep(min(wait_s + 0.01, BUSY_POLL_S))
+                    self._events.send("progress")
+                elif rows and only is None:
+                    self._got_through = True  # those in trouble came to their end, and the run was not stopped
+                else:
+                    return
+
+    # ---------------------------------------------------------------- several pictures
+
+    def _work_through(self, rows: Iterable[RowMapping]) -> int:
+        """Begin pictures as room allows, and see them all to their end; how many were begun."""
+        before = self._begun
+        for row in rows:
+            while self._in_hand and not self._may_begin(row):
+                self._advance()
+            if not self._may_begin(row):
                 continue
-            if wait_s is not None and only is None:
-                time.sleep(min(wait_s + 0.01, BUSY_POLL_S))
-                self._events.send("progress")
-            elif rows and only is None:
-                self._got_through = True  # those in trouble came to their end, and the run was not stopped
-            else:
-                return
+            if self._watch.halt() is not None:
+                break
+            self._begin(row)
+        while self._in_hand:
+            self._advance()
+        return self._begun - before
 
-    def _is_next(self, key: str, only: str | None) -> bool:
-        """Whether to work on this picture now.
+    def _may_begin(self, row: RowMapping) -> bool:
+        """Whether there is room for this picture, and it is its turn.
 
-        While nothing of the shard got through, the first few in trouble come to their end before others are tried: if
-        it is the surroundings that fail, the run is stopped after these.
+        While nothing of the shard got through, the first few come to their end before others are tried: if it is the
+        surroundings that fail, the run is stopped after these.
         """
-        if only is not None:
-            return key == only
+        if len(self._in_hand) >= self._settings.overlap_pictures or not self._budget.fits(row["key"], row["size"] or 0):
+            return False
         first = self._settings.stop_first_items
-        return self._got_through or not first or len(self._in_trouble) < first or key in self._in_trouble
+        key, tried = row["key"], self._in_trouble | self._in_hand.keys()
+        return self._got_through or not first or len(tried) < first or key in tried
 
-    def _one(self, row: RowMapping) -> None:
-        """One picture, from pending to wherever it gets; an error becomes its state, never the worker's end."""
-        key, timings = row["key"], Timings()
+    def _begin(self, row: RowMapping) -> None:
+        key = row["key"]
         self._events.send("started", key=key)  # first, so that whoever kills us now leaves no running item unnamed
         self._ledger.items.move(self._lease, key, ItemState.RUNNING)
-        try:
-            state = self._attempt(row, timings)
-        except LeaseLostError:
-            raise
-        except ObjectGoneError as error:
-            state = self._gone(row, classify(error, timings.step))
-        except Exception as error:  # whatever a picture does to a library becomes that picture's state
-            if is_systemic(error):
-                raise  # no picture's fault: the task fails and is retried, the pictures stay as they are
-            state = self._failed(row, classify(error, timings.step))
-            log_failure(log, "picture failed", error, key=key, stage=timings.step)
-        if state in (ItemState.ENHANCED, ItemState.SKIPPED):
-            self._got_through = True
-        self._events.send("item", key=key, state=state.value)
+        picture = PictureInHand(row, self._recipes[row["recipe_digest"]], self._begun)
+        self._begun += 1
+        self._in_hand[key] = picture
+        self._budget.charge(key, row["size"] or 0)
+        self._events.send("waiting", key=key)
+        self._threads["read"].hand(picture)
 
-    def _attempt(self, row: RowMapping, timings: Timings) -> ItemState:
-        key = row["key"]
-        recipe = self._recipes[row["recipe_digest"]]
-        with timings.measure("read"):
-            fetched = self._source.get(key, max_bytes=self._settings.max_bytes)
-            identity = identity_of(digest(fetched.data), recipe)
-        if self._published_already(row, fetched, identity):
-            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=fetched.etag)
+    def _advance(self) -> None:
+        """Do what is next: decide for a picture that a thread is done with, else run the nets, else wait."""
+        try:
+            done = self._done.get_nowait()
+        except Empty:
+            if self._to_enhance:
+                done = carry_out("enhance", self.told(self.enhance), self._to_enhance.popleft())
+            else:
+                done = self._done.get()
+        self._take(done)
+        self._decode_what_fits()
+
+    def _decode_what_fits(self) -> None:
+        """Hand claimed pictures on to be decoded, in the order in which they were begun, as far as memory allows."""
+        for picture in sorted(self._to_decode, key=lambda one: one.number):
+            if not self._budget.fits(picture.key, picture.expected_bytes):
+                return
+            self._budget.charge(picture.key, picture.expected_bytes)
+            self._to_decode.remove(picture)
+            self._threads["decode"].hand(picture)
+
+    # ---------------------------------------------------------------- one picture
+
+    def _take(self, done: Done[PictureInHand]) -> None:
+        """A picture after one of its steps: on to the next, or to its end. An error becomes its state, never the
+        worker's end.
+        """
+        picture = done.work
+        with structlog.contextvars.bound_contextvars(item=picture.key):
+            try:
+                state = self._go_on(done)
+            except LeaseLostError:
+                raise
+            except ObjectGoneError as error:
+                state = self._gone(picture, classify(error, picture.timings.step))
+            except Exception as error:  # whatever a picture does to a library becomes that picture's state
+                if is_systemic(error):
+                    raise  # no picture's fault: the task fails and is retried, the pictures stay as they are
+                state = self._failed(picture, classify(error, picture.timings.step))
+                log_failure(log, "picture failed", error, key=picture.key, stage=picture.timings.step)
+            if state is not None:
+                self._end(picture, state)
+
+    def _go_on(self, done: Done[PictureInHand]) -> ItemState | None:
+        """What comes after a step; the picture's state where that is its end for this time.
+
+        Raises:
+            Exception: what the step raised.
+        """
+        step, picture = done.step, done.work
+        if done.error is not None:
+            raise done.error
+        if step == "read":
+            return self._identified(picture)
+        if step == "decode":
+            self._budget.charge(picture.key, picture.bytes_decoded())
+            self._to_enhance.append(picture)
+        elif step == "enhance":
+            self._threads["encode"].hand(picture)
+        elif step == "encode":
+            self._threads["write"].hand(picture)
+        else:
+            return self._record(picture)
+        return None
+
+    def _identified(self, picture: PictureInHand) -> ItemState | None:
+        """The identity is known: is there anything to compute, and is it ours to compute?"""
+        key, identity = picture.key, picture.identity
+        if self._published_already(picture):
+            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=picture.fetched.etag)
             return ItemState.SKIPPED
+        if identity in self._computing:
+            self._same_result.setdefault(identity, []).append(picture)
+            return None
         claim = self._ledger.results.claim(self._lease, identity)
         if claim.status == "stored" and claim.row is not None:
             if self._stored_is_there(claim.row):
-                return self._reuse(row, fetched, claim.row)
+                return self._reuse(picture, claim.row)
             self._ledger.results.reopen(self._lease, identity, address=claim.row["address"])
             claim = self._ledger.results.claim(self._lease, identity)
         if claim.status == "busy":
-            return self._wait_for_other(row)
-        return self._compute(row, fetched, identity, recipe, timings)
+            return self._wait_for_other(picture)
+        self._compute(picture)
+        return None
 
-    def _compute(self, row: RowMapping, fetched: Fetched, identity: str, recipe: Recipe, timings: Timings) -> ItemState:
-        """The work itself: decode, enhance, encode, write under work_url, record."""
-        key, lease = row["key"], self._lease
-        with timings.measure("decode"):
-            document = decode(fetched.data, name=key, limits=self._limits, salvage=recipe.input.salvage)
-        with timings.measure("enhance"):
-            enhanced = self._enhancer.enhance_document(document, recipe)
-        with timings.measure("encode"):
-            encoded = encode_result(fetched.data, document, enhanced, recipe.output, stamp(recipe, enhanced))
-        staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row["position"], identity)
-        with timings.measure("write"):
-            self._work.put(staged, encoded.data, content_type=encoded.content_type)
-        before, after = document.first, enhanced.document.first
-        sizes = {
-            "width": before.width,
-            "height": before.height,
-            "output_width": after.width,
-            "output_height": after.height,
-        }
-        details = {
-            "decisions": [decision.model_dump(mode="json") for decision in enhanced.decisions],
-            "models": enhanced.models,
-            "timings": {**timings.seconds, **{f"enhance.{k}": v for k, v in enhanced.timings.items()}},
-            "warnings": [*before.metadata.warnings, *encoded.warnings],
-        }
+    def _compute(self, picture: PictureInHand) -> None:
+        """The work itself, now that its result is claimed: decode, enhance, encode, write under work_url."""
+        self._computing[picture.identity] = picture
+        self._to_decode.append(picture)
+
+    def _end(self, picture: PictureInHand, state: ItemState) -> None:
+        """The picture is out of hand; others that wait for the same result are asked again."""
+        del self._in_hand[picture.key]
+        self._budget.release(picture.key)
+        if state in (ItemState.ENHANCED, ItemState.SKIPPED):
+            self._got_through = True
+        self._events.send("item", key=picture.key, state=state.value)
+        if self._computing.get(picture.identity) is picture:
+            del self._computing[picture.identity]
+            for other in self._same_result.pop(picture.identity, ()):
+                self._done.put(Done("read", other))
+
+    def _record(self, picture: PictureInHand) -> ItemState:
+        """The written result into the ledger, and the item `enhanced`, in one transaction."""
+        lease, encoded, identity = self._lease, picture.encoded, picture.identity
+        sizes, details = sizes_of(picture), details_of(picture)
         with self._ledger.engine.begin() as connection:
             fence(connection, lease)
             self._ledger.results.store(
                 connection,
                 lease,
                 identity,
-                address=self._work.address(staged),
+                address=self._work.address(picture.staged),
                 digest=digest(encoded.data),
                 size=len(encoded.data),
                 md5=md5(encoded.data, usedforsecurity=False).hexdigest(),
                 format=encoded.format,
-                effective_recipe=recipe.model_dump(mode="json"),
+                effective_recipe=picture.recipe.model_dump(mode="json"),
                 details=details,
                 **sizes,
             )
             self._ledger.items.move_in(
                 connection,
                 lease,
-                key,
+                picture.key,
                 ItemState.ENHANCED,
                 identity=identity,
-                etag=fetched.etag,
-                size=len(fetched.data),
-                staged_key=staged,
-                target_key=target_key(key, document.first.metadata.format, encoded.format),
+                etag=picture.fetched.etag,
+                size=len(picture.fetched.data),
+                staged_key=picture.staged,
+                target_key=target_key(picture.key, picture.document.first.metadata.format, encoded.format),
                 details=details,
                 reused=0,
                 **sizes,
             )
         return ItemState.ENHANCED
 
-    def _reuse(self, row: RowMapping, fetched: Fetched, stored: RowMapping) -> ItemState:
+    def _reuse(self, picture: PictureInHand, stored: RowMapping) -> ItemState:
         """The result exists: this picture only needs its copy."""
-        source_format = sniff(fetched.data)
+        source_format = sniff(picture.fetched.data)
         self._ledger.items.move(
             self._lease,
-            row["key"],
+            picture.key,
             ItemState.ENHANCED,
             identity=stored["identity"],
-            etag=fetched.etag,
-            size=len(fetched.data),
-            target_key=target_key(row["key"], source_format, stored["format"]),
+            etag=picture.fetched.etag,
+            size=len(picture.fetched.data),
+            target_key=target_key(picture.key, source_format, stored["format"]),
             reused=1,
             staged_key=None,
             details=stored["details"],
@@ -210,13 +276,13 @@ class EnhanceShard(ShardWork):
         )
         return ItemState.ENHANCED
 
-    def _published_already(self, row: RowMapping, fetched: Fetched, identity: str) -> bool:
+    def _published_already(self, picture: PictureInHand) -> bool:
         """Whether the target holds this very result already (the object changed its ETag but not its bytes, or
         rerun=all); if so, the target's row is brought up to date for the next quick skip.
         """
-        targets = self._ledger.targets
-        found = targets.published_for(self._run["output_url"], self._run["input_url"], [row["key"]]).get(row["key"])
-        if found is None or found["identity"] != identity:
+        targets, key = self._ledger.targets, picture.key
+        found = targets.published_for(self._run["output_url"], self._run["input_url"], [key]).get(key)
+        if found is None or found["identity"] != picture.identity:
             return False
         there = self._output.head(found["address"].removeprefix(self._output.url + "/"))
         if there is None or there.size != found["size"]:
@@ -225,17 +291,17 @@ class EnhanceShard(ShardWork):
         targets.refresh(
             self._lease,
             found["address"],
-            input_etag=fetched.etag,
-            input_size=len(fetched.data),
-            recipe_digest=row["recipe_digest"],
+            input_etag=picture.fetched.etag,
+            input_size=len(picture.fetched.data),
+            recipe_digest=picture.row["recipe_digest"],
         )
         return True
 
-    def _wait_for_other(self, row: RowMapping) -> ItemState:
+    def _wait_for_other(self, picture: PictureInHand) -> ItemState:
         """Another shard or run computes this identity: do the others first, come back, wait at most a picture's
         deadline.
         """
-        key = row["key"]
+        key = picture.key
         waited_s = time.monotonic() - self._busy_since.setdefault(key, time.monotonic())
         if waited_s > self._settings.item_deadline_s:
             failure = Failure(
@@ -244,18 +310,18 @@ class EnhanceShard(ShardWork):
                 f"another worker holds this result for {waited_s:.0f} s",
                 "enhance",
             )
-            return self._failed(row, failure)
+            return self._failed(picture, failure)
         self._ledger.items.give_back(self._lease, key, delay_s=BUSY_POLL_S, count_attempt=False)
         return ItemState.PENDING
 
-    def _gone(self, row: RowMapping, failure: Failure) -> ItemState:
-        self._ledger.items.move(self._lease, row["key"], ItemState.SKIPPED, **failure.columns())
+    def _gone(self, picture: PictureInHand, failure: Failure) -> ItemState:
+        self._ledger.items.move(self._lease, picture.key, ItemState.SKIPPED, **failure.columns())
         return ItemState.SKIPPED
 
-    def _failed(self, row: RowMapping, failure: Failure) -> ItemState:
+    def _failed(self, picture: PictureInHand, failure: Failure) -> ItemState:
         """Pending again after a transient failure while attempts remain; else the end of it for this run."""
-        key, attempt = row["key"], row["attempts"] + 1
-        self._ledger.results.give_up_claims(self._lease)
+        row, key, attempt = picture.row, picture.key, picture.row["attempts"] + 1
+        self._give_up_claim(picture)
         if failure.kind is ErrorKind.TRANSIENT:
             self._in_trouble.add(key)
         if failure.kind is ErrorKind.TRANSIENT and attempt < self._settings.item_attempts:
@@ -268,3 +334,10 @@ class EnhanceShard(ShardWork):
         if state is ItemState.FAILED:
             self._watch.failed()
         return state
+
+    def _give_up_claim(self, picture: PictureInHand) -> None:
+        """So that another picture's or run's attempt need not wait for the lease."""
+        if self._computing.get(picture.identity) is picture:
+            with self._ledger.engine.begin() as connection:
+                fence(connection, self._lease)
+                self._ledger.results.give_up(connection, self._lease, picture.identity)

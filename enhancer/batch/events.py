@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -20,9 +21,9 @@ class Event(BaseModel):
     """One line.
 
     Attributes:
-        event: ``ready`` (imports done), ``started`` and ``item`` (a picture begins, is done), ``progress`` (still
-        alive),
-            ``finished`` (nothing left), ``error`` (the worker itself gives up; `data` says why).
+        event: ``ready`` (imports done), ``started`` and ``item`` (a picture begins, is done), ``waiting`` (a picture
+            that began is not worked on until its next step), ``progress`` (it is worked on; without a key: still
+            alive), ``finished`` (nothing left), ``error`` (the worker itself gives up; `data` says why).
         key: the picture.
         state: the picture's state after ``item``.
         data: more, by event.
@@ -30,16 +31,19 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    event: Literal["ready", "started", "item", "progress", "finished", "error"]
+    event: Literal["ready", "started", "waiting", "progress", "item", "finished", "error"]
     key: str | None = None
     state: str | None = None
     data: dict[str, Any] = {}
 
 
 class EventStream:
-    """The worker's end. Takes the real standard output for itself, so that a library that prints spoils nothing."""
+    """The worker's end, for all its threads. Takes the real standard output for itself, so that a library that prints
+    spoils nothing.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         sys.stdout.flush()
         self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
         os.dup2(2, 1)
@@ -47,5 +51,7 @@ class EventStream:
     def send(self, event: str, *, key: str | None = None, state: str | None = None, **data: Any) -> None:
         """Write one event; a supervisor that is gone raises BrokenPipeError, which ends the worker."""
         line = {"event": event, "key": key, "state": state, "data": data}
-        self._stream.write(json.dumps({k: v for k, v in line.items() if v not in (None, {})}) + "\n")
-        self._stream.flush()
+        text = json.dumps({k: v for k, v in line.items() if v not in (None, {})}) + "\n"
+        with self._lock:
+            self._stream.write(text)
+            self._stream.flush()

@@ -206,9 +206,8 @@ def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, di
     try:
         watch = watcher.run_once()
         if not watch.finished:
-            log.warning(
-                "the report has fewer pictures: its worker died", key=watch.in_flight, exit_code=watch.exit_code
-            )
+            died_at = ", ".join(watch.suspects())
+            log.warning("the report has fewer pictures: its worker died", key=died_at, exit_code=watch.exit_code)
     except EnhancerError as error:
         log.warning("the report has fewer pictures", reason=error.message)
     return pictures

@@ -1,7 +1,8 @@
 """Watching a worker process: deadline per picture, memory limit, lease renewal, and blame only where it is due.
 
-A worker that dies or hangs takes its picture in flight with it. That picture runs again alone, in a worker of its own;
-only if it kills that one too is it charged and quarantined. The rest of the shard goes on in a fresh worker.
+A worker that dies or hangs takes the pictures it has in hand with it. Those that were being worked on run again one by
+one, each in a worker of its own; only one that kills that worker too is charged and quarantined. The rest of the shard,
+what merely waited for its next step included, goes on in a fresh worker.
 """
 
 from __future__ import annotations
@@ -58,23 +59,61 @@ class Watch:
     """What the supervisor knows of one worker's life.
 
     Attributes:
-        in_flight: the picture it is working on.
+        in_hand: the pictures it has begun and not ended; since when (``time.monotonic()``) it works on each without a
+            word, or None for one that waits for its next step.
         ready: its imports are done.
         finished: it said that nothing is left.
         failure: why it was killed, where the supervisor did it.
+        hung: the picture that it was killed for.
         said: its own last word, an ``error`` event.
         peak_rss_mb: largest resident memory seen.
         exit_code: of the process; negative for a signal.
     """
 
-    in_flight: str | None = None
+    in_hand: dict[str, float | None] = field(default_factory=dict)
+    last_word: float = field(default_factory=time.monotonic)
     ready: bool = False
     finished: bool = False
     failure: Failure | None = None
+    hung: str | None = None
     said: dict[str, Any] | None = None
     peak_rss_mb: float = 0.0
     exit_code: int = 0
     stderr: deque[str] = field(default_factory=lambda: deque(maxlen=30))
+
+    def take(self, event: Event) -> None:
+        """Note what the worker says."""
+        self.last_word = time.monotonic()
+        if event.event in ("started", "progress") and event.key is not None:
+            self.in_hand[event.key] = self.last_word
+        elif event.event == "waiting" and event.key is not None:
+            self.in_hand[event.key] = None
+        elif event.event == "item" and event.key is not None:
+            self.in_hand.pop(event.key, None)
+        elif event.event == "ready":
+            self.ready = True
+        elif event.event == "finished":
+            self.finished = True
+        elif event.event == "error":
+            self.said = event.data
+
+    def silence(self) -> tuple[float, str | None]:
+        """The longest silence: seconds, and the picture that is worked on so long (None: the worker as a whole)."""
+        now = time.monotonic()
+        working = [(now - since, key) for key, since in self.in_hand.items() if since is not None]
+        return max(working) if working else (now - self.last_word, None)
+
+    def suspects(self) -> list[str]:
+        """The pictures that its end may be due to: the one that hung, else those being worked on, else all in hand."""
+        if self.hung is not None:
+            return [self.hung]
+        return [key for key, since in self.in_hand.items() if since is not None] or list(self.in_hand)
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether it was, or may have been, killed for the memory it took."""
+        if self.failure is not None:
+            return self.failure.error_class == "memory-limit"
+        return self.exit_code == -signal.SIGKILL
 
 
 OnEvent = Callable[[Event], None]
@@ -92,6 +131,7 @@ class Supervisor:
         self._settings = settings
         self._on_event = on_event or (lambda event: None)
         self._renewed_at = time.monotonic()
+        self._overlap = True
         self.peak_rss_mb = 0.0
 
     def run(self) -> None:
@@ -106,41 +146,56 @@ class Supervisor:
             watch = self._one_worker()
             if watch.finished:
                 return
-            if watch.in_flight is None:
+            if not watch.in_hand:
                 idle_deaths += 1
                 if idle_deaths >= MAX_IDLE_DEATHS:
                     raise WorkerError(f"{MAX_IDLE_DEATHS} workers died before any picture: {_why(watch).message}")
                 continue
             idle_deaths = 0
-            self._try_alone(watch.in_flight, _why(watch))
+            if len(watch.in_hand) > 1 and watch.ran_out_of_memory():
+                self._overlap = False  # together they may take too much; one by one they get what there is
+            self._sort_out(watch)
 
-    def _something_left(self) -> bool:
+    def _something_left(self, key: str | None = None) -> bool:
+        """Whether the shard, or this one picture of it, is still to be worked on."""
         halt = self._ledger.halts.of(self._lease.run_id)
         if halt is not None and (halt.kind == "stopped" or self._mode == "enhance"):
             return False
         wanted = ItemState.PENDING if self._mode == "enhance" else ItemState.ENHANCED
+        if key is not None:
+            row = self._ledger.items.get(self._lease.run_id, key)
+            return row is not None and row["state"] == wanted
         return self._ledger.items.shard_counts(self._lease.run_id, self._lease.shard_id).get(wanted, 0) > 0
 
     def run_once(self) -> Watch:
         """One worker to its end, without a second; for work that has no item states (thumbnails)."""
         return self._one_worker()
 
+    def _sort_out(self, watch: Watch) -> None:
+        """After a worker's death: the suspects run again one by one; the rest of what it had in hand is as it was."""
+        suspects = watch.suspects()
+        for key in watch.in_hand:
+            self._give_back(key, tried=key in suspects)
+        for key in suspects:
+            if self._something_left(key):
+                self._try_alone(key, _why(watch))
+
     def _try_alone(self, key: str, first: Failure) -> None:
-        """Run the picture that was in flight in a worker of its own; charge it if that one dies too."""
+        """Run a picture that was worked on when its worker died in a worker of its own; charge it if that dies too."""
         log.warning("worker died; its picture runs again alone", key=key, reason=first.message, mode=self._mode)
-        self._give_back(key)
         watch = self._one_worker(only=key)
-        if watch.finished or watch.in_flight is None:
+        if watch.finished or key not in watch.in_hand:
             return
         failure = _why(watch)
         log.error("picture quarantined: it killed a worker on its own", key=key, reason=failure.message)
         self._ledger.items.move(self._lease, key, ItemState.QUARANTINED, **failure.columns())
         self._on_event(Event(event="item", key=key, state=ItemState.QUARANTINED.value))
 
-    def _give_back(self, key: str) -> None:
+    def _give_back(self, key: str, *, tried: bool) -> None:
+        """A picture that a dead worker had in hand is pending; it loses no attempt where it only waited."""
         row = self._ledger.items.get(self._lease.run_id, key)
         if row is not None and row["state"] == ItemState.RUNNING:
-            self._ledger.items.move(self._lease, key, ItemState.PENDING, not_before=None)
+            self._ledger.items.give_back(self._lease, key, delay_s=0, count_attempt=tried)
 
     def _one_worker(self, only: str | None = None) -> Watch:
         """Start a worker and see it to its end."""
@@ -154,7 +209,7 @@ class Supervisor:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=worker_environment(self._settings),
+            env=worker_environment(self._settings if self._overlap else _one_by_one(self._settings)),
             start_new_session=True,
             text=True,
             encoding="utf-8",
@@ -186,7 +241,6 @@ class Supervisor:
         ]
         for reader in readers:
             reader.start()
-        last_word = time.monotonic()
         while True:
             try:
                 line = lines.get(timeout=TICK_S)
@@ -195,10 +249,9 @@ class Supervisor:
             if line is None:
                 break
             if line:
-                last_word = time.monotonic()
                 self._take(Event.model_validate_json(line), watch)
             self._renew()
-            watch.failure = self._overstepped(process, watch, time.monotonic() - last_word)
+            watch.failure = self._overstepped(process, watch)
             if watch.failure is not None:
                 _kill(process)
                 break
@@ -210,19 +263,10 @@ class Supervisor:
         readers[1].join(timeout=5)
 
     def _take(self, event: Event, watch: Watch) -> None:
-        if event.event == "started":
-            watch.in_flight = event.key
-        elif event.event == "item":
-            watch.in_flight = None
-        elif event.event == "ready":
-            watch.ready = True
-        elif event.event == "finished":
-            watch.finished = True
-        elif event.event == "error":
-            watch.said = event.data
+        watch.take(event)
         self._on_event(event)
 
-    def _overstepped(self, process: subprocess.Popen[str], watch: Watch, silence_s: float) -> Failure | None:
+    def _overstepped(self, process: subprocess.Popen[str], watch: Watch) -> Failure | None:
         """Measure memory; the reason to kill the worker, if there is one."""
         rss_mb = _rss_mb(process.pid)
         watch.peak_rss_mb = max(watch.peak_rss_mb, rss_mb)
@@ -231,8 +275,10 @@ class Supervisor:
             message = f"the worker used {rss_mb:.0f} MB, more than ENHANCER_WORKER_MEMORY_MB={limit}"
             return Failure(ErrorKind.POISON, "memory-limit", message, "worker")
         deadline_s = self._settings.item_deadline_s
+        silence_s, key = watch.silence()
         if silence_s > (deadline_s if watch.ready else max(deadline_s, START_DEADLINE_S)):
-            message = f"no progress for {silence_s:.0f} s (ENHANCER_ITEM_DEADLINE_S={self._settings.item_deadline_s:g})"
+            message = f"no progress for {silence_s:.0f} s (ENHANCER_ITEM_DEADLINE_S={deadline_s:g})"
+            watch.hung = key
             return Failure(ErrorKind.POISON, "hung", message, "worker")
         return None
 
@@ -264,6 +310,10 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     if settings.s3_access_key_id is None:
         keep.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
     return {**keep, **settings.worker_environment(), "PYTHONUNBUFFERED": "1"}
+
+
+def _one_by_one(settings: Settings) -> Settings:
+    return settings.model_copy(update={"overlap_pictures": 1})
 
 
 def _why(watch: Watch) -> Failure:

@@ -22,6 +22,7 @@ __all__ = [
     "CONTENT_TYPES",
     "Encoded",
     "Limits",
+    "announced_pixels",
     "changes",
     "choose_format",
     "decode",
@@ -37,6 +38,13 @@ def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> 
     from enhancer.codecs import decoding
 
     return decoding.decode(data, name=name, limits=limits, salvage=salvage)
+
+
+def announced_pixels(data: bytes, limits: Limits) -> int:
+    """How many pixels a file's header announces: see :mod:`enhancer.codecs.announced`."""
+    from enhancer.codecs import announced
+
+    return announced.announced_pixels(data, limits)
 
 
 def encode(document: Document, *, options: OutputOptions, processing: str | None = None) -> Encoded:

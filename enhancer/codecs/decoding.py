@@ -29,6 +29,7 @@ from enhancer.codecs import exif as exif_patch
 from enhancer.codecs import iptc, png, xmp_extension
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, widen
 from enhancer.codecs.formats import foreign_format, sniff
+from enhancer.codecs.heif import extents, read_heif
 from enhancer.codecs.jpeg import estimate_quality
 from enhancer.codecs.jpeg2000 import read_jpeg2000
 from enhancer.codecs.limits import Limits
@@ -74,7 +75,7 @@ def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> 
 
 def _read(data: bytes, format_name: str, name: str, limits: Limits) -> Document:
     try:
-        pages = _READERS[format_name](data, name, limits)
+        pages = READERS[format_name](data, name, limits)
         return Document(tuple(finish(page, format_name=format_name, name=name) for page in pages))
     except PictureError:
         raise
@@ -183,10 +184,8 @@ def _read_jpeg(data: bytes, name: str, limits: Limits) -> list[Found]:
 
 
 def _read_avif(data: bytes, name: str, limits: Limits) -> list[Found]:
-    # The image spatial extents (ISO/IEC 23008-12, ispe) are read first: libavif has a limit of its own, whose error
-    # says nothing of the size.
-    for match in re.finditer(rb"ispe\0\0\0\0(.{8})", data[: 1 << 16], re.DOTALL):
-        width, height = struct.unpack(">II", match[1])
+    # The extents are read first: libavif has a limit of its own, whose error says nothing of the size.
+    for width, height in extents(data):
         limits.check_size(width, height, name)
     image = AvifImageFile(io.BytesIO(data))
     limits.check_size(*image.size, name)
@@ -223,19 +222,13 @@ def _read_with(plugin: Callable[[io.BytesIO], ImageFile.ImageFile]) -> Callable[
     return read
 
 
-def _read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
-    from enhancer.codecs.heif import read_heif
-
-    return read_heif(data, name, limits)
-
-
 def _read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
     from enhancer.codecs.dicom import read_dicom
 
     return read_dicom(data, name, limits)
 
 
-_READERS: Final[dict[str, Callable[[bytes, str, Limits], list[Found]]]] = {
+READERS: Final[dict[str, Callable[[bytes, str, Limits], list[Found]]]] = {
     "JPEG": _read_jpeg,
     "PNG": _read_png,
     "TIFF": read_tiff,
@@ -244,9 +237,10 @@ _READERS: Final[dict[str, Callable[[bytes, str, Limits], list[Found]]]] = {
     "BMP": _read_with(BmpImageFile),
     "GIF": _read_with(GifImageFile),
     "JPEG2000": read_jpeg2000,
-    "HEIF": _read_heif,
+    "HEIF": read_heif,
     "DICOM": _read_dicom,
 }
+"""By format: a file's bytes, what errors call it, and limits, which each checks before it decodes a pixel."""
 
 
 def _from_pillow(image: ImageFile.ImageFile) -> Found:

@@ -27,8 +27,7 @@ def read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
         raise PictureError(
             f"{name}: HEIC needs pillow-heif: pip install 'airflow-image-enhancer[heic]'", reason="unsupported"
         ) from error
-    for match in re.finditer(rb"ispe\0\0\0\0(.{8})", data[: 1 << 16], re.DOTALL):
-        width, height = struct.unpack(">II", match[1])
+    for width, height in extents(data):
         limits.check_size(width, height, name)
     file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     picture = file[file.primary_index]
@@ -44,3 +43,11 @@ def read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
     if len(file) > 1:
         found.warnings.append(f"{len(file)} pictures: only the primary one was read")
     return [found]
+
+
+def extents(data: bytes) -> list[tuple[int, int]]:
+    """(width, height) of every picture in a HEIF or AVIF, tiles and the whole they make up among them: its image
+    spatial extents (ISO/IEC 23008-12, ispe).
+    """
+    boxes = re.finditer(rb"ispe\0\0\0\0(.{8})", data[: 1 << 16], re.DOTALL)
+    return [struct.unpack(">II", match[1]) for match in boxes]

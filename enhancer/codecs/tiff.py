@@ -38,27 +38,38 @@ def read_tiff(data: bytes, name: str, limits: Limits) -> list[Found]:
         Exception: whatever tifffile or a codec raises on damaged data.
     """
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages: list[Any] = []
-        pixels = 0
-        seen: set[int] = set()
-        for index, page in enumerate(file.pages):
-            limits.check_document(index + 1, pixels, name)
-            if page.offset in seen:
-                raise PictureError(f"{name}: the TIFF's chain of pages runs in a circle", reason="corrupt")
-            seen.add(page.offset)
-            if not isinstance(page, tifffile.TiffPage):
-                raise PictureError(f"{name}: page {index + 1} of the TIFF is not a whole page", reason="corrupt")
-            if int(page.subfiletype) & (_REDUCED | _MASK):
-                continue
-            check_declared(page, name, limits)
-            _check_data(page, len(data), name)
-            check_jpeg(page, data, name)
-            pixels += page.imagewidth * page.imagelength
-            pages.append(page)
-        limits.check_document(len(pages), pixels, name)
-        if not pages:
-            raise PictureError(f"{name}: the TIFF holds no picture", reason="corrupt")
-        return [_read_page(page, data, name) for page in pages]
+        return [_read_page(page, data, name) for page in _pages(file, data, name, limits)]
+
+
+def tiff_pixels(data: bytes, name: str, limits: Limits) -> int:
+    """Pixels of all pages, by their tags alone; errors as :func:`read_tiff`."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return sum(int(page.imagewidth) * int(page.imagelength) for page in _pages(file, data, name, limits))
+
+
+def _pages(file: tifffile.TiffFile, data: bytes, name: str, limits: Limits) -> list[Any]:
+    """The pages that are pictures, each checked by its tags before any of its data is touched."""
+    pages: list[Any] = []
+    pixels = 0
+    seen: set[int] = set()
+    for index, page in enumerate(file.pages):
+        limits.check_document(index + 1, pixels, name)
+        if page.offset in seen:
+            raise PictureError(f"{name}: the TIFF's chain of pages runs in a circle", reason="corrupt")
+        seen.add(page.offset)
+        if not isinstance(page, tifffile.TiffPage):
+            raise PictureError(f"{name}: page {index + 1} of the TIFF is not a whole page", reason="corrupt")
+        if int(page.subfiletype) & (_REDUCED | _MASK):
+            continue
+        check_declared(page, name, limits)
+        _check_data(page, len(data), name)
+        check_jpeg(page, data, name)
+        pixels += page.imagewidth * page.imagelength
+        pages.append(page)
+    limits.check_document(len(pages), pixels, name)
+    if not pages:
+        raise PictureError(f"{name}: the TIFF holds no picture", reason="corrupt")
+    return pages
 
 
 def check_declared(page: Any, name: str, limits: Limits) -> None:

@@ -90,7 +90,7 @@ def test_the_worker_dies_with_its_supervisor_and_the_next_try_finishes(site: Sit
                 break
         (worker,) = workers_of(process.pid)
         until = time.monotonic() + 10
-        while site.states("r1")["hang.png"] != "running" and time.monotonic() < until:
+        while site.states("r1") != {"a.png": "enhanced", "hang.png": "running"} and time.monotonic() < until:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs([worker], timeout=10)

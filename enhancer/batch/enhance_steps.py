@@ -1,0 +1,162 @@
+"""The steps of enhancing one picture: read, decode, enhance, encode, write. None of them touches the ledger, so each
+may run in a thread of its own (:mod:`enhancer.batch.enhance_items` has the order and the ledger).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import RowMapping
+
+from enhancer.batch import layout
+from enhancer.batch.shard_work import ShardWork, stamp
+from enhancer.codecs import Encoded, announced_pixels, decode
+from enhancer.identity import digest, identity_of
+from enhancer.image import Document
+from enhancer.pipeline import Enhanced, encode_result
+from enhancer.recipe import Recipe
+from enhancer.storage.base import Fetched
+
+BYTES_A_PIXEL: Final = 4
+"""Three channels of eight bits and some alpha: what a pixel is taken to need until it is decoded."""
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds by step, and the step that is going on (the `stage` of an error that arises now)."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    step: str = "read"
+
+    @contextmanager
+    def measure(self, step: str) -> Iterator[None]:
+        """Time a step; an error leaves `step` naming it."""
+        self.step = step
+        started = time.monotonic()
+        yield
+        self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 4)
+
+
+@dataclass(slots=True, eq=False)
+class PictureInHand:
+    """One picture on its way, with what each step made of it. Only who works on it at the moment touches it.
+
+    Attributes:
+        row: its item, as it was when it was due.
+        recipe: as requested.
+        number: how many were begun before it.
+        expected_bytes: what it will take in memory at most, its result included, by its header.
+        fetched: after `read`, with the identity of its result.
+        document: after `decode`.
+        enhanced: after `enhance`.
+        encoded: after `encode`.
+        staged: the key under work_url that its result has after `write`.
+    """
+
+    row: RowMapping
+    recipe: Recipe
+    number: int
+    timings: Timings = field(default_factory=Timings)
+    expected_bytes: int = 0
+    identity: str = ""
+    fetched: Fetched = field(init=False)
+    document: Document = field(init=False)
+    enhanced: Enhanced = field(init=False)
+    encoded: Encoded = field(init=False)
+    staged: str = field(init=False)
+
+    @property
+    def key(self) -> str:
+        """The picture's own."""
+        return str(self.row["key"])
+
+    def bytes_decoded(self) -> int:
+        """What it takes in memory, now that its pixels are there: its file, its pixels, and room for the result's."""
+        pixels = sum(
+            page.pixels.nbytes + (0 if page.alpha is None else page.alpha.nbytes) for page in self.document.pages
+        )
+        return len(self.fetched.data) + self._with_result(pixels)
+
+    def expect(self, pixels: int) -> None:
+        """Note what it will take, by the number of pixels that its header announces."""
+        self.expected_bytes = len(self.fetched.data) + self._with_result(BYTES_A_PIXEL * pixels)
+
+    def _with_result(self, count: int) -> int:
+        return round(count * (1 + self.recipe.scale**2))
+
+
+class EnhanceSteps(ShardWork):
+    """The steps, each a method on the picture in hand."""
+
+    def told(self, step: Callable[[PictureInHand], None]) -> Callable[[PictureInHand], None]:
+        """A step during which the supervisor knows that this picture is worked on, and the log of what."""
+
+        def carry_out(picture: PictureInHand) -> None:
+            with structlog.contextvars.bound_contextvars(item=picture.key):
+                self._events.send("progress", key=picture.key)
+                try:
+                    step(picture)
+                finally:
+                    self._events.send("waiting", key=picture.key)
+
+        return carry_out
+
+    def read(self, picture: PictureInHand) -> None:
+        """The input's bytes, their identity under the recipe, and what they will take in memory."""
+        with picture.timings.measure("read"):
+            picture.fetched = self._source.get(picture.key, max_bytes=self._settings.max_bytes)
+            picture.identity = identity_of(digest(picture.fetched.data), picture.recipe)
+            picture.expect(announced_pixels(picture.fetched.data, self._limits))
+
+    def decode(self, picture: PictureInHand) -> None:
+        """Bytes into pixels."""
+        salvage = picture.recipe.input.salvage
+        with picture.timings.measure("decode"):
+            picture.document = decode(picture.fetched.data, name=picture.key, limits=self._limits, salvage=salvage)
+
+    def enhance(self, picture: PictureInHand) -> None:
+        """The stages and nets."""
+        with picture.timings.measure("enhance"):
+            picture.enhanced = self._enhancer.enhance_document(picture.document, picture.recipe)
+
+    def encode(self, picture: PictureInHand) -> None:
+        """The result into bytes."""
+        data, document, enhanced, recipe = picture.fetched.data, picture.document, picture.enhanced, picture.recipe
+        with picture.timings.measure("encode"):
+            picture.encoded = encode_result(data, document, enhanced, recipe.output, stamp(recipe, enhanced))
+
+    def write(self, picture: PictureInHand) -> None:
+        """The result's bytes under work_url, under a name that no other attempt has."""
+        lease = self._lease
+        picture.staged = layout.staged_key(
+            lease.run_id, lease.shard_id, lease.epoch, picture.row["position"], picture.identity
+        )
+        with picture.timings.measure("write"):
+            self._work.put(picture.staged, picture.encoded.data, content_type=picture.encoded.content_type)
+
+
+def sizes_of(picture: PictureInHand) -> dict[str, int]:
+    """Width and height of the first page, before and after, as the ledger's columns."""
+    before, after = picture.document.first, picture.enhanced.document.first
+    return {
+        "width": before.width,
+        "height": before.height,
+        "output_width": after.width,
+        "output_height": after.height,
+    }
+
+
+def details_of(picture: PictureInHand) -> dict[str, Any]:
+    """What was decided, with which nets, how long it took and what to know of it, for the ledger."""
+    enhanced, timings = picture.enhanced, picture.timings.seconds
+    return {
+        "decisions": [decision.model_dump(mode="json") for decision in enhanced.decisions],
+        "models": enhanced.models,
+        "timings": {**timings, **{f"enhance.{name}": seconds for name, seconds in enhanced.timings.items()}},
+        "warnings": [*picture.document.first.metadata.warnings, *picture.encoded.warnings],
+    }
