@@ -53,6 +53,7 @@ class ItemRecord(BaseModel):
     models: dict[str, str] = Field(default_factory=dict, description="net name to sha256 of its weights")
     scores: dict[str, dict[str, Any]] = Field(default_factory=dict, description="by kind: fidelity, reference")
     timings: dict[str, float] = Field(default_factory=dict, description="seconds by step")
+    cached: bool = Field(False, description="the result was computed before and came out of the cache")
     warnings: list[str] = Field(default_factory=list)
     facts: dict[str, Any] = Field(default_factory=dict, description="what the file says of itself; only of `inspect`")
 

@@ -32,12 +32,14 @@ from enhancer.identity import digest, identity_of, weights_for
 from enhancer.image import Document, Image, image_from_array
 from enhancer.options import OutputOptions
 from enhancer.recipe import Recipe, parse_recipe
+from enhancer.result_cache import CachedResult, ResultCache, ResultParts
 from enhancer.settings import Settings, get_settings
 from enhancer.stages.base import Context
 from enhancer.stages.limit_size import limited_size
 from enhancer.stages.nets import Nets
 from enhancer.stages.resize import scaled_size
 from enhancer.stages.sequence import STAGES, enhance_page
+from enhancer.version import __version__
 
 MACHINE_KEYS: Final = ("device", "sr_path", "dn_path")
 """Keys of a config mapping that say where and with which files to run, and are no part of the recipe."""
@@ -74,6 +76,13 @@ class Enhanced:
                 steps.append(f"{decision.stage} ({model})" if model else decision.stage)
         return ", ".join(dict.fromkeys(steps)) or None
 
+    def stamp(self, recipe: Recipe) -> str:
+        """What is written into the picture's own metadata: version, recipe and what was done with which nets."""
+        return (
+            f"airflow-image-enhancer {__version__}; recipe {recipe.name}, scale {recipe.scale:g}; "
+            f"{self.processing or 'nothing to do'}"
+        )
+
 
 class ImageEnhancer:
     """Enhances pictures; keeps its nets loaded between calls.
@@ -83,6 +92,7 @@ class ImageEnhancer:
             which ``device`` (``auto``, ``cpu``, ``cuda``), ``sr_path`` and ``dn_path`` (weights to use in place of the
             catalogue's) may stand too. None: the default recipe, which enlarges four times.
         settings: limits, model cache, device; None: the process's own.
+        cache: of results, asked and filled by what enhances files; None: none.
 
     Raises:
         RequestError: the configuration is not valid; says what is wrong, field by field.
@@ -93,9 +103,14 @@ class ImageEnhancer:
     """
 
     def __init__(
-        self, config: str | Mapping[str, Any] | Recipe | None = None, *, settings: Settings | None = None
+        self,
+        config: str | Mapping[str, Any] | Recipe | None = None,
+        *,
+        settings: Settings | None = None,
+        cache: ResultCache | None = None,
     ) -> None:
         self.settings = settings or get_settings()
+        self.cache = cache
         machine: dict[str, Any] = {}
         if isinstance(config, Mapping):
             machine = {key: config[key] for key in MACHINE_KEYS if key in config}
@@ -205,36 +220,27 @@ class ImageEnhancer:
             key: the record's ``input``, and the result's name (the new extension is appended where the format changes).
             read: gives the input's bytes.
             write: told the result's name, bytes and media type; returns the record's ``output``.
-            watch: shown the picture before and after, once it is written.
+            watch: shown the picture before and after, once it is written; there is a picture to show only where it is
+                computed, so the cache is not asked.
         """
         record = ItemRecord(input=key, state="failed", recipe=self.recipe.name, scale=self.recipe.scale)
         clock = _Clock(record.timings)
         try:
             with clock.step("read"):
                 data = read()
-            with clock.step("decode"):
-                document = decode(
-                    data,
-                    name=key,
-                    limits=Limits.from_settings(self.settings),
-                    salvage=self.recipe.input.salvage,
-                )
-            record.width, record.height = document.first.width, document.first.height
-            record.warnings.extend(warning for page in document.pages for warning in page.metadata.warnings)
             record.identity = identity_of(digest(data), self.recipe, self.weights_for())
-            with clock.step("enhance"):
-                enhanced = self.enhance_document(document)
-            record.decisions, record.models = enhanced.decisions, enhanced.models
-            record.timings.update(enhanced.timings)
-            with clock.step("encode"):
-                encoded = encode_result(data, document, enhanced, self.recipe.output, enhanced.processing)
+            result = None if self.cache is None or watch is not None else self.cache.get(record.identity)
+            record.cached = result is not None
+            if result is None:
+                result, document, enhanced = self._compute(data, record, clock)
+            parts = result.parts
+            record.decisions, record.models, record.warnings = [*parts.decisions], {**parts.models}, [*parts.warnings]
             with clock.step("write"):
-                name = target_key(key, document.first.metadata.format, encoded.format)
-                record.output = write(name, encoded.data, encoded.content_type)
+                name = target_key(key, parts.source_format, parts.format)
+                record.output = write(name, result.data, parts.content_type)
             record.state = "published"
-            record.warnings.extend(encoded.warnings)
-            first = enhanced.document.first
-            record.output_width, record.output_height = first.width, first.height
+            for side, pixels in parts.sizes.items():
+                setattr(record, side, pixels)
             if watch is not None:
                 watch(document, enhanced)
         except EnhancerError as error:
@@ -246,6 +252,28 @@ class ImageEnhancer:
                 error_class=type(error).__name__, message=str(error) or type(error).__name__, stage=clock.current
             )
         return record
+
+    def _compute(self, data: bytes, record: ItemRecord, clock: _Clock) -> tuple[CachedResult, Document, Enhanced]:
+        """Decode, enhance, encode, and keep the result; `record` gets what is known as it becomes known."""
+        limits, salvage = Limits.from_settings(self.settings), self.recipe.input.salvage
+        with clock.step("decode"):
+            document = decode(data, name=record.input, limits=limits, salvage=salvage)
+        record.width, record.height = document.first.width, document.first.height
+        record.warnings.extend(warning for page in document.pages for warning in page.metadata.warnings)
+        with clock.step("enhance"):
+            enhanced = self.enhance_document(document)
+        record.decisions, record.models = enhanced.decisions, enhanced.models
+        record.timings.update(enhanced.timings)
+        with clock.step("encode"):
+            stamp = enhanced.stamp(self.recipe)
+            encoded = encode_result(data, document, enhanced, self.recipe.output, stamp)
+        parts = ResultParts.of(
+            document, enhanced.document, encoded, decisions=enhanced.decisions, models=enhanced.models
+        )
+        result = CachedResult(encoded.data, parts)
+        if self.cache is not None and record.identity is not None:
+            self.cache.put(record.identity, result)
+        return result, document, enhanced
 
     def enhance_document(self, document: Document, recipe: Recipe | None = None) -> Enhanced:
         """Enhance all pages of a document.

@@ -140,6 +140,12 @@ class Settings(BaseSettings):
     model_mirror: str | None = Field(None, description="folder or address with the weights, tried first")
     offline: bool = Field(False, description="never download")
 
+    # Results that were computed before.
+    cache: bool = Field(True, description="keep results by identity, for the same picture under the same recipe")
+    cache_memory_mb: int = Field(64, ge=0, description="of results in a process's memory")
+    cache_disk_mb: int = Field(1000, ge=0, description="of results in files below home")
+    cache_worker_files: bool = Field(False, description="workers keep files too, not only the command line")
+
     # Evaluation.
     lpips_net: Literal["alex", "vgg"] = "alex"
     lpips_crops: int = Field(4, ge=0, description="256-pixel crops scored by LPIPS; 0: the whole picture")

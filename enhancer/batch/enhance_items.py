@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 from sqlalchemy import RowMapping
 
-from enhancer.batch.enhance_steps import EnhanceSteps, PictureInHand, details_of, sizes_of
+from enhancer.batch.enhance_steps import EnhanceSteps, PictureInHand, details_of
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
 from enhancer.batch.pipelining import ByteBudget, Done, StepThread, carry_out
@@ -174,7 +174,10 @@ class EnhanceShard(EnhanceSteps):
             return self._identified(picture)
         if step == "decode":
             self._budget.charge(picture.key, picture.bytes_decoded())
-            self._to_enhance.append(picture)
+            if picture.cached:
+                self._threads["write"].hand(picture)
+            else:
+                self._to_enhance.append(picture)
         elif step == "enhance":
             self._threads["encode"].hand(picture)
         elif step == "encode":
@@ -222,8 +225,8 @@ class EnhanceShard(EnhanceSteps):
 
     def _record(self, picture: PictureInHand) -> ItemState:
         """The written result into the ledger, and the item `enhanced`, in one transaction."""
-        lease, encoded, identity = self._lease, picture.encoded, picture.identity
-        sizes, details = sizes_of(picture), details_of(picture)
+        lease, identity, data, parts = self._lease, picture.identity, picture.result.data, picture.result.parts
+        sizes, details = parts.sizes, details_of(picture)
         with self._ledger.engine.begin() as connection:
             fence(connection, lease)
             self._ledger.results.store(
@@ -231,10 +234,10 @@ class EnhanceShard(EnhanceSteps):
                 lease,
                 identity,
                 address=self._work.address(picture.staged),
-                digest=digest(encoded.data),
-                size=len(encoded.data),
-                md5=md5(encoded.data, usedforsecurity=False).hexdigest(),
-                format=encoded.format,
+                digest=digest(data),
+                size=len(data),
+                md5=md5(data, usedforsecurity=False).hexdigest(),
+                format=parts.format,
                 effective_recipe=picture.recipe.model_dump(mode="json"),
                 details=details,
                 **sizes,
@@ -248,7 +251,7 @@ class EnhanceShard(EnhanceSteps):
                 etag=picture.fetched.etag,
                 size=len(picture.fetched.data),
                 staged_key=picture.staged,
-                target_key=target_key(picture.key, picture.document.first.metadata.format, encoded.format),
+                target_key=target_key(picture.key, parts.source_format, parts.format),
                 details=details,
                 reused=0,
                 **sizes,
@@ -268,7 +271,7 @@ class EnhanceShard(EnhanceSteps):
             target_key=target_key(picture.key, source_format, stored["format"]),
             reused=1,
             staged_key=None,
-            details=stored["details"],
+            details={name: told for name, told in (stored["details"] or {}).items() if name != "cached"},
             width=stored["width"],
             height=stored["height"],
             output_width=stored["output_width"],

@@ -14,12 +14,16 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.shard_work import ShardWork, stamp
-from enhancer.codecs import Encoded, announced_pixels, decode
+from enhancer.batch.events import EventStream
+from enhancer.batch.shard_work import ShardWork
+from enhancer.codecs import announced_pixels, decode
 from enhancer.identity import digest, identity_of
 from enhancer.image import Document
+from enhancer.ledger import Lease
 from enhancer.pipeline import Enhanced, encode_result
 from enhancer.recipe import Recipe
+from enhancer.result_cache import CachedResult, ResultCache, ResultParts
+from enhancer.settings import Settings
 from enhancer.storage.base import Fetched
 
 BYTES_A_PIXEL: Final = 4
@@ -52,9 +56,10 @@ class PictureInHand:
         number: how many were begun before it.
         expected_bytes: what it will take in memory at most, its result included, by its header.
         fetched: after `read`, with the identity of its result.
+        cached: its result was computed before, and is here after `decode`; nothing is left but to write it.
         document: after `decode`.
         enhanced: after `enhance`.
-        encoded: after `encode`.
+        result: after `encode`.
         staged: the key under work_url that its result has after `write`.
     """
 
@@ -64,10 +69,11 @@ class PictureInHand:
     timings: Timings = field(default_factory=Timings)
     expected_bytes: int = 0
     identity: str = ""
+    cached: bool = False
     fetched: Fetched = field(init=False)
     document: Document = field(init=False)
     enhanced: Enhanced = field(init=False)
-    encoded: Encoded = field(init=False)
+    result: CachedResult = field(init=False)
     staged: str = field(init=False)
 
     @property
@@ -77,6 +83,8 @@ class PictureInHand:
 
     def bytes_decoded(self) -> int:
         """What it takes in memory, now that its pixels are there: its file, its pixels, and room for the result's."""
+        if self.cached:
+            return len(self.fetched.data) + len(self.result.data)
         pixels = sum(
             page.pixels.nbytes + (0 if page.alpha is None else page.alpha.nbytes) for page in self.document.pages
         )
@@ -92,6 +100,10 @@ class PictureInHand:
 
 class EnhanceSteps(ShardWork):
     """The steps, each a method on the picture in hand."""
+
+    def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
+        super().__init__(lease, settings, events)
+        self._cache = ResultCache.from_settings(settings, files=settings.cache_worker_files)
 
     def told(self, step: Callable[[PictureInHand], None]) -> Callable[[PictureInHand], None]:
         """A step during which the supervisor knows that this picture is worked on, and the log of what."""
@@ -114,7 +126,11 @@ class EnhanceSteps(ShardWork):
             picture.expect(announced_pixels(picture.fetched.data, self._limits))
 
     def decode(self, picture: PictureInHand) -> None:
-        """Bytes into pixels."""
+        """Bytes into pixels; or the result from the cache, and with it all that is known of it."""
+        known = None if self._cache is None else self._cache.get(picture.identity)
+        if known is not None:
+            picture.cached, picture.result = True, known
+            return
         salvage = picture.recipe.input.salvage
         with picture.timings.measure("decode"):
             picture.document = decode(picture.fetched.data, name=picture.key, limits=self._limits, salvage=salvage)
@@ -125,10 +141,16 @@ class EnhanceSteps(ShardWork):
             picture.enhanced = self._enhancer.enhance_document(picture.document, picture.recipe)
 
     def encode(self, picture: PictureInHand) -> None:
-        """The result into bytes."""
+        """The result into bytes, kept for another try: the store may not take it."""
         data, document, enhanced, recipe = picture.fetched.data, picture.document, picture.enhanced, picture.recipe
         with picture.timings.measure("encode"):
-            picture.encoded = encode_result(data, document, enhanced, recipe.output, stamp(recipe, enhanced))
+            encoded = encode_result(data, document, enhanced, recipe.output, enhanced.stamp(recipe))
+        parts = ResultParts.of(
+            document, enhanced.document, encoded, decisions=enhanced.decisions, models=enhanced.models
+        )
+        picture.result = CachedResult(encoded.data, parts)
+        if self._cache is not None:
+            self._cache.put(picture.identity, picture.result)
 
     def write(self, picture: PictureInHand) -> None:
         """The result's bytes under work_url, under a name that no other attempt has."""
@@ -137,26 +159,20 @@ class EnhanceSteps(ShardWork):
             lease.run_id, lease.shard_id, lease.epoch, picture.row["position"], picture.identity
         )
         with picture.timings.measure("write"):
-            self._work.put(picture.staged, picture.encoded.data, content_type=picture.encoded.content_type)
-
-
-def sizes_of(picture: PictureInHand) -> dict[str, int]:
-    """Width and height of the first page, before and after, as the ledger's columns."""
-    before, after = picture.document.first, picture.enhanced.document.first
-    return {
-        "width": before.width,
-        "height": before.height,
-        "output_width": after.width,
-        "output_height": after.height,
-    }
+            self._work.put(picture.staged, picture.result.data, content_type=picture.result.parts.content_type)
 
 
 def details_of(picture: PictureInHand) -> dict[str, Any]:
     """What was decided, with which nets, how long it took and what to know of it, for the ledger."""
-    enhanced, timings = picture.enhanced, picture.timings.seconds
-    return {
-        "decisions": [decision.model_dump(mode="json") for decision in enhanced.decisions],
-        "models": enhanced.models,
-        "timings": {**timings, **{f"enhance.{name}": seconds for name, seconds in enhanced.timings.items()}},
-        "warnings": [*picture.document.first.metadata.warnings, *picture.encoded.warnings],
+    parts, timings = picture.result.parts, dict(picture.timings.seconds)
+    details: dict[str, Any] = {
+        "decisions": [decision.model_dump(mode="json") for decision in parts.decisions],
+        "models": parts.models,
+        "timings": timings,
+        "warnings": parts.warnings,
     }
+    if picture.cached:
+        details["cached"] = True
+    else:
+        timings.update({f"enhance.{name}": seconds for name, seconds in picture.enhanced.timings.items()})
+    return details

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping
 from enhancer.batch import layout
 from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
-from enhancer.batch.shard_work import ShardWork, log_failure, stamp
+from enhancer.batch.shard_work import ShardWork, log_failure
 from enhancer.codecs import decode, target_key
 from enhancer.codecs.colour import to_working
 from enhancer.contract import DecisionRecord
@@ -167,7 +167,7 @@ class EvaluateShard(ShardWork):
             return None
         lease, key = self._lease, row["key"]
         enhanced = self._enhancer.enhance_document(before, gentler)
-        encoded = encode_result(data, before, enhanced, gentler.output, stamp(gentler, enhanced))
+        encoded = encode_result(data, before, enhanced, gentler.output, enhanced.stamp(gentler))
         after = decode(encoded.data, name=key, limits=self._result_limits)
         details = {
             **(row["details"] or {}),
@@ -210,7 +210,7 @@ class EvaluateShard(ShardWork):
         if claim.status == "busy":
             raise StorageError(f"another worker passes the bytes of {key!r} through just now", reason="busy-elsewhere")
         untouched = Enhanced(before)
-        encoded = encode_result(data, before, untouched, recipe.output, stamp(recipe, untouched))
+        encoded = encode_result(data, before, untouched, recipe.output, untouched.stamp(recipe))
         reasons = "; ".join(judged.verdict.reasons)
         details = {
             "warnings": [f"published unenhanced, for the gate refused the result: {reasons}", *encoded.warnings],

@@ -4,6 +4,7 @@ Outside of an Airflow task (the command line) nothing is sent: the ledger has al
 
     enhancer.items.STATE        counter  pictures that came into this state
     enhancer.seconds.STEP       timing   per picture and step: read, decode, enhance, encode, write, enhance.STAGE
+    enhancer.cache.hits         counter  results that a worker had computed before and found in its cache
     enhancer.shard.wait         timing   from the run's planning until a worker first took the shard
     enhancer.shard.TASK         timing   a shard's enhance, evaluate or publish
     enhancer.images_per_second  gauge    pictures that an enhance task got done, over its time
@@ -117,6 +118,8 @@ class ShardPass:
             stats.timing("enhancer.shard.wait", 1000 * self._waited_s)
         for step, step_seconds in _steps(rows):
             stats.timing(f"enhancer.seconds.{step}", 1000 * step_seconds)
+        if hits := sum(bool((row["details"] or {}).get("cached")) for row in rows):
+            stats.incr("enhancer.cache.hits", hits)
         done = self._before.get(ItemState.PENDING, 0) - after.get(ItemState.PENDING, 0)
         stats.gauge("enhancer.images_per_second", max(0, done) / max(seconds, 1e-3))
         if shard["peak_rss_mb"] is not None:

@@ -187,6 +187,7 @@ def record_of(row: Mapping[str, Any]) -> ItemRecord:
         scores=row.get("scores", {}),
         timings=details.get("timings", {}),
         warnings=details.get("warnings", []),
+        cached=details.get("cached", False),
     )
 
 

@@ -11,11 +11,10 @@ from enhancer.batch.halting import RunWatch
 from enhancer.codecs import Limits
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.ledger import Lease, Ledger
-from enhancer.pipeline import Enhanced, ImageEnhancer
-from enhancer.recipe import Recipe, parse_recipe
+from enhancer.pipeline import ImageEnhancer
+from enhancer.recipe import parse_recipe
 from enhancer.settings import Settings
 from enhancer.storage import open_store, split_address
-from enhancer.version import __version__
 
 
 class ShardWork:
@@ -57,11 +56,3 @@ def log_failure(logger: Any, event: str, error: Exception, **about: Any) -> None
     """One line for an error that this package raises on purpose; the traceback for one that nobody foresaw."""
     foreseen = isinstance(error, EnhancerError)
     logger.warning(event, error=str(error), exc_info=None if foreseen else error, **about)
-
-
-def stamp(recipe: Recipe, enhanced: Enhanced) -> str:
-    """What is written into the picture's own metadata: version, recipe and what was done with which nets."""
-    return (
-        f"airflow-image-enhancer {__version__}; recipe {recipe.name}, scale {recipe.scale:g}; "
-        f"{enhanced.processing or 'nothing to do'}"
-    )

@@ -68,7 +68,8 @@ def enhance(
     if made is not None and failed < len(records):
         made.save()
     place = output if is_s3(output) else str(Path(output).absolute())
-    summary = {"output": place, "done": len(records) - failed, "failed": failed}
+    cached = sum(record.cached for record in records)
+    summary = {"output": place, "done": len(records) - failed, "failed": failed, "cached": cached}
     if made is not None:
         summary["sheet"] = str(made.path) if failed < len(records) else None
     envelope = Envelope(command="enhance", ok=not failed, items=records, summary=summary)
@@ -93,6 +94,7 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
     from enhancer.models.catalogue import super_resolution_entry
     from enhancer.models.store import ensure
     from enhancer.pipeline import ImageEnhancer
+    from enhancer.result_cache import ResultCache
 
     weights_for(recipe)  # refuses names that the catalogue does not have
     if device is Device.CUDA:
@@ -103,7 +105,7 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
         entry = super_resolution_entry(recipe.scale, recipe.model)
         with fetching(entry.name) as progress:
             ensure(entry, settings, progress=progress)
-    return ImageEnhancer(recipe, settings=settings)
+    return ImageEnhancer(recipe, settings=settings, cache=ResultCache.from_settings(settings))
 
 
 def _enhance_all(enhancer: ImageEnhancer, inputs: list[Input], target: Target, sheet: Sheet | None) -> list[ItemRecord]:
@@ -152,7 +154,9 @@ def _show(console: Console, records: list[ItemRecord], output: str) -> None:
             sizes = (f"{record.width} x {record.height}", f"{record.output_width} x {record.output_height}")
             listing.add_row(record.input, *sizes, what_was_done(record))
         console.print(listing)
-        console.print(f"\n{len(done)} of {len(records)} pictures are in {output}", soft_wrap=True)
+        known = sum(record.cached for record in done)
+        note = f", {known} of them known from before" if known else ""
+        console.print(f"\n{len(done)} of {len(records)} pictures are in {output}{note}", soft_wrap=True)
     for record in done:
         for warning in record.warnings:
             console.print(f"{record.input}: {warning}", style="yellow", soft_wrap=True)

@@ -180,4 +180,5 @@ def record_of(run: Mapping[str, Any], item: Mapping[str, Any]) -> ItemRecord:
         scores=item["scores"],
         timings=details.get("timings") or {},
         warnings=details.get("warnings") or [],
+        cached=details.get("cached", False),
     )

@@ -236,3 +236,50 @@ def test_objects_of_a_bucket(run, s3, crop, tmp_path):
     assert "never overwritten" in enhance(f"{bucket}/in", "-o", f"{bucket}/in/").reply.summary["error"]["message"]
     taken = enhance(f"{bucket}/in/a.png", "-o", f"{bucket}/in").reply.items[0]
     assert taken.error.error_class == "target-taken"
+
+
+class TestTheCache:
+    """The same picture under the same recipe is computed once; all that is told of it is told again."""
+
+    def test_the_second_time_the_result_is_known(self, run, pictures, tmp_path):
+        first = run("enhance", pictures, "-o", tmp_path / "one", *PLAIN, "--json")
+        second = run("enhance", pictures, "-o", tmp_path / "two", *PLAIN, "--json")
+        assert (first.reply.summary["cached"], second.reply.summary["cached"]) == (0, 2)
+        assert contents(tmp_path / "one") == contents(tmp_path / "two")
+        for before, after in zip(first.reply.items, second.reply.items, strict=True):
+            assert after.cached is (before.error is None)
+            told = {"timings", "output", "cached"}
+            assert before.model_dump(exclude=told) == after.model_dump(exclude=told)
+            assert "enhance" not in after.timings
+        assert "2 of them known from before" in run("enhance", pictures, "-o", tmp_path / "three", *PLAIN).stdout
+
+    def test_another_recipe_is_other_work(self, run, pictures, tmp_path):
+        run("enhance", pictures / "small.png", "-o", tmp_path / "one", *PLAIN)
+        other = run(
+            "enhance", pictures / "small.png", "-o", tmp_path / "two", *PLAIN, "--set", "output.format=TIFF", "--json"
+        )
+        assert other.reply.summary["cached"] == 0
+        assert sorted(contents(tmp_path / "two")) == ["small.png.tif"]
+
+    def test_a_damaged_file_is_computed_again(self, run, pictures, tmp_path):
+        run("enhance", pictures / "small.png", "-o", tmp_path / "one", *PLAIN)
+        (kept,) = [path for path in (tmp_path / "home" / "results").rglob("*") if len(path.name) == 64]
+        kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+        again = run("enhance", pictures / "small.png", "-o", tmp_path / "two", *PLAIN, "--json")
+        assert again.reply.summary["cached"] == 0
+        assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+    def test_it_can_be_switched_off(self, run, pictures, tmp_path):
+        for _ in range(2):
+            ran = run(
+                "enhance", pictures / "small.png", "-o", tmp_path / "out", *PLAIN, "--json", ENHANCER_CACHE="false"
+            )
+            assert ran.reply.summary["cached"] == 0
+        assert not (tmp_path / "home" / "results").exists()
+
+    def test_a_sheet_shows_pictures_that_were_computed_now(self, run, pictures, tmp_path):
+        for name in ("one", "two"):
+            sheet = tmp_path / f"{name}.png"
+            ran = run("enhance", pictures / "small.png", "-o", tmp_path / name, *PLAIN, "--sheet", sheet, "--json")
+            assert ran.reply.summary["cached"] == 0
+            assert sheet.exists()
