@@ -18,10 +18,10 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.paging import batched
 from enhancer.batch.recovery import finish_abandoned
 from enhancer.errors import StorageError
 from enhancer.ledger import Ledger
+from enhancer.paging import batched
 from enhancer.settings import Settings
 from enhancer.storage import open_store
 from enhancer.storage.base import ObjectInfo, ObjectStore
@@ -106,17 +106,28 @@ def sweep_orphans(ledger: Ledger, settings: Settings, work_url: str) -> int:
     points to them. Those of held pictures have a result that does; those of running runs are left alone, and so is
     whatever this ledger knows no run of.
     """
-    work, swept = open_store(work_url, settings), 0
-    staged = (info for info in work.list() if layout.run_of_staged(info.key) is not None)
-    for page in batched(staged, PAGE):
-        runs = {layout.run_of_staged(info.key) or "" for info in page}
-        over = {run["run_id"] for run in ledger.upkeep.finished_before(settings.orphan_ttl_s, runs)}
+    work = open_store(work_url, settings)
+
+    def long_over() -> Iterator[ObjectInfo]:
+        staged = (info for info in work.list() if layout.run_of_staged(info.key) is not None)
+        for page in batched(staged, PAGE):
+            runs = {layout.run_of_staged(info.key) or "" for info in page}
+            over = {run["run_id"] for run in ledger.upkeep.finished_before(settings.orphan_ttl_s, runs)}
+            yield from (info for info in page if layout.run_of_staged(info.key) in over)
+
+    return _delete_unneeded(ledger, work, long_over())
+
+
+def _delete_unneeded(ledger: Ledger, work: ObjectStore, objects: Iterable[ObjectInfo]) -> int:
+    """Delete those of these objects that no result points to; how many they were."""
+    deleted = 0
+    for page in batched(objects, PAGE):
         needed = ledger.results.pointed_to(work.address(info.key) for info in page)
         for info in page:
-            if layout.run_of_staged(info.key) in over and work.address(info.key) not in needed:
+            if work.address(info.key) not in needed:
                 work.delete(info.key)
-                swept += 1
-    return swept
+                deleted += 1
+    return deleted
 
 
 def _compare_targets(ledger: Ledger, settings: Settings, output_url: str, done: Maintained) -> None:
@@ -166,16 +177,5 @@ def _retire(ledger: Ledger, settings: Settings, run: RowMapping, done: Maintaine
         if ledger.upkeep.drop_result(result):
             work.delete(result["address"].removeprefix(work.address("")))
             done.results += 1
-    done.work_files += _delete_work_files(ledger, work, run_id)
+    done.work_files += _delete_unneeded(ledger, work, work.list(f"{run_id}/"))
     ledger.upkeep.retire(run_id)
-
-
-def _delete_work_files(ledger: Ledger, work: ObjectStore, run_id: str) -> int:
-    deleted = 0
-    for page in batched(work.list(f"{run_id}/"), PAGE):
-        needed = ledger.results.pointed_to(work.address(info.key) for info in page)
-        for info in page:
-            if work.address(info.key) not in needed:
-                work.delete(info.key)
-                deleted += 1
-    return deleted

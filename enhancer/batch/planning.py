@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import chain, islice
+from itertools import chain, islice, tee
 from typing import IO, Any, Final, Literal
 
 import structlog
@@ -22,7 +22,6 @@ from sqlalchemy import RowMapping
 from enhancer.batch import layout
 from enhancer.batch.estimate import Estimate, in_words
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
-from enhancer.batch.paging import batched
 from enhancer.batch.redriving import candidates
 from enhancer.batch.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
 from enhancer.batch.shards import Cut, calibrate, cut, estimate_s
@@ -31,6 +30,7 @@ from enhancer.ledger.items import UNFINISHED
 from enhancer.ledger.migrate import check
 from enhancer.ledger.states import AWAIT_A_PERSON
 from enhancer.ledger.tables import item
+from enhancer.paging import batched
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 from enhancer.storage import open_store, probe_conditional_put
@@ -339,28 +339,26 @@ def _write_manifest(
     hasher = blake3()
     shards: list[tuple[int, int, float]] = []
     current: list[dict[str, Any]] = []
-    current_id, current_cost, before = 0, 0.0, 0.0
+    current_id, current_cost = 0, 0.0
 
     def close() -> None:
         if not current:
             return
-        for rows in batched(current, BATCH):
-            ledger.runs.add_items([_columns(row, current_id) for row in rows])
+        for some in batched(current, BATCH):
+            ledger.runs.add_items([_columns(row, current_id) for row in some])
         body = "".join(_line(row) for row in current).encode()
         hasher.update(body)
         work.put(layout.shard_manifest_key(run_id, current_id), body, content_type="application/x-ndjson")
         shards.append((current_id, len(current), current_cost))
         current.clear()
 
-    for position, text in enumerate(chain(*spools)):
-        row = {**json.loads(text), "position": position}
-        shard_id = chosen.shard_of(before)
+    rows, same = tee({**json.loads(text), "position": position} for position, text in enumerate(chain(*spools)))
+    for row, shard_id in zip(rows, chosen.numbers(row["cost_s"] * factor for row in same), strict=True):
         if shard_id != current_id:
             close()
             current_id, current_cost = shard_id, 0.0
         current.append(row)
         current_cost += row["cost_s"]  # uncorrected: the next run learns its factor from these
-        before += row["cost_s"] * factor
     close()
     ledger.runs.add_shards(run_id, shards)
     header = {"run": run_id, "digest": hasher.hexdigest(), "shards": [list(shard) for shard in shards]}

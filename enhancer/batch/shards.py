@@ -6,6 +6,7 @@ Airflow's scheduler pays for every mapped task, pending ones included, so shards
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,16 +36,29 @@ def calibrate(estimated_s: float, measured_s: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How many shards, and how to tell an item's shard from the cost before it."""
+    """How many shards (at most, and at the least), from how many items and seconds of work."""
 
     count: int
+    least: int
+    items: int
     total_s: float
 
-    def shard_of(self, cost_before_s: float) -> int:
-        """The shard of the item before which the manifest costs `cost_before_s`."""
-        if self.total_s <= 0:
-            return 0
-        return min(self.count - 1, int(cost_before_s / self.total_s * self.count))
+    def numbers(self, costs_s: Iterable[float]) -> Iterator[int]:
+        """Each item's shard, from its cost.
+
+        An item belongs to the shard in which the middle of its work lies, so that rounding moves none. A large one may
+        fill what was cut as several. Where the last items are needed to make up the least number, each is a shard.
+        """
+        number, made, before = -1, 0, 0.0
+        for place, cost in enumerate(costs_s):
+            work = cost / self.total_s if self.total_s > 0 else 1 / self.items
+            middle = min(self.count - 1, int((before + work / 2) * self.count)) if place else 0
+            before += work
+            is_needed = self.items - place <= self.least - made
+            wanted = max(middle, number + 1 if is_needed else number)
+            made += wanted > number
+            number = wanted
+            yield number
 
 
 def cut(items: int, total_s: float, settings: Settings) -> Cut:
@@ -54,7 +68,7 @@ def cut(items: int, total_s: float, settings: Settings) -> Cut:
         RequestError: more than ``max_shards`` would be needed; names the ways out.
     """
     if items == 0:
-        return Cut(0, 0.0)
+        return Cut(0, 0, 0, 0.0)
     wanted = max(
         math.ceil(total_s / (settings.shard_minutes * 60)),
         math.ceil(items / settings.shard_max_items),
@@ -68,4 +82,4 @@ def cut(items: int, total_s: float, settings: Settings) -> Cut:
             f"(now {settings.shard_minutes:g}), narrow prefix or max_items, or raise ENHANCER_MAX_SHARDS knowingly",
             reason="too-many-shards",
         )
-    return Cut(count, total_s)
+    return Cut(count, min(settings.min_shards, items), items, total_s)

@@ -226,7 +226,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the run is finished.")] = False,
     as_json: Json = False,
 ) -> Reply:
-    """Show how far a run is: pictures by state, shards, rate, time left."""
+    """Show how far a run is: pictures by state, shards, rate, time left, and why it was halted if it was."""
     from enhancer.cli.command import load_settings
     from enhancer.cli.following import describe, watching
     from enhancer.contract import Envelope
@@ -245,17 +245,21 @@ def status(
                     time.sleep(WATCH_S)
                     row = ledger.runs.get(name)
         progress = ledger.queries.progress(name)
+        halt = ledger.halts.of(name)
     state = row["outcome"] or row["state"]
     summary = {
         "run": name,
         "state": row["state"],
         "outcome": row["outcome"],
+        "halt": None if halt is None else {"kind": halt.kind, "reason": halt.reason},
         "report": row["report_address"],
         **progress,
     }
 
     def show(console: Console) -> None:
         console.print(f"{name}: {state}", soft_wrap=True)
+        if halt is not None:
+            console.print(f"{halt.kind}: {halt.reason}", soft_wrap=True)
         console.print(describe(progress), soft_wrap=True)
         if row["report_address"]:
             console.print(f"report: {row['report_address']}", soft_wrap=True)

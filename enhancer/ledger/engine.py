@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -137,13 +136,6 @@ def reading(engine: Engine) -> Iterator[Connection]:
         connection.execution_options(**{READ_ONLY: True, "postgresql_readonly": True})
         with connection.begin():
             yield connection
-
-
-def batched(keys: Iterable[str], size: int = 1000) -> Iterator[list[str]]:
-    """`keys` in lists that fit into one statement's IN: both databases limit the number of parameters."""
-    rest = iter(keys)
-    while some := list(islice(rest, size)):
-        yield some
 
 
 def to_json(value: Any) -> str:

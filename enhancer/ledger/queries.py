@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Engine, RowMapping, Select, and_, exists, fun
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enhancer.errors import RequestError
-from enhancer.ledger.engine import batched, reading
+from enhancer.ledger.engine import reading
 from enhancer.ledger.states import AWAIT_A_PERSON, GOOD, TERMINAL, ItemState
 from enhancer.ledger.tables import db_now, item, run, score, shard
+from enhancer.paging import batched
 
 Order = Literal["position", "worst", "key"]
 

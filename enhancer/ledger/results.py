@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Engine, RowMapping, and_, delete, exists, ins
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import EnhancerError, ErrorKind
-from enhancer.ledger.engine import batched, reading
+from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import Lease, fence
 from enhancer.ledger.tables import db_now, result, shard
+from enhancer.paging import batched
 
 
 class ClaimLostError(EnhancerError):

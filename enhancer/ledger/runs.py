@@ -10,11 +10,12 @@ from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
 from enhancer.ledger.bulk import insert_rows
-from enhancer.ledger.engine import batched, reading
+from enhancer.ledger.engine import reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
 from enhancer.ledger.states import AWAIT_A_PERSON, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
+from enhancer.paging import batched
 from enhancer.version import __version__
 
 

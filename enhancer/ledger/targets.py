@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Engine, RowMapping, exists, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import EnhancerError
-from enhancer.ledger.engine import batched, reading
+from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import Lease, fence
 from enhancer.ledger.states import ItemState
 from enhancer.ledger.tables import db_now, item, run, shard, target
+from enhancer.paging import batched
 
 TargetClaim = Literal["mine", "superseded", "busy"]
 

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, RowMapping, and_, delete, exists, or_, select, text, tuple_, update
 
-from enhancer.ledger.engine import batched, reading
+from enhancer.ledger.engine import reading
 from enhancer.ledger.states import GOOD, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, result, run, shard, target
+from enhancer.paging import batched
 
 BATCH: Final = 2000
 """Rows deleted in one transaction: writers wait no longer than for these."""

@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from hypothesis import given
-from hypothesis import strategies as st
 
 from enhancer.batch import planning
-from enhancer.batch.paging import batched
 from enhancer.batch.planning import plan_run
 from enhancer.batch.shards import estimate_s
 from enhancer.errors import LeaseLostError, RequestError, StorageError
@@ -99,10 +96,13 @@ def test_one_large_picture_fills_several_shards_and_none_is_empty(site: Site) ->
     site.put_key("a.png", b"x" * 5_000_000)
     for name in "bcd":
         site.put_key(f"{name}.png", b"x")
-    settings = site.settings.model_copy(update={"min_shards": 4})
+    settings = site.settings.model_copy(update={"min_shards": 2, "shard_minutes": 0.3})
     plan = plan_run(site.request(), settings=settings, run_id="r1", trigger="cli")
     assert [reference["n"] for reference in plan.shards] == [1, 3]
     assert plan.summary["shards"] == site.ledger.runs.get("r1")["shards"] == 2
+    at_least = site.settings.model_copy(update={"min_shards": 3})
+    more = plan_run(site.request(), settings=at_least, run_id="r2", trigger="cli")
+    assert [reference["n"] for reference in more.shards] == [1, 2, 1]
 
 
 def test_estimates_are_stored_uncorrected_so_that_calibration_does_not_feed_on_itself(site: Site) -> None:
@@ -277,10 +277,3 @@ def test_a_page_is_no_boundary(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     assert keys_of(site, again) == ["1.png", "2.png", "4.png", "5.png"]
     assert [line["position"] for line in lines_of(again)] == [0, 1, 2, 3]
     assert {key for key, state in site.states("r2").items() if state == "quarantined"} == {"0.png", "3.png"}
-
-
-@given(st.lists(st.integers()), st.integers(1, 10))
-def test_paging_loses_nothing(items: list[int], size: int) -> None:
-    pages = list(batched(items, size))
-    assert [item for page in pages for item in page] == items
-    assert all(len(page) == size for page in pages[:-1])

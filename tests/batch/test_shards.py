@@ -21,17 +21,31 @@ def test_shards_are_monotone_and_balanced(costs: list[float], minutes: float, mi
     settings = Settings(shard_minutes=minutes, min_shards=minimum, shard_max_items=most, max_shards=1_000_000)
     total = sum(costs)
     chosen = cut(len(costs), total, settings)
-    assert 1 <= chosen.count <= len(costs)
-    before, numbers, sums = 0.0, [], dict.fromkeys(range(chosen.count), 0.0)
-    for cost in costs:
-        number = chosen.shard_of(before)
-        numbers.append(number)
-        sums[number] += cost  # KeyError: a shard that does not exist
-        before += cost
-    assert numbers[0] == 0
+    assert min(minimum, len(costs)) <= chosen.count <= len(costs)
+    numbers = list(chosen.numbers(costs))
+    assert len(numbers) == len(costs)
     assert numbers == sorted(numbers)
+    assert numbers[0] == 0
+    assert min(minimum, len(costs)) <= len(set(numbers)) <= chosen.count
+    sums = dict.fromkeys(numbers, 0.0)
+    for number, cost in zip(numbers, costs, strict=True):
+        sums[number] += cost
     share = total / chosen.count
     assert max(sums.values()) <= (share + max(costs)) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("costs", "numbers"),
+    [
+        ([0.1] * 6, [0, 0, 1, 1, 2, 2]),  # sums of tenths fall short of where a shard ends
+        ([9.0, 0.1, 0.1], [0, 2, 3]),
+        ([0.1, 0.1, 9.0], [0, 1, 2]),
+        ([9.0, 0.1, 0.1, 0.1], [0, 2, 2, 3]),
+        ([0.0] * 6, [0, 0, 1, 1, 2, 2]),
+    ],
+)
+def test_there_are_as_many_shards_as_are_asked_for_at_the_least(costs: list[float], numbers: list[int]) -> None:
+    assert list(cut(len(costs), sum(costs), Settings(min_shards=3)).numbers(costs)) == numbers
 
 
 def test_the_number_of_shards_follows_length_items_and_minimum() -> None:
@@ -41,10 +55,6 @@ def test_the_number_of_shards_follows_length_items_and_minimum() -> None:
     assert cut(50, 10.0, settings).count == 2  # at least
     assert cut(1, 6000.0, settings).count == 1  # a picture cannot be cut
     assert cut(0, 0.0, settings).count == 0
-
-
-def test_pictures_that_cost_nothing_have_a_shard() -> None:
-    assert cut(3, 0.0, Settings()).shard_of(0.0) == 0
 
 
 def test_too_many_shards_are_refused_with_the_ways_out() -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from enhancer.contract import Envelope
 from enhancer.ledger import Ledger
+from enhancer.ledger.migrate import upgrade
 
 OPTIONS = ("--scale", "1", "--denoise-strength", "0")
 GOOD = {"a.png", "sub dir/größe ☂ [red].png"}
@@ -135,6 +136,19 @@ def test_status_runs_and_show(job, first):
     assert people.code == 0
     assert "größe ☂ [red].png" in people.stdout
     assert "[truncated]" in people.stdout
+
+
+def test_status_says_why_a_run_was_halted(job, tmp_path):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    upgrade(url)
+    with Ledger(url) as ledger:
+        urls = {"input_url": "/in", "output_url": "/out", "work_url": "/work"}
+        ledger.runs.open("r1", trigger="cli", params={}, recipes={}, **urls)
+        ledger.runs.start("r1")
+        ledger.halts.halt("r1", "held", "the run gate tripped: 3 of 9")
+    assert "held: the run gate tripped: 3 of 9" in job("batch", "status", "r1", ENHANCER_LEDGER_DSN=url).stdout
+    told = job("batch", "status", "r1", "--json", ENHANCER_LEDGER_DSN=url).reply.summary["halt"]
+    assert told == {"kind": "held", "reason": "the run gate tripped: 3 of 9"}
 
 
 def test_a_dry_redrive_counts_what_the_ledger_says_may_be_tried_again(job, second):

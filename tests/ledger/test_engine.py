@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from enhancer.errors import ErrorKind, RequestError
 from enhancer.ledger import Ledger, migrate
-from enhancer.ledger.engine import batched, is_transient, kind_of, open_engine, parse_url, reading, to_json
+from enhancer.ledger.engine import is_transient, kind_of, open_engine, parse_url, reading, to_json
 from enhancer.ledger.tables import db_now, item
 
 
@@ -178,8 +178,3 @@ def test_a_connection_cut_by_the_server_is_no_error_for_the_next_user(ledger, bu
         )
     other.close()
     assert ledger.runs.get("r1")["state"] == "running"
-
-
-def test_batched():
-    assert list(batched("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]
-    assert list(batched([])) == []
