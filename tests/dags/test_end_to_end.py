@@ -30,7 +30,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What became of: a run, the same run again, a run whose input is not there, a re-drive of the first run."""
+    """What became of: a run, the same run again, a run whose input is not there, a re-drive of the first run; a build
+    of a net, and builds of which one is refused.
+    """
     folder = tmp_path_factory.mktemp("airflow")
     conf = {
         "input_url": str(bucket),
@@ -41,6 +43,12 @@ def runs(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[st
     requests = [["image_enhancement", run] for run in runs]
     redrive = {"input_url": conf["input_url"], "output_url": conf["output_url"], "quarantined": True}
     requests.append(["redrive_failed", redrive])
+    requests.append(["model_build", {"models": ["fast-x2"], "runtime": "onnxruntime"}])
+    requests.append(["model_build", {"models": ["scratches", "fast-x2"], "runtime": "tensorrt"}])
+    models = folder / "models"  # whose builds are the test's own
+    models.mkdir()
+    for kept in (Path.home() / ".cache" / "enhancer" / "models").glob("*-*.*"):
+        (models / kept.name).symlink_to(kept)
     (folder / "requests.json").write_text(json.dumps(requests))
     environment = {
         **os.environ,
@@ -48,7 +56,7 @@ def runs(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[st
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).parents[2] / "dags"),
         "ENHANCER_HOME": str(folder / "enhancer"),
-        "ENHANCER_MODEL_DIR": str(Path.home() / ".cache" / "enhancer" / "models"),
+        "ENHANCER_MODEL_DIR": str(models),
         "ENHANCER_MIN_SHARDS": "2",
         "ENHANCER_TASK_RETRIES": "0",
         "ENHANCER_THREADS": "1",
@@ -168,3 +176,16 @@ def test_a_redrive_takes_its_manifest_from_the_ledger_and_goes_the_same_way(runs
     report = fourth["out"] / "_enhancer" / "reports" / name / "report.json"
     (item,) = json.loads(report.read_text())["items"]
     assert (item["input"], item["state"], item["attempts"]) == ("bad.png", "quarantined", 1)
+
+
+def test_nets_are_built_and_a_refusal_fails_the_task_after_the_others(runs: list[dict[str, Any]]) -> None:
+    built, refused = runs[4:6]
+    assert built["state"] == "success", built["log"][-5000:]
+    (row,) = _xcom(built, "build")
+    assert (row["name"], row["state"], row["runtime"], row["precision"]) == ("fast-x2", "built", "onnxruntime", "fp32")
+    path = Path(row["path"])
+    assert path.is_file()
+    assert row["max_difference"] < 1e-4
+    assert refused["state"] == "failed"
+    assert "scratches (scratches) gives no picture" in refused["log"]
+    assert (path.parent / "fast-x2.tensorrt-fp16.onnx").is_file(), "its turn came although another was refused"

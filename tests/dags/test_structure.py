@@ -249,6 +249,13 @@ def test_a_deadline_is_set_where_the_settings_say_so(dag: DAG) -> None:
     assert callable(import_string("enhancer.batch.notify.run_is_late"))
 
 
+def test_nets_are_built_where_they_run() -> None:
+    dags = DagBag(CHECKOUT / "dags" / "model_build.py").dags
+    [build] = dags["model_build"].tasks
+    assert (build.task_id, build.queue, build.pool) == ("build", "default", "default_pool")
+    assert dags["model_build"].max_active_runs == 1, "two at once would overwrite each other's builds"
+
+
 def test_the_reference_check_runs_where_the_nets_run() -> None:
     dags = DagBag(CHECKOUT / "dags" / "reference_check.py").dags
     [check] = dags["reference_check"].tasks
