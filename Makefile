@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -107,6 +107,22 @@ bench-big: $(STAMP) ## peak memory of 25 megapixels enlarged four times, and of 
 
 bench-scale: $(STAMP) ## two million pictures: planning, ledger writes, the UI page's queries
 	$(BIN)/python -m benchmarks.bench_scale
+
+bench-speed-net: $(STAMP) ## nets alone at 4x in every runtime, beside the machine's limits
+	$(BIN)/python -m benchmarks.bench_speed_net --prepare
+	$(BIN)/python -m benchmarks.bench_speed_net
+
+bench-speed-4k: $(STAMP) ## a 960x540 JPEG to 4K, end to end, beside peers
+	$(BIN)/python -m benchmarks.bench_speed_4k
+
+bench-speed-batch: $(STAMP) ## 500 mixed pictures through a worker: what it adds to the net
+	$(BIN)/python -m benchmarks.bench_speed_batch
+
+bench-speed-airflow: $(STAMP) ## the same work through the DAG and as a bare loop
+	$(BIN)/python -m benchmarks.bench_speed_airflow
+
+bench-hardware-table: $(STAMP) ## the specified sizes on this CPU, and computed for two GPUs
+	$(BIN)/python -m benchmarks.bench_hardware_table
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

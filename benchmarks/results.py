@@ -59,7 +59,7 @@ def write_results(
     whole: bool = True,
     command: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Print the goals; write the JSON file and its block of docs/quality.md or docs/reliability.md.
+    """Print the goals; write the JSON file and its blocks of the pages in docs/ (:mod:`benchmarks.summary`).
 
     Args:
         name: of the benchmark, as in ``make bench-NAME``.

@@ -1,8 +1,9 @@
-"""The figures in docs/quality.md and docs/reliability.md, written from benchmarks/results: ``python -m
+"""The figures in docs/quality.md, reliability.md and performance.md, written from benchmarks/results: ``python -m
 benchmarks.summary``.
 
-The pages have a block for each benchmark, between two comments that name it. Whatever stands there is replaced, so that
-pages and results cannot drift apart; a test holds them together.
+The pages have a block for each benchmark's goals, and for each table that is shown, between two comments that name it.
+Whatever stands there is replaced, and the plots are drawn anew, so that pages and results cannot drift apart; a test
+holds them together.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from benchmarks.results import RESULTS, TARGETS, as_table, targets
 
-PAGES = tuple(TARGETS.parents[1] / "docs" / name for name in ("quality.md", "reliability.md"))
-BLOCK = re.compile(r"(<!-- figures: (?P<name>[a-z-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+PAGES = tuple(TARGETS.parents[1] / "docs" / name for name in ("quality.md", "reliability.md", "performance.md"))
+IMAGES = TARGETS.parents[1] / "docs" / "images"
+BLOCK = re.compile(r"(<!-- figures: (?P<name>[a-z0-9-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: (?P<name>[a-z0-9-]+)/(?P<table>[a-z0-9-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def with_figures(page: str, results: Path = RESULTS) -> str:
     """The page with the figures in `results`; a benchmark without a file there is said not to have been run."""
-    return BLOCK.sub(lambda block: block[1] + figures(block["name"], results), page)
+    page = BLOCK.sub(lambda block: block[1] + figures(block["name"], results), page)
+    return TABLE.sub(lambda block: block[1] + table(block["name"], block["table"], results), page)
 
 
 def figures(name: str, results: Path = RESULTS) -> str:
@@ -45,11 +50,27 @@ def figures(name: str, results: Path = RESULTS) -> str:
         ]
         for goal in record["goals"]
     ]
+    return f"\n{as_table(['figure', 'measured', 'goal', 'unit', 'met'], rows)}\n\n{_origin(record)}\n\n"
+
+
+def table(name: str, which: str, results: Path = RESULTS) -> str:
+    """One table of a benchmark as it was printed, with the command that prints it where the benchmark has no goals.
+
+    Raises:
+        KeyError: its result has no such table.
+    """
+    file = results / f"{name}.json"
+    if not file.exists():
+        return f"\nNot measured yet: `make bench-{name}` has left no result.\n\n"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    shown = record["tables"][which]
+    origin = "" if targets(name) else f"{_origin(record)}\n\n"
+    return f"\n{as_table(shown['columns'], shown['rows'])}\n\n{origin}"
+
+
+def _origin(record: dict[str, Any]) -> str:
     machine = f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
-    return (
-        f"\n{as_table(['figure', 'measured', 'goal', 'unit', 'met'], rows)}\n\n"
-        f"`{record['command']}`, {record['time'][:10]}, {record['commit']}, {machine}\n\n"
-    )
+    return f"`{record['command']}`, {record['time'][:10]}, {record['commit']}, {machine}"
 
 
 def _bound(goal: dict[str, object], better: str) -> str:
@@ -57,9 +78,13 @@ def _bound(goal: dict[str, object], better: str) -> str:
 
 
 def refresh_pages() -> None:
-    """Write the blocks of both pages anew."""
+    """Write the blocks of all pages and the plots anew."""
+    from benchmarks.speed_plots import drawn
+
     for page in PAGES:
         page.write_text(with_figures(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, svg in drawn().items():
+        (IMAGES / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":

