@@ -9,8 +9,8 @@
 | CUDA | ``fp32`` | torch |
 | CUDA | ``int8`` | as ``fp16`` |
 
-``ENHANCER_RUNTIME`` forces one runtime: then a net that it cannot run is an error. OpenVINO and ONNX Runtime run on the
-CPU here, so that forcing one of them leaves a CUDA device alone.
+``ENHANCER_RUNTIME`` forces one runtime: then a net that it cannot run is an error. OpenVINO runs on the CPU here, so
+that forcing it leaves a CUDA device alone; ONNX Runtime, which is used only where it is forced, runs on either.
 """
 
 from __future__ import annotations
@@ -45,11 +45,14 @@ def open_net(entry: ModelEntry, settings: Settings, device: str, precision: Prec
         RequestError: there is no such device (reason ``bad-device``).
     """
     forced = None if settings.runtime == "auto" else settings.runtime
-    on_gpu = forced in (None, "torch", "tensorrt") and _is_cuda(device)
+    on_gpu = forced != "openvino" and _is_cuda(device)
     if forced == "tensorrt" and not on_gpu:
         raise ModelError("TensorRT needs a CUDA device, and there is none: unset ENHANCER_RUNTIME", reason="no-build")
     if forced != "torch":
-        net = _on_gpu(entry, settings, precision) if on_gpu else _on_cpu(entry, settings, precision, forced)
+        if forced == "onnxruntime":
+            net = _in_onnxruntime(entry, settings, cuda=on_gpu)
+        else:
+            net = _on_gpu(entry, settings, precision) if on_gpu else _in_openvino(entry, settings, precision)
         if net is not None:
             return net
         if forced is not None:
@@ -86,21 +89,24 @@ def _on_gpu(entry: ModelEntry, settings: Settings, precision: Precision) -> Net 
     return TensorRtNet(kept.path, kept.build.spec, settings.models_path / "engines")
 
 
-def _on_cpu(entry: ModelEntry, settings: Settings, precision: Precision, forced: str | None) -> Net | None:
+def _in_openvino(entry: ModelEntry, settings: Settings, precision: Precision) -> Net | None:
     wanted: tuple[BuildPrecision, ...] = ("int8", "fp32") if precision in ("auto", "int8") else ("fp32",)
-    if forced in (None, "openvino") and importlib.util.find_spec("openvino"):
-        kept = _find(entry, "openvino", wanted, settings)
-        if kept is not None:
-            from enhancer.backends.openvino_backend import OpenVinoNet
+    if not importlib.util.find_spec("openvino"):
+        return None
+    if kept := _find(entry, "openvino", wanted, settings):
+        from enhancer.backends.openvino_backend import OpenVinoNet
 
-            return OpenVinoNet(kept.path, kept.build.spec, threads=settings.threads)
-        if entry.architecture == "Plain":
-            return plain_in_openvino(entry, settings)
-    if forced == "onnxruntime" and (kept := _find(entry, "onnxruntime", wanted, settings)) is not None:
-        from enhancer.backends.onnx_backend import OnnxNet
+        return OpenVinoNet(kept.path, kept.build.spec, threads=settings.threads)
+    return plain_in_openvino(entry, settings) if entry.architecture == "Plain" else None
 
-        return OnnxNet(kept.path, kept.build.spec, threads=settings.threads)
-    return None
+
+def _in_onnxruntime(entry: ModelEntry, settings: Settings, *, cuda: bool) -> Net | None:
+    kept = _find(entry, "onnxruntime", ("fp32",), settings)
+    if kept is None:
+        return None
+    from enhancer.backends.onnx_backend import OnnxNet
+
+    return OnnxNet(kept.path, kept.build.spec, cuda=cuda, threads=settings.threads)
 
 
 def plain_in_openvino(entry: ModelEntry, settings: Settings) -> Net:

@@ -14,6 +14,7 @@ from enhancer.cli.command import Json, Reply, command
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from enhancer.models.builds import Build
     from enhancer.models.catalogue import ModelEntry
     from enhancer.models.download import Progress
     from enhancer.models.store import StatusRow
@@ -52,11 +53,13 @@ def info(name: Annotated[str, typer.Argument(help="The net's name.")], as_json: 
     from enhancer.cli.command import load_settings
     from enhancer.cli.output import moment, size, table
     from enhancer.contract import Envelope
+    from enhancer.models.builds import listed
     from enhancer.models.catalogue import load_catalogue
     from enhancer.models.store import status
 
-    entry = load_catalogue().get(name)
-    row = next(row for row in status(load_settings()) if row.entry.name == entry.name)
+    entry, settings = load_catalogue().get(name), load_settings()
+    row = next(row for row in status(settings) if row.entry.name == entry.name)
+    builds = [kept for kept in listed(settings) if kept.build.model == name]
 
     def show(console: Console) -> None:
         console.print(f"{entry.name}: {entry.description}", soft_wrap=True)
@@ -71,11 +74,14 @@ def info(name: Annotated[str, typer.Argument(help="The net's name.")], as_json: 
             figures = f"{measured.psnr:g} dB" + ("" if measured.lpips is None else f", LPIPS {measured.lpips:g}")
             facts.add_row("measured", f"{figures} on {measured.set}: {measured.protocol}")
         facts.add_row("cache", f"{row.state}: {row.path}")
+        for kept in builds:
+            facts.add_row("build", f"{kept.build.runtime} {kept.build.precision}, {_figures(kept.build)}: {kept.path}")
         if row.fetched_at is not None:
             facts.add_row("fetched", f"{moment(row.fetched_at.timestamp())}, {size(row.size)}, from {row.source}")
         console.print(facts)
 
-    return Reply(Envelope(command="models info", ok=True, summary={"model": _row(row)}), show)
+    summary = {"model": _row(row), "builds": [kept.build.model_dump(mode="json") for kept in builds]}
+    return Reply(Envelope(command="models info", ok=True, summary=summary), show)
 
 
 @app.command("fetch")
@@ -166,18 +172,14 @@ def build(
         folder=out,
         told=lambda name: err().print(f"building {name} for {runtime} in {kind}"),
     )
-    return _answer("models build", [_told(row) for row in rows], ok=all(row["state"] == "built" for row in rows))
+    return _answer("models build", rows, ok=all(row["state"] == "built" for row in rows))
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    """The row of a build with its figures in words."""
-    if row["state"] != "built":
-        return row
-    if row["psnr"] is None:
-        figures = "" if row["max_difference"] is None else f"differs from torch by {row['max_difference']:.1g}"
-    else:
-        figures = f"{row['psnr']:.2f} dB, in float32 {row['psnr_float']:.2f}"
-    return {**row, "detail": f"{figures}: {row['path']}".removeprefix(": ")}
+def _figures(build: Build) -> str:
+    """What was measured of a build."""
+    if build.psnr is not None:
+        return f"{build.psnr:.2f} dB, in float32 {build.psnr_float:.2f}"
+    return f"differs from torch by {build.max_difference:.1g}"
 
 
 @contextmanager

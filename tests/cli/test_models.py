@@ -64,3 +64,19 @@ def test_one_net_that_cannot_be_had_does_not_stop_the_next(run, mirrored, tmp_pa
     first, second = ran.reply.summary["models"]
     assert (first["state"], first["error"]["class"]) == ("failed", "offline")
     assert second["state"] == "present"
+
+
+def test_build_then_info_then_a_refusal(run, tmp_path):
+    env = {"ENHANCER_MODEL_DIR": str(tmp_path / "models")}
+    built = run("models", "build", "fast-x2", "--runtime", "onnxruntime", "--json", **env)
+    assert built.code == 0, built.stderr
+    (row,) = built.reply.summary["models"]
+    assert (row["name"], row["state"], row["precision"]) == ("fast-x2", "built", "fp32")
+    info = run("models", "info", "fast-x2", "--json", **env).reply.summary["builds"]
+    assert sorted((one["runtime"], one["precision"]) for one in info) == [("onnxruntime", "fp32"), ("openvino", "int8")]
+    assert "onnxruntime fp32, differs from torch by" in run("models", "info", "fast-x2", **env).stdout
+    refused = run("models", "build", "scratches", "--runtime", "tensorrt", "--json", **env)
+    assert refused.code == 3
+    assert "gives no picture" in refused.reply.summary["models"][0]["error"]["message"]
+    assert run("models", "build", "fast-x2", "--precision", "fp16", **env).code == 2
+    assert run("models", "build", **env).code == 2
