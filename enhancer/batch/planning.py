@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 Trigger = Literal["scheduled", "manual", "backfill", "cli"]
 BATCH: Final = 1000
+_COLUMNS: Final = frozenset(item.c.keys())
+_as_line: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once, since json.dumps makes one for each line."""
 MANY: Final = 10_000
 """Items after which the database is asked to look its table over."""
 MAX_KEY: Final = 1024
@@ -113,7 +116,7 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
     factor = calibrate(estimated_s, history_s)
     with _spool() as earlier, _spool() as others:
         for row in _work(request, ledger, run_id, source, tally):
-            (earlier if row.pop("tried_before") else others).write(json.dumps(row) + "\n")
+            (earlier if row.pop("tried_before") else others).write(_as_line(row) + "\n")
         tally.cost_s *= factor
         chosen = cut(tally.items, tally.cost_s, settings)
         digest, shards = None, 0
@@ -201,7 +204,7 @@ def _redriven(
     for before, recipe in candidates(ledger, request, redrive):
         tally.listed += 1
         digest = before["recipe_digest"]
-        tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
+        _note(recipe, digest, tally)
         info = ObjectInfo(before["key"], before["size"], before["etag"])
         yield _row(run_id, info, recipe, digest, tally.items, before)
 
@@ -249,7 +252,7 @@ def _decide(
             before = None
         if request.rerun == "failed" and before is None:
             continue
-        tally.recipes.setdefault(digest, recipe.model_dump(mode="json"))
+        _note(recipe, digest, tally)
         row = _row(run_id, info, recipe, digest, tally.items + tally.repeated, before)
         if before is not None and _stands(before, request.rerun):
             yield _repeat(row, before)
@@ -269,6 +272,12 @@ def _recipe_of(request: RunRequest, key: str, tally: _Tally) -> tuple[Recipe, st
         recipe = request.recipe_for(key)
         tally.by_rule[rule] = (recipe, recipe.digest())
     return tally.by_rule[rule]
+
+
+def _note(recipe: Recipe, digest: str, tally: _Tally) -> None:
+    """Keep a recipe that some picture of the run asks for."""
+    if digest not in tally.recipes:
+        tally.recipes[digest] = recipe.model_dump(mode="json")
 
 
 def _same(row: RowMapping, info: ObjectInfo, recipe_digest: str, etag: str, size: str) -> bool:
@@ -314,7 +323,7 @@ def _repeat(row: dict[str, Any], before: RowMapping) -> dict[str, Any]:
 
 
 def _columns(row: dict[str, Any], shard_id: int) -> dict[str, Any]:
-    return {**{name: value for name, value in row.items() if name in item.c}, "shard_id": shard_id}
+    return {**{name: value for name, value in row.items() if name in _COLUMNS}, "shard_id": shard_id}
 
 
 def _write_manifest(
@@ -368,7 +377,7 @@ def _write_manifest(
 
 def _line(row: dict[str, Any]) -> str:
     kept = {name: row[name] for name in ("position", "key", "size", "etag", "recipe_name", "recipe_digest")}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return _as_line(kept) + "\n"
 
 
 def _plan_of(ledger: Ledger, run_id: str) -> Plan:
