@@ -3,6 +3,10 @@
 Each worker does what the product's do, one call to the ledger at a time, and may be overtaken between any two. Beside
 the ledger runs a model of plain dicts; after each step both must agree. The object store is a dict: whatever a worker
 writes there is written, whether its lease holds or not, since no store knows about leases.
+
+What happens next is drawn by weight in one rule, and not left to Hypothesis, which switches rules off by chance. Where
+"a run starts" or "a worker takes a shard" were among these, most steps changed objects that no one looked at: three
+pictures were begun in 46 nights, and a ledger without fences passed.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import assume
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from enhancer.errors import LeaseLostError
 from enhancer.ledger import TERMINAL, ItemState, Ledger
@@ -24,6 +28,9 @@ from tests.ledger.night_steps import NightSteps
 
 MOST_RUNS = 4
 WORKERS = (0, 1, 2)
+MOST_STEPS = 5
+"""At a time; a picture takes eight from its start to its target, and is to be left alone between any two."""
+TROUBLE = st.sampled_from((None, None, None, "transient", "permanent"))
 
 
 class NightMachine(NightSteps, RuleBasedStateMachine):
@@ -36,11 +43,12 @@ class NightMachine(NightSteps, RuleBasedStateMachine):
         self.ledger = type(self).new_ledger()
         self.model = Model()
         self.world: dict[str, bytes] = {}  # the object store: staged results and targets
-        self.content = dict.fromkeys(KEYS, "x")
+        self.content = {"a": "x", "b": "y", "c": "x"}  # x is in both shards
         self.workers: dict[int, Worker] = {}
         self.ends: dict[tuple[str, str], ItemState] = {}
         self.computed: dict[str, int] = {}
         self.reopened: dict[str, int] = {}
+        self.staged_too_late: set[str] = set()
 
     def teardown(self) -> None:
         if not hasattr(self, "ledger"):
@@ -54,11 +62,27 @@ class NightMachine(NightSteps, RuleBasedStateMachine):
         finally:
             self.ledger.close()
 
+    @rule(data=st.data())
+    def something_happens(self, data: st.DataObject) -> None:
+        """What is possible now, by weight."""
+        possible = {
+            "a_run_starts": 2 * (len(self.model.runs) < MOST_RUNS),
+            "a_worker_takes_a_shard": 4 * bool(self._open() and len(self.workers) < len(WORKERS)),
+            "a_worker_goes_on": 6 * bool(self.workers),
+            "a_straggler_goes_on": 2 * bool(self._late()),
+            "a_worker_renews_its_lease": bool(self.workers),
+            "a_worker_is_killed": 2 * bool(self.workers),
+            "a_lease_runs_out": 2 * any(self.model.live.values()),
+            "a_run_is_reported": bool(self._begun()),
+            "a_shard_of_a_finished_run_is_refused": bool(self.model.finished),
+            "an_object_changes": bool(self.model.runs),
+        }
+        drawn = data.draw(st.sampled_from([name for name, weight in possible.items() for _ in range(weight)]))
+        getattr(self, drawn)(data)
+
     # ---------------------------------------------------------------- what happens around the workers
 
-    @precondition(lambda self: len(self.model.runs) < MOST_RUNS)
-    @rule()
-    def a_run_starts(self) -> None:
+    def a_run_starts(self, data: st.DataObject) -> None:
         """The first, the next night's, or a re-drive: a new run of what is not done in its predecessors."""
         run_id = f"r{len(self.model.runs)}"
         done = {key for key in KEYS if self.model.targets.get(f"{OUTPUT}/{key}") == self.content[key]}
@@ -75,36 +99,33 @@ class NightMachine(NightSteps, RuleBasedStateMachine):
         for number in (0, 1):
             self.model.epochs[run_id, number], self.model.live[run_id, number] = 0, False
 
-    @rule(key=st.sampled_from(KEYS), content=st.sampled_from("xy"))
-    def an_object_changes(self, key: str, content: str) -> None:
-        self.content[key] = content
+    def an_object_changes(self, data: st.DataObject) -> None:
+        self.content[data.draw(st.sampled_from(KEYS))] = data.draw(st.sampled_from("xyz"))
 
-    @precondition(lambda self: self.model.runs)
-    @rule(data=st.data(), number=st.sampled_from((0, 1)))
-    def a_lease_runs_out(self, data: st.DataObject, number: int) -> None:
+    def a_lease_runs_out(self, data: st.DataObject) -> None:
         """What the database's clock does after the lease's lifetime."""
-        run_id = data.draw(st.sampled_from(self.model.runs))
+        run_id, number = data.draw(st.sampled_from(sorted(place for place, live in self.model.live.items() if live)))
         with self.ledger.engine.begin() as connection:
             ours = (shard.c.run_id == run_id, shard.c.shard_id == number)
             connection.execute(sa.update(shard).where(*ours).values(lease_expires_at=0.0))
         self.model.live[run_id, number] = False
 
-    @precondition(lambda self: self.model.runs)
-    @rule(data=st.data())
     def a_run_is_reported(self, data: st.DataObject) -> None:
-        self._report(data.draw(st.sampled_from(self.model.runs)))
+        self._report(data.draw(st.sampled_from(self._begun())))
+
+    def _begun(self) -> list[str]:
+        """Runs that someone worked on and that are not over."""
+        return [run for run in self._open() if any(self.model.epochs[run, number] for number in (0, 1))]
+
+    def _open(self) -> list[str]:
+        return [run for run in self.model.runs if run not in self.model.finished]
 
     # ---------------------------------------------------------------- workers
 
-    @precondition(lambda self: self.model.runs)
-    @rule(data=st.data(), worker=st.sampled_from(WORKERS), number=st.sampled_from((0, 1)))
-    def a_worker_takes_a_shard(self, data: st.DataObject, worker: int, number: int) -> None:
-        run_id = data.draw(st.sampled_from(self.model.runs))
-        assume(worker not in self.workers)
-        if run_id in self.model.finished:
-            with pytest.raises(LeaseLostError):
-                self.ledger.leases.take(run_id, number, f"w{worker}", 600)
-            return
+    def a_worker_takes_a_shard(self, data: st.DataObject) -> None:
+        """And works on it for a while. Whoever had it may come back late."""
+        worker = data.draw(st.sampled_from([name for name in WORKERS if name not in self.workers]))
+        run_id, number = data.draw(st.sampled_from(self._open())), data.draw(st.sampled_from((0, 1)))
         lease = self.ledger.leases.take(run_id, number, f"w{worker}", 600)
         self.workers[worker] = Worker(lease)
         self.model.epochs[run_id, number] += 1
@@ -113,9 +134,13 @@ class NightMachine(NightSteps, RuleBasedStateMachine):
         for (run, key), state in self.model.items.items():
             if run == run_id and SHARDS[key] == number and state == S.RUNNING:
                 self.model.items[run, key] = S.PENDING
+        self._go_on(data, worker)
 
-    @precondition(lambda self: self.workers)
-    @rule(data=st.data())
+    def a_shard_of_a_finished_run_is_refused(self, data: st.DataObject) -> None:
+        run_id, number = data.draw(st.sampled_from(sorted(self.model.finished))), data.draw(st.sampled_from((0, 1)))
+        with pytest.raises(LeaseLostError):
+            self.ledger.leases.take(run_id, number, "late", 600)
+
     def a_worker_renews_its_lease(self, data: st.DataObject) -> None:
         worker = self.workers[data.draw(st.sampled_from(sorted(self.workers)))]
         if self.model.holds(worker.lease):
@@ -125,8 +150,6 @@ class NightMachine(NightSteps, RuleBasedStateMachine):
             with pytest.raises(LeaseLostError):
                 self.ledger.leases.renew(worker.lease, 600)
 
-    @precondition(lambda self: self.workers)
-    @rule(data=st.data())
     def a_worker_is_killed(self, data: st.DataObject) -> None:
         """At any moment but one: a straggler between its late copy and its look at what it did cannot be told from
         outside, and the store has no fence. docs/reliability.md says so.
@@ -136,13 +159,19 @@ class NightMachine(NightSteps, RuleBasedStateMachine):
         assume(worker.job is None or worker.job.copied is None or self._is_owner(worker))
         del self.workers[number]
 
-    @precondition(lambda self: self.workers)
-    @rule(
-        data=st.data(), steps=st.integers(1, 7), trouble=st.sampled_from((None, None, None, "transient", "permanent"))
-    )
-    def a_worker_goes_on(self, data: st.DataObject, steps: int, trouble: str | None) -> None:
-        """So many steps, with the next item of its shard wherever it is done with one; any trouble comes last."""
-        number = data.draw(st.sampled_from(sorted(self.workers)))
+    def a_worker_goes_on(self, data: st.DataObject) -> None:
+        self._go_on(data, data.draw(st.sampled_from(sorted(self.workers))))
+
+    def a_straggler_goes_on(self, data: st.DataObject) -> None:
+        """Who has lost its lease and does not know it: the next call to the ledger says so."""
+        self._go_on(data, data.draw(st.sampled_from(self._late())))
+
+    def _late(self) -> list[int]:
+        return sorted(number for number, worker in self.workers.items() if not self.model.holds(worker.lease))
+
+    def _go_on(self, data: st.DataObject, number: int) -> None:
+        """Some steps, with the next item of its shard wherever it is done with one; any trouble comes last."""
+        steps, trouble = data.draw(st.integers(1, MOST_STEPS)), data.draw(TROUBLE)
         worker = self.workers[number]
         for left in reversed(range(steps)):
             if worker.job is None:
@@ -200,4 +229,7 @@ class NightMachine(NightSteps, RuleBasedStateMachine):
     def no_run_ends_with_work_left_and_no_staged_object_is_orphaned(self) -> None:
         assert not {place: state for place, state in self.model.items.items() if state in OPEN}
         kept = {address for address, _ in self.model.stored.values()}
-        assert {address for address in self.world if address.startswith("s3://work/")} <= kept
+        staged = {address for address in self.world if address.startswith("s3://work/")}
+        # What a straggler staged after its run's last sweep waits for maintenance, which asks the ledger the same.
+        assert staged - self.staged_too_late <= kept
+        assert self.ledger.results.pointed_to(staged) == staged & kept

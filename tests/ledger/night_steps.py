@@ -21,6 +21,7 @@ class NightSteps:
     content: dict[str, str]
     computed: dict[str, int]
     reopened: dict[str, int]
+    staged_too_late: set[str]
 
     # ---------------------------------------------------------------- the steps, as the product takes them
 
@@ -79,12 +80,14 @@ class NightSteps:
             worker.job = None
             return
         job.staged = f"s3://work/{lease.run_id}/{lease.shard_id}-{lease.epoch}/{job.key}"
-        self.world[job.staged] = f"{job.identity} by {lease.run_id} in epoch {lease.epoch}".encode()
+        if lease.run_id in self.model.finished:
+            self.staged_too_late.add(job.staged)
+        self.world[job.staged] = self._made(worker, job)
         job.step = "store"
 
     def _store(self, worker: Worker, job: Job, trouble: str | None) -> None:
         lease, place = worker.lease, (worker.lease.run_id, job.key)
-        data = self.world[job.staged]
+        data = self._made(worker, job)  # a straggler's may have been swept: it knows what it wrote
         mine = self.model.claims.get(job.identity) == (lease.run_id, lease.shard_id, lease.epoch)
         try:
             with self.ledger.engine.begin() as connection:
@@ -169,6 +172,10 @@ class NightSteps:
         worker.job = None
 
     # ---------------------------------------------------------------- parts of steps
+
+    @staticmethod
+    def _made(worker: Worker, job: Job) -> bytes:
+        return f"{job.identity} by {worker.lease.run_id} in epoch {worker.lease.epoch}".encode()
 
     def _move(self, worker: Worker, key: str, to: ItemState, **values: Any) -> None:
         holds = self.model.holds(worker.lease)
