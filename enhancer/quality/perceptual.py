@@ -1,28 +1,26 @@
-"""LPIPS (Zhang et al. 2018) by its authors' package, on weights from our own catalogue: no hidden download."""
+"""LPIPS (Zhang et al. 2018) of pictures, by fixed crops, on weights from our own catalogue: no hidden download."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
-import lpips
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
-from enhancer.errors import ModelError
 from enhancer.image import FloatPixels
 from enhancer.models.catalogue import load_catalogue
 from enhancer.models.store import ensure
+from enhancer.quality.lpips_net import LpipsNet, build_lpips
 from enhancer.quality.metrics import check_pixels
 from enhancer.settings import Settings
 
 CROP_SIZE: Final = 256
 # AlexNet's two poolings leave nothing of less than 31 pixels a side, VGG's four of less than 16.
 SMALLEST_SIDE: Final = 32
+_TOGETHER: Final = 4
+"""Crops that the net sees at once, so that their number does not set the memory it takes."""
 
 
 class LpipsScorer:
@@ -58,9 +56,12 @@ class LpipsScorer:
         if a.shape[:2] != b.shape[:2]:
             raise ValueError(f"pictures of {a.shape[:2]} and {b.shape[:2]} cannot be compared")
         boxes = crop_boxes(a.shape[0], a.shape[1], self.crops if crops is None else crops)
+        distances: list[float] = []
         with torch.inference_mode():
-            distances = [float(self._module(_planes(a[box]), _planes(b[box]))) for box in boxes]
-        return math.fsum(distances) / len(distances)
+            for some in (boxes[start : start + _TOGETHER] for start in range(0, len(boxes), _TOGETHER)):
+                first, second = (torch.cat([_planes(picture[box]) for box in some]) for picture in (a, b))
+                distances += self._module(first, second).tolist()
+        return math.fsum(distances) / len(boxes)
 
     def protocol(self, crops: int | None = None) -> dict[str, Any]:
         """What a figure must carry: net, version of the linear heads, crops and their side."""
@@ -68,7 +69,7 @@ class LpipsScorer:
         return {"net": self.net, "version": "0.1", "crops": count, "crop_size": CROP_SIZE if count else None}
 
     @cached_property
-    def _module(self) -> torch.nn.Module:
+    def _module(self) -> LpipsNet:
         entry = load_catalogue().get(f"lpips-{self.net}")
         return build_lpips(self.net, ensure(entry, self._settings))
 
@@ -91,44 +92,6 @@ def crop_boxes(height: int, width: int, crops: int) -> list[tuple[slice, slice]]
         grids = [(crops, 1)]
     rows, columns = min(grids, key=lambda grid: abs(math.log((height / grid[0]) / (width / grid[1]))))
     return [(y, x) for y in _spread(height, rows) for x in _spread(width, columns)]
-
-
-def build_lpips(net: str, weights: Path) -> torch.nn.Module:
-    """The distance net: backbone from `weights`, linear heads from the lpips package.
-
-    Args:
-        net: ``alex`` or ``vgg``.
-        weights: safetensors with torchvision's ``features`` keys (``features.0.weight`` or ``0.weight``).
-
-    Raises:
-        ModelError: tensors are missing or of the wrong shape.
-    """
-    # Built without storage: random classifiers of half a gigabyte would be drawn only to be thrown away.
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-        module: torch.nn.Module = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
-    heads = torch.load(
-        Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth", map_location="cpu", weights_only=True
-    )
-    layers = {name.removeprefix("features."): tensor for name, tensor in load_file(weights).items()}
-    # lpips cuts the backbone into slices but keeps the layers' numbers: net.slice2.3.weight is features.3.weight.
-    backbone = {
-        name: layers[name.split(".", 2)[2]]
-        for name in module.state_dict()
-        if name.startswith("net.slice") and name.split(".", 2)[2] in layers
-    }
-    # The scaling buffers are the only tensors that were given values above.
-    scaling = {name: tensor for name, tensor in module.state_dict().items() if not tensor.is_meta}
-    state = {**scaling, **heads, **backbone}
-    # Each head is also registered in the list `lins`, under a second name.
-    state |= {f"lins.{name[3]}{name[4:]}": tensor for name, tensor in heads.items()}
-    try:
-        module.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        raise ModelError(f"{weights.name} is no LPIPS backbone for {net!r}: {error}", reason="bad-weights") from error
-    module.eval()
-    module.requires_grad_(False)
-    return module
 
 
 def _spread(side: int, count: int) -> list[slice]:

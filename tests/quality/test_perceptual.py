@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from enhancer.errors import ModelError
 from enhancer.image import to_unit
-from enhancer.quality.perceptual import LpipsScorer, build_lpips, crop_boxes
+from enhancer.quality.lpips_net import build_lpips
+from enhancer.quality.perceptual import LpipsScorer, crop_boxes
 from enhancer.settings import Settings
 
 
@@ -27,6 +28,41 @@ def test_upstream_example_pair(pictures_folder, scorer_of, net, far, near):
     assert scorer.distance(reference, worse) == pytest.approx(far, abs=6e-4)
     assert scorer.distance(reference, better) == pytest.approx(near, abs=6e-4)
     assert scorer.distance(reference, reference) == 0
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_distances_are_those_of_the_authors_package(net, scorer_of, photos):
+    lpips = pytest.importorskip("lpips")
+    ours = scorer_of(net)._module
+    theirs = lpips.LPIPS(net=net, pretrained=True, pnet_rand=True, verbose=False).eval()
+    layers = [layer for stage in ours.stages for layer in stage]
+    backbone = {
+        name: getattr(layers[int(name.split(".")[2])], name.split(".")[3])
+        for name in theirs.state_dict()
+        if name.startswith("net.slice")
+    }
+    missing, unknown = theirs.load_state_dict(backbone, strict=False)
+    assert not unknown
+    assert not [name for name in missing if name.startswith("net.slice")]
+    rng = np.random.default_rng(5)
+    a = torch.from_numpy(rng.uniform(-1, 1, (3, 3, 97, 131)).astype(np.float32))
+    a[1] = torch.from_numpy(photos["astronaut"][:97, :131].transpose(2, 0, 1).copy()) * 2 - 1
+    b = torch.clamp(a + torch.from_numpy(rng.normal(0, 0.2, a.shape).astype(np.float32)), -1, 1)
+    b[2] = a[2]
+    with torch.inference_mode():
+        expected = theirs(a, b).flatten()
+        assert torch.allclose(ours(a, b), expected, rtol=1e-5, atol=1e-7)
+    assert expected[0] > 0.01
+    assert expected[2] == 0
+
+
+def test_scoring_loads_neither_lpips_nor_torchvision():
+    code = (
+        "import sys, numpy as np; from enhancer.quality.perceptual import LpipsScorer; import enhancer.batch.evaluate_items;"
+        "print([m for m in ('lpips', 'torchvision', 'torch._dynamo') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_grey_is_replicated(scorer, photos):
