@@ -162,7 +162,7 @@ def _watch(
     fresh: bool,
 ) -> int:
     """Kill at random moments until the command is over; how many kills there were."""
-    begun, done = time.monotonic(), 0
+    begun, done, victim = time.monotonic(), 0, _victim(site, rng)
     pause = tally.pace_s[fresh]
     due = begun + rng.uniform(0, 0.8 * pause)
     while night.poll() is None:
@@ -171,24 +171,30 @@ def _watch(
             tally.broken.append(f"{run_id} hung: no end for {HUNG_S} s")
             kill(night.pid)
         elif done < kills and now > due:
-            struck = _strike(site, run_id, night.pid, rng, tally, fresh=fresh)
-            done += struck
-            due = time.monotonic() + rng.uniform(0, pause / (3 if struck else 10))
+            if _strike(site, run_id, night.pid, victim, rng, tally, fresh=fresh):
+                done, victim = done + 1, _victim(site, rng)
+                due = time.monotonic() + rng.uniform(0, pause / 3)
+            else:  # it does not live yet
+                due = time.monotonic() + rng.uniform(0, pause / 10)
         time.sleep(0.01)
     if not done:
         tally.pace_s[fresh] += 0.3 * (time.monotonic() - begun - tally.pace_s[fresh])
     return done
 
 
-def _strike(site: Site, run_id: str, pid: int, rng: random.Random, tally: Tally, *, fresh: bool) -> int:
-    """Kill something; 1, or 0 where what was to be killed did not live."""
+def _victim(site: Site, rng: random.Random) -> str:
+    """Whom the next kill is for."""
     known = {kind: weight for kind, weight in WEIGHTS.items() if kind in {"worker", "command", *site.servers}}
-    kind = rng.choices(list(known), list(known.values()))[0]
+    return rng.choices(list(known), list(known.values()))[0]
+
+
+def _strike(site: Site, run_id: str, pid: int, kind: str, rng: random.Random, tally: Tally, *, fresh: bool) -> bool:
+    """Kill one of this kind; False where none lives."""
     moment = moment_of(site.states(run_id))
     if kind == "worker":
         workers = _workers(pid, fresh=fresh)
         if not workers:
-            return 0
+            return False
         kill(rng.choice(workers))
     elif kind == "command":
         kill(pid)
@@ -196,7 +202,7 @@ def _strike(site: Site, run_id: str, pid: int, rng: random.Random, tally: Tally,
         site.servers[kind].kill()
         site.servers[kind].start()
     tally.count(kind, moment)
-    return 1
+    return True
 
 
 def _workers(pid: int, *, fresh: bool) -> list[int]:
