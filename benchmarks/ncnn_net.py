@@ -45,8 +45,13 @@ class NcnnNet:
 
     def run(self, batch: FloatPixels) -> FloatPixels:
         """1 x C x H x W float32 to 1 x C' x sH x sW float32."""
+        channels, height, width = batch.shape[1:]
+        given = self._ncnn.Mat(
+            width, height, channels
+        )  # not of the array: ncnn aligns each channel, and copies nothing
+        np.asarray(given)[:] = batch[0]
         extractor = self._net.create_extractor()
-        extractor.input("data", self._ncnn.Mat(np.ascontiguousarray(batch[0])))
+        extractor.input("data", given)
         failed, result = extractor.extract("output")
         if failed:
             raise RuntimeError(f"ncnn returned {failed}")

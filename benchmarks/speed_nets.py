@@ -144,7 +144,7 @@ class Workshop:
                     try:
                         to_onnx(one.module, one.spec, path)
                     except torch.onnx.errors.OnnxExporterError as error:
-                        raise Unavailable(f"no ONNX of it: {str(error).splitlines()[0][:80]}") from error
+                        raise Unavailable(f"no ONNX of it: {str(error).splitlines()[0].partition(',')[0]}") from error
                 return OnnxNet(path, one.spec)
             case "OpenVINO fp32":
                 return OpenVinoNet(self._openvino(one), one.spec)
