@@ -39,6 +39,12 @@ SPECIFIED: Final = {("RTX 3090", 1024): 120, ("T4", 512): 210, ("Xeon Gold 6248"
 """Milliseconds that the specification gives, by machine and side."""
 
 
+def roofline_ms(operations: float, peak: float) -> str:
+    """Computed milliseconds of a card."""
+    milliseconds = operations / peak / UTILISATION * 1e3
+    return f"{milliseconds:.0f}" if milliseconds >= 10 else f"{milliseconds:.2g}"
+
+
 def whole_picture(net: Net, side: int) -> Any:
     """One run of a square picture in the product's tiles."""
     planes = np.moveaxis(np.random.default_rng(1).random((side, side, 3), np.float32), 2, 0)
@@ -76,7 +82,7 @@ def main() -> None:
                     if measured is not None
                     else f"{times[f'{one.name} {TILE}'] * tiles * 1e3:.0f} (one tile x {tiles})"
                 )
-                computed = [f"{done * side**2 / peak / UTILISATION * 1e3:.2g}" for peak in PEAKS.values()]
+                computed = [roofline_ms(done * side**2, peak) for peak in PEAKS.values()]
                 rows.append([one.name, size, reading, told, *computed])
     print_table(heads, rows)
     specified = [[machine, side, milliseconds] for (machine, side), milliseconds in SPECIFIED.items()]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 60, 170, 20, 50
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 800, 400, 60, 210, 20, 50
 OWN, PEER, INK, GRID = "#1667c1", "#d1651f", "#333333", "#dddddd"
 BAR, GAP, NAMES = 18, 6, 300
 LINE: Final = 13
@@ -53,13 +53,15 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
     taken: list[tuple[float, float]] = []
     for point in sorted(points, key=lambda point: (-point.y, point.x)):
         x, y = across(point.x), down(point.y)
+        covered = any(0 < across(other.x) - x < RIGHT and abs(down(other.y) - y) < LINE for other in points)
+        side = -1 if covered and x > LEFT + RIGHT else 1  # a label goes to the left where it would lie on a point
         label = y + 4
-        while any(abs(label - other) < LINE and abs(x - at) < RIGHT for at, other in taken):
+        while any(abs(label - other) < LINE and abs(x + side * RIGHT / 2 - at) < RIGHT for at, other in taken):
             label += LINE
-        taken.append((x, label))
+        taken.append((x + side * RIGHT / 2, label))
         colour = OWN if point.own else PEER
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        parts.append(_text(x + 8, label, point.label, "start", colour))
+        parts.append(_text(x + side * 8, label, point.label, "start" if side > 0 else "end", colour))
     return _svg(HEIGHT, parts)
 
 
