@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS
+from enhancer.batch.dag_tasks import DEFAULT_ARGS, WHERE_NETS_RUN
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -42,23 +42,18 @@ PARAMS = {
 def model_build() -> None:
     """One task, where the nets run: a TensorRT engine fits the device that it was built on."""
 
-    @task(
-        queue=SETTINGS.enhance_queue,
-        pool=SETTINGS.enhance_pool or SETTINGS.pool,
-        executor=SETTINGS.executor,
-        multiple_outputs=False,
-    )
+    @task(executor=SETTINGS.executor, multiple_outputs=False, **WHERE_NETS_RUN)
     def build() -> list[dict[str, Any]]:
         """Build one net after the other."""
         from enhancer.batch.connections import settings_from_airflow
-        from enhancer.deployment.build import POSSIBLE
+        from enhancer.deployment.build import fastest
         from enhancer.deployment.everything import build_each, worth_building
         from enhancer.errors import ModelError
         from enhancer.models.catalogue import load_catalogue
 
         params = get_current_context()["params"]
         settings, runtime = settings_from_airflow(), params["runtime"]
-        precision = params["precision"] or POSSIBLE[runtime][-1]
+        precision = params["precision"] or fastest(runtime)
         named = [load_catalogue().get(name) for name in params["models"]]
         rows = build_each(
             named or worth_building(runtime, precision, settings), runtime, precision, settings, told=print

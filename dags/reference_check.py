@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS
+from enhancer.batch.dag_tasks import DEFAULT_ARGS, WHERE_NETS_RUN
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -36,12 +36,7 @@ PARAMS = {
 def reference_check() -> None:
     """One task, where the nets run."""
 
-    @task(
-        queue=SETTINGS.enhance_queue,
-        pool=SETTINGS.enhance_pool or SETTINGS.pool,
-        executor=SETTINGS.executor,
-        multiple_outputs=False,
-    )
+    @task(executor=SETTINGS.executor, multiple_outputs=False, **WHERE_NETS_RUN)
     def check() -> dict[str, Any]:
         """Run the canary set and hold its true scores against the baseline."""
         from enhancer.batch.connections import settings_from_airflow

@@ -97,7 +97,7 @@ def _in_openvino(entry: ModelEntry, settings: Settings, precision: Precision) ->
         from enhancer.backends.openvino_backend import OpenVinoNet
 
         return OpenVinoNet(kept.path, kept.build.spec, threads=settings.threads)
-    return plain_in_openvino(entry, settings) if entry.architecture == "Plain" else None
+    return _plain_in_openvino(entry, settings) if entry.architecture == "Plain" else None
 
 
 def _in_onnxruntime(entry: ModelEntry, settings: Settings, *, cuda: bool) -> Net | None:
@@ -109,7 +109,7 @@ def _in_onnxruntime(entry: ModelEntry, settings: Settings, *, cuda: bool) -> Net
     return OnnxNet(kept.path, kept.build.spec, cuda=cuda, threads=settings.threads)
 
 
-def plain_in_openvino(entry: ModelEntry, settings: Settings) -> Net:
+def _plain_in_openvino(entry: ModelEntry, settings: Settings) -> Net:
     """A plain net of the catalogue in OpenVINO, float32, straight from its weights.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,14 @@ from enhancer.image import FloatPixels
 
 OUT_OF_MEMORY: Final = ("bad_alloc", "Failed to allocate", "could not create a memory object", "out of memory")
 """How OpenVINO and oneDNN word a failed allocation, for which there is no exception class."""
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    """The process's own: each one loads the plugin of the CPU again."""
+    import openvino as ov
+
+    return ov.Core()
 
 
 class OpenVinoNet:
@@ -31,10 +40,8 @@ class OpenVinoNet:
     """
 
     def __init__(self, model: Any, spec: NetSpec, *, threads: int = 0) -> None:
-        import openvino as ov
-
         self._spec = spec
-        core = ov.Core()
+        core = _core()
         options = {
             "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
             "INFERENCE_PRECISION_HINT": "f32",  # of what is not int8: no bfloat16 where a CPU has it

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enhancer.backends.base import Net, NetSpec, OutOfMemory
+from enhancer.backends.rect import Rect
 from enhancer.errors import ErrorKind, ModelError
 from enhancer.image import FloatPixels
 
@@ -47,10 +47,10 @@ def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> 
     across = _Axis(width, spec)
     result: FloatPixels | None = None
     limit = max_tile or spec.max_tile
-    pending = deque([_Rect(0, down.extent, 0, across.extent)])
+    pending = deque([Rect(0, down.extent, 0, across.extent)])
     while pending:
         rect = pending.popleft()
-        given = _Rect(*down.with_halo(rect.top, rect.bottom), *across.with_halo(rect.left, rect.right))
+        given = Rect(*down.with_halo(rect.top, rect.bottom), *across.with_halo(rect.left, rect.right))
         smaller = list(_split(rect, limit, down, across)) if given.longest > limit else [rect]
         if len(smaller) > 1:
             pending.extendleft(reversed(smaller))
@@ -75,18 +75,6 @@ def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> 
         _place(result, tile, rect, given, spec.scale)
     assert result is not None
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class _Rect:
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def longest(self) -> int:
-        return max(self.bottom - self.top, self.right - self.left)
 
 
 class _Axis:
@@ -123,16 +111,16 @@ def _up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def _split(rect: _Rect, limit: int, down: _Axis, across: _Axis) -> Iterator[_Rect]:
+def _split(rect: Rect, limit: int, down: _Axis, across: _Axis) -> Iterator[Rect]:
     for top, bottom in down.pieces(rect.top, rect.bottom, limit):
         for left, right in across.pieces(rect.left, rect.right, limit):
-            yield _Rect(top, bottom, left, right)
+            yield Rect(top, bottom, left, right)
 
 
-def _cut(planes: FloatPixels, rect: _Rect) -> FloatPixels:
+def _cut(planes: FloatPixels, rect: Rect) -> FloatPixels:
     """The pixels of `rect`, which may reach beyond the right and bottom edge: there the picture is reflected."""
     height, width = planes.shape[1:]
-    inside = planes[:, rect.top : rect.bottom, rect.left : rect.right]
+    inside = planes[:, *rect.slices]
     if rect.bottom <= height and rect.right <= width:
         return inside
     rows = _reflected(rect.top, rect.bottom, height)
@@ -150,10 +138,7 @@ def _reflected(start: int, stop: int, side: int) -> NDArray[np.intp]:
     return np.minimum(folded, period - folded)
 
 
-def _place(result: FloatPixels, tile: FloatPixels, rect: _Rect, given: _Rect, scale: int) -> None:
+def _place(result: FloatPixels, tile: FloatPixels, rect: Rect, given: Rect, scale: int) -> None:
     """Write the part of `tile` that `rect` covers to `result`; what lies beyond the picture is dropped."""
-    height, width = result.shape[1:]
-    top, left = rect.top * scale, rect.left * scale
-    bottom, right = min(rect.bottom * scale, height), min(rect.right * scale, width)
-    y, x = top - given.top * scale, left - given.left * scale
-    result[:, top:bottom, left:right] = tile[:, y : y + bottom - top, x : x + right - left]
+    kept = rect.within(result.shape[1] // scale, result.shape[2] // scale)
+    result[:, *kept.times(scale).slices] = tile[:, *kept.inside(given, scale)]

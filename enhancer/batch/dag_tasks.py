@@ -56,6 +56,12 @@ if SETTINGS.deadline_minutes is not None:
         name="late",
     )
 
+WHERE_NETS_RUN: dict[str, Any] = {
+    "queue": SETTINGS.enhance_queue,
+    "pool": SETTINGS.enhance_pool or SETTINGS.pool,
+}
+"""Of a task that runs nets itself or has a worker run them."""
+
 SHARD_TASK: dict[str, Any] = {
     "executor": SETTINGS.executor,
     "map_index_template": (
@@ -96,7 +102,7 @@ def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> lis
     return planned.shards
 
 
-@task(queue=SETTINGS.enhance_queue, pool=SETTINGS.enhance_pool or SETTINGS.pool, **SHARD_TASK)
+@task(queue=WHERE_NETS_RUN["queue"], pool=WHERE_NETS_RUN["pool"], **SHARD_TASK)
 def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
     from enhancer.batch.connections import settings_from_airflow

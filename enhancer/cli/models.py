@@ -149,7 +149,7 @@ def build(
 
     from enhancer.cli.command import load_settings
     from enhancer.cli.output import err
-    from enhancer.deployment.build import POSSIBLE
+    from enhancer.deployment.build import POSSIBLE, fastest
     from enhancer.deployment.everything import build_each, worth_building
     from enhancer.models.builds import BuildPrecision, Runtime
 
@@ -158,7 +158,7 @@ def build(
     if runtime not in POSSIBLE:
         raise typer.BadParameter(f"--runtime must be one of {', '.join(POSSIBLE)}")
     target: Runtime = runtime
-    kind = cast("BuildPrecision", precision or POSSIBLE[target][-1])
+    kind = cast("BuildPrecision", precision or fastest(target))
     if kind not in POSSIBLE[target]:
         raise typer.BadParameter(f"--precision must be {' or '.join(POSSIBLE[target])} for {runtime}")
     settings = load_settings()

@@ -9,7 +9,6 @@ Both on pictures that nothing was calibrated by.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import shutil
 import tempfile
@@ -30,6 +29,7 @@ from enhancer.errors import ModelError, RequestError
 from enhancer.models import builds
 from enhancer.models.builds import Build, BuildPrecision, Kept, Runtime
 from enhancer.models.catalogue import ModelEntry
+from enhancer.models.download import sha256_of
 from enhancer.models.store import ensure
 from enhancer.quality.metrics import psnr
 from enhancer.settings import Settings
@@ -55,6 +55,11 @@ class _Made:
 
     files: list[Path]
     net: Net | None
+
+
+def fastest(runtime: Runtime) -> BuildPrecision:
+    """The precision to build for a runtime where none is asked for."""
+    return POSSIBLE[runtime][-1]
 
 
 def build(
@@ -99,7 +104,7 @@ def build(
             source_sha256=entry.sha256,
             runtime=runtime,
             precision=precision,
-            files={path.name: _sha256(path) for path in made.files},
+            files={path.name: sha256_of(path) for path in made.files},
             spec=maker.spec,
             made_with={library: importlib.metadata.version(library) for library in LIBRARIES},
             made_at=datetime.now(UTC).replace(microsecond=0),
@@ -214,8 +219,3 @@ def _register(record: Build, files: Sequence[Path], folder: Path) -> Kept:
     partial.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     partial.replace(sidecar)
     return Kept(record, folder / f"{stem}{builds.ENDINGS[record.runtime][0]}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

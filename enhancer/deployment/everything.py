@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from enhancer.deployment.build import POSSIBLE, build
+from enhancer.deployment.build import build
 from enhancer.deployment.samples import CHECKED
 from enhancer.errors import EnhancerError
 from enhancer.models import builds
@@ -32,7 +32,7 @@ def worth_building(runtime: Runtime, precision: BuildPrecision, settings: Settin
 def build_each(
     entries: Iterable[ModelEntry],
     runtime: Runtime,
-    precision: BuildPrecision | None,
+    precision: BuildPrecision,
     settings: Settings,
     *,
     pictures: Path | None = None,
@@ -44,7 +44,7 @@ def build_each(
     Args:
         entries: the nets.
         runtime: what they are for.
-        precision: None: the lowest that the runtime is built in.
+        precision: of all of them.
         settings: model cache and threads.
         pictures: as for :func:`enhancer.deployment.build.build`.
         folder: as there.
@@ -59,7 +59,7 @@ def build_each(
         told(entry.name)
         row: dict[str, Any] = {"name": entry.name}
         try:
-            kept = build(entry, runtime, precision or POSSIBLE[runtime][-1], settings, pictures=pictures, folder=folder)
+            kept = build(entry, runtime, precision, settings, pictures=pictures, folder=folder)
         except EnhancerError as error:
             row |= {"state": "failed", "error": {"class": error.reason, "message": error.message}}
         else:

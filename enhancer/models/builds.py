@@ -8,7 +8,6 @@ the catalogue names now is none.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from enhancer.errors import ModelError
 from enhancer.models.catalogue import BUNDLED, ModelEntry
+from enhancer.models.download import sha256_of
 from enhancer.models.spec import NetSpec
 from enhancer.settings import Settings
 
@@ -141,8 +141,7 @@ def _check(path: Path, sha256: str, model: str) -> None:
         seen = (str(path), sha256, stat.st_size, stat.st_mtime_ns)
         if seen in _checked:
             return
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}; {again}", reason="bad-weights") from error
     if found != sha256:

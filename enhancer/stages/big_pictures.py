@@ -9,18 +9,19 @@ own seams).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from enhancer.backends.rect import Rect
 from enhancer.errors import PictureError
 from enhancer.image import Pixels, from_unit, to_unit
 from enhancer.options import ToneOptions
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.colour_fix import REACH, ColourFix, low_frequency_difference, with_low_frequencies, worth_fixing
-from enhancer.stages.super_resolution import SuperResolution, fidelity_beside
+from enhancer.stages.super_resolution import SuperResolution, fidelity_beside, net_of
 
 LARGE: Final = 48_000_000
 """Pixels of a result that are still computed as one float picture: 0.6 GB."""
@@ -75,12 +76,10 @@ def enlarge_in_tiles(
     fixing = context.recipe.colour_fix.mode != "off"
     largest, total, applied = 0.0, 0.0, False
     halo = _ENLARGE.halo(context)
-    step = context.nets.super_resolution(
-        context.recipe.stage_scale, context.recipe.model, context.recipe.precision
-    ).spec.multiple_of
+    step = net_of(context).spec.multiple_of
     for core in _tiles(height, width, step):
-        near = core.grown(REACH if fixing else 0, height, width)
-        wide = near.grown(halo, height, width, step)
+        near = _grown(core, REACH if fixing else 0, height, width)
+        wide = _grown(near, halo, height, width, step)
         block = to_unit(source[wide.slices])
         large = _ENLARGE.apply(block, decision, context)[near.inside(wide, scale)]
         if not np.isfinite(large).all():
@@ -90,8 +89,7 @@ def enlarge_in_tiles(
             own = difference[core.inside(near)]
             largest, total = max(largest, float(np.abs(own).max())), total + float(np.abs(own).sum())
             kept = np.where(worth_fixing(difference, context), difference, np.float32(0))
-            if kept[core.inside(near)].any():
-                applied = True
+            applied |= bool(kept[core.inside(near)].any())
             if kept.any():
                 large = with_low_frequencies(large, kept)
         result[core.times(scale).slices] = from_unit(large[core.inside(near, scale)], dtype)
@@ -99,35 +97,14 @@ def enlarge_in_tiles(
     return result, ColourFix.told(context, applied=applied, numbers=numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rect:
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    def grown(self, by: int, height: int, width: int, step: int = 1) -> _Rect:
-        """With so much around it, as far as the picture goes; it starts on a multiple of `step`."""
-        top, left = max(0, self.top - by), max(0, self.left - by)
-        return _Rect(
-            top // step * step, min(height, self.bottom + by), left // step * step, min(width, self.right + by)
-        )
-
-    def times(self, scale: int) -> _Rect:
-        return _Rect(self.top * scale, self.bottom * scale, self.left * scale, self.right * scale)
-
-    def inside(self, outer: _Rect, scale: int = 1) -> tuple[slice, slice]:
-        """Where it lies in an array of `outer`, enlarged."""
-        place = _Rect(self.top - outer.top, self.bottom - outer.top, self.left - outer.left, self.right - outer.left)
-        return place.times(scale).slices
+def _grown(rect: Rect, by: int, height: int, width: int, step: int = 1) -> Rect:
+    """With so much around it, as far as the picture goes; it starts on a multiple of `step`."""
+    large = Rect(rect.top - by, rect.bottom + by, rect.left - by, rect.right + by).within(height, width)
+    return replace(large, top=large.top // step * step, left=large.left // step * step)
 
 
-def _tiles(height: int, width: int, step: int) -> Iterator[_Rect]:
+def _tiles(height: int, width: int, step: int) -> Iterator[Rect]:
     side = max(step, TILE // step * step)
     for top in range(0, height, side):
         for left in range(0, width, side):
-            yield _Rect(top, min(height, top + side), left, min(width, left + side))
+            yield Rect(top, top + side, left, left + side).within(height, width)

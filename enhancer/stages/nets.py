@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from enhancer.models.catalogue import (
     load_catalogue,
     super_resolution_entry,
 )
+from enhancer.models.download import sha256_of
 from enhancer.options import Precision
 from enhancer.settings import Settings
 
@@ -195,8 +195,7 @@ def _file_name(path: Path, sha256: str) -> str:
 
 def _sha256_of(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ModelError(f"cannot read the weights {path}: {error.strerror}", reason="bad-weights") from error
 

@@ -49,7 +49,7 @@ class SuperResolution:
         stages = recipe.progressive.stages
         factor = recipe.stage_scale
         blend, beside = recipe.super_resolution.blend, fidelity_beside(context)
-        spec = (beside if beside is not None and blend == 0 else self._net(context)).spec
+        spec = (beside if beside is not None and blend == 0 else net_of(context)).spec
         height, width = scaled_size(pixels.shape[0], pixels.shape[1], recipe.scale)
         numbers: dict[str, Any] = {
             "scale": recipe.scale,
@@ -83,24 +83,26 @@ class SuperResolution:
         """
         blend = context.recipe.super_resolution.blend
         if blend == 1 or fidelity_beside(context) is None:
-            return _by_passes(self._net(context), block, context)
+            return _by_passes(net_of(context), block, context)
         fidelity = fidelity_result(block, context)
         if blend == 0:
             return fidelity
-        perceptual = _by_passes(self._net(context), block, context)
+        perceptual = _by_passes(net_of(context), block, context)
         return np.asarray(fidelity + np.float32(blend) * (perceptual - fidelity), dtype=np.float32)
 
     def halo(self, context: Context) -> int:
         """The net's, once for each stage."""
-        return self._net(context).spec.halo * context.recipe.progressive.stages
+        return net_of(context).spec.halo * context.recipe.progressive.stages
 
     def scale(self, context: Context) -> float:
         """The recipe's."""
         return context.recipe.scale
 
-    @staticmethod
-    def _net(context: Context) -> Net:
-        return context.nets.super_resolution(context.recipe.stage_scale, context.recipe.model, context.recipe.precision)
+
+def net_of(context: Context) -> Net:
+    """The net that the recipe enlarges with."""
+    recipe = context.recipe
+    return context.nets.super_resolution(recipe.stage_scale, recipe.model, recipe.precision)
 
 
 def fidelity_beside(context: Context) -> Net | None:
