@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="checkpoint, curve and weights go here")
     parser.add_argument("--steps", type=int, help="instead of the configuration's, for a trial")
     parser.add_argument("--threads", type=int, help="for torch, where other work shares the machine")
+    parser.add_argument("--workers", type=int, help="processes that draw batches; none by default on a CPU")
     parser.add_argument("--start", type=Path, help="safetensors to start from, where the net's entry can")
     parser.add_argument(
         "--teacher", help="super-resolution: a net of the catalogue, or a file of one, to learn from beside the truth"
@@ -50,6 +52,11 @@ def main() -> None:
         config["schedule"]["steps"] = options.steps
     if options.threads:
         torch.set_num_threads(options.threads)
+    config["workers"] = (
+        options.workers
+        if options.workers is not None
+        else (len(os.sched_getaffinity(0)) if torch.cuda.is_available() else 0)
+    )
     entry = importlib.import_module(f"enhancer.training.{ENTRIES[options.name]}")
     extra: dict[str, Any] = {"start": options.start} if options.start else {}
     if options.teacher:
@@ -58,8 +65,8 @@ def main() -> None:
         parser.error(f"the training of {options.name} knows no --{option}")
     if options.teacher:
         asked = Path(options.teacher) if Path(options.teacher).is_file() else options.teacher
-        for folder in options.data:
-            write_outputs(folder, asked, int(config["net"]["scale"]), extra["teacher"])
+        further = config.get("teacher_reductions", ())
+        write_outputs(options.data, asked, int(config["net"]["scale"]), extra["teacher"], further)
     print(entry.run(config, options.data, options.out, **extra))
 
 

@@ -182,17 +182,18 @@ def _learn(
     sampler = PatchSampler([(pixels, 1), (maps, 1)], schedule.patch, seed)
     module = AsIs(copy.deepcopy(base).requires_grad_(True))
 
-    def loss_at(step: int) -> Tensor:
+    def draw(step: int) -> list[Tensor]:
         if progress:
             progress(step, schedule.steps)
         noisy, kept = sampler.batch(step, schedule.batch)
         pairs = draw_pairs(noisy.shape, np.random.default_rng((seed, step, 1)))
-        sigma = torch.from_numpy(kept[:, :1] / np.float32(SIGMA_STEPS))
-        given = torch.from_numpy(noisy)
+        return [torch.from_numpy(noisy), torch.from_numpy(kept[:, :1] / np.float32(SIGMA_STEPS)), pairs]
+
+    def loss(given: Tensor, sigma: Tensor, pairs: Tensor) -> Tensor:
         return neighbour_loss(module, given, sigma, pairs, regulariser=config["regulariser"], offset=OFFSET)
 
     with tempfile.TemporaryDirectory(prefix="enhancer-adapt-") as folder:
-        return train(module, loss_at, lambda _: {}, schedule, Path(folder), seed=seed)
+        return train(module, draw, loss, lambda _: {}, schedule, Path(folder), seed=seed)
 
 
 def _sigma_bytes(picture: NoisyPicture) -> Bytes:

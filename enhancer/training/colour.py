@@ -60,11 +60,14 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path) -> Path:
     module = AsIs(net)
     unfaded = round(UNFADED_SHARE * schedule.batch)
 
-    def loss_at(step: int) -> Tensor:
-        given, truth = _batch(looks, schedule.batch, unfaded, np.random.default_rng((seed, step)))
+    def draw_step(step: int) -> tuple[Tensor, Tensor]:
+        return _batch(looks, schedule.batch, unfaded, np.random.default_rng((seed, step)))
+
+    def loss(given: Tensor, truth: Tensor) -> Tensor:
         return _loss(module(given), given, truth, unfaded)
 
-    weights = train(module, loss_at, _validator(net, checked, seed), schedule, out, seed=seed)
+    validate, workers = _validator(net, checked, seed), int(config.get("workers", 0))
+    weights = train(module, draw_step, loss, validate, schedule, out, seed=seed, workers=workers)
     return save_half(weights, out / "weights.safetensors")
 
 

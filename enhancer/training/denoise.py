@@ -60,16 +60,17 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], schedule.patch, seed)
     highest = config["highest_sigma"] / 255
 
-    def loss_at(step: int) -> Tensor:
+    def draw(step: int) -> list[Tensor]:
         (patches,) = sampler.batch(step, schedule.batch)
-        given, wanted, sigma = noisy_pair(patches, highest, np.random.default_rng((seed, step, 1)))
-        result = module(torch.from_numpy(np.concatenate([given, sigma], axis=1)))
-        error = (result - torch.from_numpy(wanted)).square()
-        loss: Tensor = (error / torch.from_numpy(sigma + WEIGHT_OFFSET)).mean()
-        return loss
+        pair = noisy_pair(patches, highest, np.random.default_rng((seed, step, 1)))
+        return [torch.from_numpy(array) for array in pair]
+
+    def loss(given: Tensor, wanted: Tensor, sigma: Tensor) -> Tensor:
+        error = (module(torch.cat([given, sigma], dim=1)) - wanted).square()
+        return torch.mean(error / (sigma + WEIGHT_OFFSET))
 
     validate = validator(net, [load_picture(path)[:VALIDATION_SIDE, :VALIDATION_SIDE] for path in held_out])
-    weights = train(module, loss_at, validate, schedule, out, seed=seed)
+    weights = train(module, draw, loss, validate, schedule, out, seed=seed, workers=int(config.get("workers", 0)))
     return save_half(weights, out / "weights.safetensors")
 
 

@@ -61,13 +61,16 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], schedule.patch + MARGIN, seed)
     qualities = (int(config["lowest_quality"]), int(config["highest_quality"]))
 
-    def loss_at(step: int) -> Tensor:
+    def draw(step: int) -> list[Tensor]:
         (patches,) = sampler.batch(step, schedule.batch)
-        given, wanted = compressed(patches, qualities, np.random.default_rng((seed, step, 1)))
-        return functional.l1_loss(module(torch.from_numpy(given)), torch.from_numpy(wanted))
+        pair = compressed(patches, qualities, np.random.default_rng((seed, step, 1)))
+        return [torch.from_numpy(array) for array in pair]
+
+    def loss(given: Tensor, wanted: Tensor) -> Tensor:
+        return functional.l1_loss(module(given), wanted)
 
     validate = validator(net, [load_picture(path)[:VALIDATION_SIDE, :VALIDATION_SIDE] for path in held_out])
-    weights = train(module, loss_at, validate, schedule, out, seed=seed)
+    weights = train(module, draw, loss, validate, schedule, out, seed=seed, workers=int(config.get("workers", 0)))
     return save_half(weights, out / "weights.safetensors")
 
 

@@ -1,7 +1,8 @@
 """The training loop that all nets share: seeded, resumable, averaged, with its curve in a file.
 
-Where there is a CUDA device, the net and what is kept of it lie there. Batches, losses and validation stay on the CPU:
-what passes between is small beside the work of a step, and the entries need not know.
+An entry says how a step's batch is drawn, on the CPU and maybe in other processes, and what the loss of a batch is,
+wherever the net lies. Where there is a CUDA device the net lies there, and a step is one graph (enhancer/training/
+step.py): nets as small as these are otherwise done before the next of their thousand kernels is asked for.
 """
 
 from __future__ import annotations
@@ -10,19 +11,29 @@ import csv
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import cv2
 import structlog
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from enhancer.training.step import CapturedStep, Step, averaged_weight
 
 log = structlog.get_logger(__name__)
 
 CHECKPOINT: Final = "checkpoint.pt"
 CURVE: Final = "curve.csv"
+LOOK_EVERY: Final = 100
+"""Steps on a CUDA device between two looks at the loss, each of which waits for the device."""
+
+Batch = Sequence[Tensor]
+Draw = Callable[[int], Batch]
+Loss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +64,7 @@ class Schedule:
 
 
 class Trainable(nn.Module, ABC):
-    """A module that knows the weights that are kept of it, which may be fewer than those it learns.
-
-    Called, it takes a batch from any device and gives its result there.
-    """
+    """A module that knows the weights that are kept of it, which may be fewer than those it learns."""
 
     @abstractmethod
     def folded(self) -> dict[str, Tensor]:
@@ -71,68 +79,101 @@ class AsIs(Trainable):
         self.net = net
 
     def forward(self, given: Tensor) -> Tensor:
-        """What the net gives, where `given` lies."""
-        result: Tensor = self.net(given.to(next(self.net.parameters()).device))
-        return result.to(given.device)
+        """What the net gives."""
+        result: Tensor = self.net(given)
+        return result
 
     def folded(self) -> dict[str, Tensor]:
         """Its own weights and buffers."""
         return dict(self.net.state_dict())
 
 
+def device() -> torch.device:
+    """Where nets are trained: the CUDA device if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def train(
     module: Trainable,
-    loss_at: Callable[[int], Tensor],
+    draw: Draw,
+    loss: Loss,
     validate: Callable[[Mapping[str, Tensor]], Mapping[str, float]],
     schedule: Schedule,
     folder: Path,
     *,
     seed: int,
+    workers: int = 0,
+    bfloat16: bool = False,
 ) -> dict[str, Tensor]:
     """Train, or go on with what a checkpoint in `folder` says; a run that is cut off loses `save_every` steps at most.
 
     Args:
-        module: made on the CPU, so that the start is the same everywhere; moved to the CUDA device if there is one.
-        loss_at: the loss of a step, a scalar with gradients; it must depend on the step and the weights only, so that a
-            resumed run sees the same data.
-        validate: figures of the averaged weights, written to the curve; in dB or the like.
+        module: made on the CPU, so that the start is the same everywhere; moved to :func:`device`.
+        draw: the batch of a step, tensors on the CPU whose shapes are the same in every step; it must depend on the
+            step only, so that a resumed run sees the same data.
+        loss: of such a batch on the module's device; a scalar with gradients.
+        validate: figures of the averaged weights on the CPU, written to the curve; in dB or the like.
         schedule: how long and how fast.
         folder: checkpoint and curve; made where missing.
         seed: recorded; the caller has seeded torch before it made the module.
+        workers: processes that draw batches ahead; 0: each is drawn here when its step begins.
+        bfloat16: on a CUDA device, compute the loss's convolutions in bfloat16.
 
     Returns:
         The averaged weights on the CPU, by the names of the net for inference.
 
     Raises:
-        FloatingPointError: the loss is no longer finite.
+        FloatingPointError: the loss is no longer finite. On a CUDA device this is seen up to `LOOK_EVERY` steps later.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    module.to("cuda" if torch.cuda.is_available() else "cpu")
-    optimizer = torch.optim.Adam([one for one in module.parameters() if one.requires_grad], betas=(0.9, 0.99))
+    module.to(device())
     average = {name: tensor.detach().clone() for name, tensor in module.folded().items()}
-    first, spent = _resume(folder / CHECKPOINT, module, optimizer, average)
+    kind = CapturedStep if device().type == "cuda" else Step
+    advance = kind(module, loss, average, clip=schedule.clip, bfloat16=bfloat16)
+    first, spent = _resume(folder / CHECKPOINT, module, advance, average)
     _forget_after(folder / CURVE, first)
     started = time.monotonic() - spent
-    for step in range(first, schedule.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _rate(step, schedule)
-        module.train()
-        loss = loss_at(step)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss at step {step} is {loss.item()}: lower the rate (seed {seed})")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(module.parameters(), schedule.clip)
-        optimizer.step()
-        _blend(average, module, min(schedule.average, (step + 1) / (step + 10)))
+    module.train()
+    for step, batch in enumerate(_batches(draw, range(first, schedule.steps), workers), first):
+        value = advance(batch, rate=_rate(step, schedule), past=averaged_weight(step, schedule.average))
         last = step + 1 == schedule.steps
+        if (last or device().type == "cpu" or step % LOOK_EVERY == 0) and not torch.isfinite(value):
+            raise FloatingPointError(f"the loss at step {step} is {value.item()}: lower the rate (seed {seed})")
         if last or (step + 1) % schedule.validate_every == 0:
             module.eval()
-            figures = {"loss": loss.item(), **validate(_on_cpu(average))}
+            figures = {"loss": value.item(), **validate(_on_cpu(average))}
+            module.train()
             _note(folder / CURVE, step + 1, time.monotonic() - started, figures)
         if last or (step + 1) % schedule.save_every == 0:
-            _save(folder / CHECKPOINT, step + 1, time.monotonic() - started, module, optimizer, average)
+            _save(folder / CHECKPOINT, step + 1, time.monotonic() - started, module, advance.optimizer, average)
     return _on_cpu(average)
+
+
+class _Steps(Dataset[Batch]):
+    """The batches of all steps, by step."""
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._draw(step)
+
+
+def _batches(draw: Draw, steps: range, workers: int) -> DataLoader[Batch]:
+    return DataLoader(
+        _Steps(draw),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        worker_init_fn=_alone,
+        multiprocessing_context="fork" if workers else None,
+        prefetch_factor=4 if workers else None,
+        pin_memory=device().type == "cuda",
+    )
+
+
+def _alone(_: int) -> None:
+    cv2.setNumThreads(0)  # each process has one core; OpenCV's threads do not live through a fork
 
 
 def _on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -144,15 +185,6 @@ def _rate(step: int, schedule: Schedule) -> float:
         return schedule.rate * (step + 1) / schedule.warmup
     done = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
     return schedule.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-
-
-@torch.no_grad()
-def _blend(average: dict[str, Tensor], module: Trainable, weight: float) -> None:
-    for name, tensor in module.folded().items():
-        if tensor.is_floating_point():
-            average[name].lerp_(tensor, 1 - weight)
-        else:
-            average[name].copy_(tensor)
 
 
 def _save(
@@ -175,18 +207,13 @@ def _save(
     partial.replace(path)
 
 
-def _resume(
-    path: Path,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-) -> tuple[int, float]:
+def _resume(path: Path, module: nn.Module, advance: Step, average: dict[str, Tensor]) -> tuple[int, float]:
     """The step to go on with and the seconds spent before."""
     if not path.exists():
         return 0, 0.0
     state = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(state["module"])
-    optimizer.load_state_dict(state["optimizer"])
+    advance.load_optimizer(state["optimizer"])
     for name, tensor in state["average"].items():
         average[name].copy_(tensor)
     log.info("training resumed", step=state["step"])

@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,30 +23,30 @@ PAIRS: Final = ((0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2))
 Net = Callable[[Tensor], Tensor]
 
 
-def draw_pairs(shape: Sequence[int], random: np.random.Generator) -> NDArray[np.int64]:
-    """Which of :data:`PAIRS` each cell of N x C x H x W pictures gives: N x H/2 x W/2."""
-    return random.integers(len(PAIRS), size=(shape[0], shape[2] // 2, shape[3] // 2))
+def draw_pairs(shape: Sequence[int], random: np.random.Generator) -> Tensor:
+    """Which of :data:`PAIRS` each cell of N x C x H x W pictures gives: N x H/2 x W/2 x 2."""
+    chosen = random.integers(len(PAIRS), size=(shape[0], shape[2] // 2, shape[3] // 2))
+    return torch.from_numpy(np.array(PAIRS)[chosen])
 
 
-def sub_sampled(pictures: Tensor, pairs: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def sub_sampled(pictures: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
     """The two half-size pictures of each picture.
 
     Args:
         pictures: N x C x H x W with even sides.
-        pairs: N x H/2 x W/2, from :func:`draw_pairs`.
+        pairs: N x H/2 x W/2 x 2, from :func:`draw_pairs`, on the pictures' device.
 
     Returns:
         Twice N x C x H/2 x W/2.
     """
     count, channels, height, width = pictures.shape
     cells = functional.pixel_unshuffle(pictures, 2).view(count, channels, 4, height // 2, width // 2)
-    places = torch.tensor(PAIRS, device=pictures.device)[torch.from_numpy(pairs).to(pictures.device)]
-    index = places[:, None].expand(-1, channels, -1, -1, -1).movedim(-1, 2)
+    index = pairs[:, None].expand(-1, channels, -1, -1, -1).movedim(-1, 2)
     first, second = cells.gather(2, index).unbind(2)
     return first, second
 
 
-def residual(net: Net, noisy: Tensor, sigma: Tensor, pairs: NDArray[np.int64]) -> Tensor:
+def residual(net: Net, noisy: Tensor, sigma: Tensor, pairs: Tensor) -> Tensor:
     """What the net, given one half-size picture, lacks of the other, N x 3 x H/2 x W/2.
 
     Its mean square is that of the net's error plus the noise's, which no net changes: of two nets the one with less has
@@ -65,7 +64,7 @@ def residual(net: Net, noisy: Tensor, sigma: Tensor, pairs: NDArray[np.int64]) -
 
 
 def neighbour_loss(
-    net: Net, noisy: Tensor, sigma: Tensor, pairs: NDArray[np.int64], *, regulariser: float, offset: float
+    net: Net, noisy: Tensor, sigma: Tensor, pairs: Tensor, *, regulariser: float, offset: float
 ) -> Tensor:
     """The loss of Neighbor2Neighbor, a scalar with gradients.
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 Bytes = NDArray[np.uint8]
 T = TypeVar("T")
+S = TypeVar("S", bound=np.generic)
 
 ENDINGS: Final = frozenset({".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -52,8 +53,8 @@ def split(paths: Sequence[T], held_out: int) -> tuple[list[T], list[T]]:
     return kept, [path for place, path in enumerate(paths) if place in places]
 
 
-def turned(pixels: Bytes, way: int) -> Bytes:
-    """One of the eight flips and quarter turns of an H x W x C array."""
+def turned(pixels: NDArray[S], way: int) -> NDArray[S]:
+    """One of the eight flips and quarter turns of an H x W or H x W x C array."""
     rotated = np.rot90(pixels, way % 4)
     return rotated[:, ::-1] if way >= 4 else rotated
 
@@ -72,21 +73,23 @@ class PatchSampler:
         self._layers = layers
         self._patch = patch
         self._seed = seed
-        first = layers[0][0]
-        room = np.array([max(0, p.shape[0] - patch + 1) * max(0, p.shape[1] - patch + 1) for p in first], float)
+        self._sides = np.array([picture.shape[:2] for picture in layers[0][0]])
+        room = np.maximum(0, self._sides - patch + 1).prod(axis=1).astype(float)
         if not room.any():
             raise ValueError(f"no training picture holds a patch of {patch} pixels")
         self._share = room / room.sum()
 
+    def draw(self, step: int, count: int) -> NDArray[np.int64]:
+        """What is cut for a step, count x 4: which picture, top and left in its first version, which way to turn."""
+        draw = np.random.default_rng((self._seed, step))
+        chosen = draw.choice(len(self._share), count, p=self._share)
+        corners = draw.integers(self._sides[chosen] - self._patch + 1)
+        return np.column_stack([chosen, corners, draw.integers(8, size=count)])
+
     def batch(self, step: int, count: int) -> list[NDArray[np.float32]]:
         """One array a version: count x 3 x side x side, float32 in [0, 1]."""
-        draw = np.random.default_rng((self._seed, step))
         patches: list[list[Bytes]] = [[] for _ in self._layers]
-        for index in draw.choice(len(self._share), count, p=self._share):
-            height, width = self._layers[0][0][index].shape[:2]
-            top = int(draw.integers(height - self._patch + 1))
-            left = int(draw.integers(width - self._patch + 1))
-            way = int(draw.integers(8))
+        for index, top, left, way in self.draw(step, count).tolist():
             for (pictures, ratio), cut in zip(self._layers, patches, strict=True):
                 side = self._patch * ratio
                 window = pictures[index][top * ratio : top * ratio + side, left * ratio : left * ratio + side]

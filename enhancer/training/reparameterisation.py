@@ -96,13 +96,12 @@ class Reparameterised(Trainable):
     def folded(self) -> dict[str, Tensor]:
         """The weights of the plain net, under its own names."""
         state = {}
-        for name, kernel in zip(self._names, self.kernels, strict=True):
-            state[f"{name}.weight"], state[f"{name}.bias"] = kernel(), kernel.bias
+        with torch.autocast("cuda", enabled=False):  # what is folded is what is kept: in full precision
+            for name, kernel in zip(self._names, self.kernels, strict=True):
+                state[f"{name}.weight"], state[f"{name}.bias"] = kernel(), kernel.bias
         return state
 
     def forward(self, given: Tensor) -> Tensor:
-        """What the folded net gives, where `given` lies."""
-        weights = self.folded()
-        there = next(iter(weights.values())).device
-        result: Tensor = functional_call(self._net[0], weights, (given.to(there),))
-        return result.to(given.device)
+        """What the folded net gives."""
+        result: Tensor = functional_call(self._net[0], self.folded(), (given,))
+        return result

@@ -12,7 +12,6 @@ scratches. Validation is on held-out pictures with the kinds of damage that are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,23 +63,23 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     examples = Examples(sampler, schedule, float(config["whole_share"]), seed)
     module = AsIs(net)
 
-    def loss_at(step: int) -> Tensor:
-        given, target, weight = examples.batch(step)
+    def loss(given: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         odds = module(given.contiguous(memory_format=torch.channels_last))
         entropy = functional.binary_cross_entropy_with_logits(odds, target, reduction="none")
         # Every damaged pixel counts as much as four whole ones, and the hardest whole ones are what is worth learning.
         entropy = (entropy * weight * (1 + 3 * target)).sum() / weight.sum()
         found = torch.sigmoid(odds) * weight
         dice = 1 - (2 * (found * target).sum() + 1) / (found.sum() + (target * weight).sum() + 1)
-        return entropy + 0.3 * dice
+        return torch.add(entropy, 0.3 * dice)
 
     validate = validator(net, [load_picture(path) for path in held_out], seed)
-    weights = train(module, loss_at, validate, schedule, out, seed=seed)
+    workers = int(config.get("workers", 0))
+    weights = train(module, examples.batch, loss, validate, schedule, out, seed=seed, workers=workers)
     return save_half(weights, out / "weights.safetensors")
 
 
 class Examples:
-    """Batches of scanned prints with the truth about their damage; the next one is made while a step runs.
+    """Batches of scanned prints with the truth about their damage.
 
     Args:
         sampler: of patches :data:`ZOOM` times as large as the net gets them.
@@ -91,8 +90,6 @@ class Examples:
 
     def __init__(self, sampler: PatchSampler, schedule: Schedule, whole_share: float, seed: int) -> None:
         self._sampler, self._schedule, self._whole_share, self._seed = sampler, schedule, whole_share, seed
-        self._pool = ThreadPoolExecutor(1)
-        self._next: tuple[int, Future[Batch]] | None = None
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, the same however often it is asked for.
@@ -100,12 +97,6 @@ class Examples:
         Returns:
             Prints (N x 3 x side x side), truth (N x 1 x side x side, 1 where damaged), and what each pixel counts.
         """
-        ready = self._next[1] if self._next and self._next[0] == step else self._pool.submit(self._make, step)
-        result = ready.result()
-        self._next = (step + 1, self._pool.submit(self._make, step + 1))
-        return result
-
-    def _make(self, step: int) -> Batch:
         (patches,) = self._sampler.batch(step, self._schedule.batch)
         draw = np.random.default_rng((self._seed, 1, step))
         made = [self._example(patch.transpose(1, 2, 0), draw) for patch in patches]

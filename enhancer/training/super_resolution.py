@@ -1,7 +1,8 @@
 """Train a super-resolution net: ``make train-fast-x4``.
 
 L1 between the enlargement of bicubically reduced patches and the truth, mixed with a teacher's enlargement where there
-is one. Validation is PSNR of BT.601 luma on held-out training pictures, a border of `scale` pixels cut.
+is one (enhancer/training/teacher.py). Validation is PSNR of BT.601 luma on held-out training pictures, a border of
+`scale` pixels cut.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +22,12 @@ from torch.nn import functional
 from enhancer.image import to_unit
 from enhancer.models.plain import COLOURS
 from enhancer.quality.metrics import psnr
-from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.loop import AsIs, Schedule, device, train
 from enhancer.training.nets import build_net
+from enhancer.training.patches import PatchesThere
 from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, reduced, split
 from enhancer.training.reparameterisation import Reparameterised
+from enhancer.training.teacher import outputs_of
 from enhancer.training.weights import save_half
 
 HELD_OUT: Final = 12
@@ -41,10 +44,11 @@ def run(
     """Train as `config` says.
 
     Args:
-        config: a parsed configuration file: ``seed``, ``teacher_share``, tables ``net`` and ``schedule``.
+        config: a parsed configuration file: ``seed``, ``teacher_share``, tables ``net`` and ``schedule``; ``bfloat16``
+            and ``workers`` as the loop has them.
         data: folders of clean pictures.
         out: checkpoint, curve and weights go here.
-        teacher: folder of a teacher's outputs; pictures without one are learned from the truth alone.
+        teacher: folder of a teacher's outputs; the held-out pictures' are not read.
         start: weights to start from: of the same net, of a smaller one whose parts it has, or of one that enlarges by a
             multiple of this one's scale.
 
@@ -63,24 +67,50 @@ def run(
             raise ValueError(f"{start} is of another net: it has {grown.unexpected_keys[0]}")
     module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
     paths, held_out = split(list_pictures(*data), HELD_OUT)
-    large = [load_picture(path, scale) for path in paths]
-    layers: list[tuple[list[Bytes], int]] = [([reduced(picture, scale) for picture in large], 1), (large, scale)]
     share = float(config.get("teacher_share", 0)) if teacher else 0.0
-    if teacher and share:
-        taught = [teacher / f"{path.stem}.npy" for path in paths]
-        known = [np.load(path) if path.exists() else truth for path, truth in zip(taught, large, strict=True)]
-        layers.append((known, scale))
-    sampler = PatchSampler(layers, schedule.patch, seed)
+    versions = _with_teacher(paths, scale, teacher) if teacher and share else _from_truth(paths, scale)
+    sampler = PatchSampler([(versions.small, 1)], schedule.patch, seed)
+    small = PatchesThere(versions.small, 1, schedule.patch, device())
+    large = PatchesThere(versions.truth, scale, schedule.patch, device())
+    taught = PatchesThere(versions.taught, scale, schedule.patch, device()) if versions.taught else None
 
-    def loss_at(step: int) -> Tensor:
-        given, *wanted = (torch.from_numpy(array) for array in sampler.batch(step, schedule.batch))
-        result = module(given.contiguous(memory_format=torch.channels_last))
-        target = wanted[0] if len(wanted) == 1 else (1 - share) * wanted[0] + share * wanted[1]
-        return functional.l1_loss(result, target)
+    def draw(step: int) -> list[Tensor]:
+        return [torch.from_numpy(sampler.draw(step, schedule.batch))]
+
+    def loss(chosen: Tensor) -> Tensor:
+        target = large(chosen)
+        if taught:
+            target = (1 - share) * target + share * taught(chosen)
+        return functional.l1_loss(module(small(chosen)), target)
 
     validate = validator(net, [load_picture(path, scale) for path in held_out], scale)
-    weights = train(module, loss_at, validate, schedule, out, seed=seed)
+    workers, bfloat16 = int(config.get("workers", 0)), bool(config.get("bfloat16", False))
+    weights = train(module, draw, loss, validate, schedule, out, seed=seed, workers=workers, bfloat16=bfloat16)
     return save_half(weights, out / "weights.safetensors")
+
+
+class _Versions(NamedTuple):
+    """Pictures as the net is given them, the truth, and a teacher's enlargements, if there is one."""
+
+    small: list[Bytes]
+    truth: list[Bytes]
+    taught: list[Bytes]
+
+
+def _from_truth(paths: list[Path], scale: int) -> _Versions:
+    truth = [load_picture(path, scale) for path in paths]
+    return _Versions([reduced(picture, scale) for picture in truth], truth, [])
+
+
+def _with_teacher(paths: list[Path], scale: int, folder: Path) -> _Versions:
+    """The same, and what the teacher made of other reductions of the pictures, of which it alone knows the truth."""
+    versions = _Versions([], [], [])
+    for path in paths:
+        for factor, taught in outputs_of(path, folder):
+            versions.small.append(reduced(load_picture(path, factor), factor))
+            versions.truth.append(load_picture(path, scale) if factor == scale else taught)
+            versions.taught.append(taught)
+    return versions
 
 
 def at_scale(state: Mapping[str, Tensor], scale: int) -> dict[str, Tensor]:

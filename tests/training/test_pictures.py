@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from enhancer.training.patches import PatchesThere
 from enhancer.training.pictures import PatchSampler, list_pictures, split
 
 
@@ -24,6 +26,37 @@ def test_versions_of_a_picture_are_cut_and_turned_alike() -> None:
         given, wanted = sampler.batch(step, 4)
         assert given.shape == (4, 3, 8, 8)
         np.testing.assert_array_equal(wanted[:, :, ::4, ::4], given)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")],
+        ),
+    ],
+)
+def test_patches_cut_on_a_device_are_those_that_the_sampler_cuts(device: str) -> None:
+    random = np.random.default_rng(1)
+    small = [random.integers(0, 256, (*side, 3), dtype=np.uint8) for side in ((30, 40), (25, 20), (8, 9))]
+    large = [picture.repeat(4, axis=0).repeat(4, axis=1) ^ 5 for picture in small]
+    sampler = PatchSampler([(small, 1), (large, 4)], 8, seed=3)
+    there = [PatchesThere(pictures, ratio, 8, torch.device(device)) for pictures, ratio in ((small, 1), (large, 4))]
+    for step in range(6):
+        chosen = torch.from_numpy(sampler.draw(step, 8)).to(device)
+        for expected, cut in zip(sampler.batch(step, 8), there, strict=True):
+            torch.testing.assert_close(cut(chosen).cpu(), torch.from_numpy(expected), rtol=0, atol=1e-7)
+
+
+def test_every_place_and_every_way_is_drawn_alike() -> None:
+    sampler = PatchSampler([([np.zeros((10, 9, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)], 1)], 8, seed=2)
+    drawn = np.concatenate([sampler.draw(step, 50) for step in range(100)])
+    places, counts = np.unique(drawn[:, :3], axis=0, return_counts=True)
+    assert places.tolist() == [[0, top, left] for top in range(3) for left in range(2)] + [[1, 0, 0]]
+    assert counts == pytest.approx(np.full(7, 5000 / 7), rel=0.15)
+    assert np.bincount(drawn[:, 3]) == pytest.approx(np.full(8, 625), rel=0.2)
 
 
 def test_the_same_step_gives_the_same_patches_and_another_gives_others() -> None:

@@ -12,8 +12,12 @@ from safetensors.torch import load_file
 from skimage import data
 from torch.nn import functional
 
+from enhancer.image import to_unit
 from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.quality.metrics import psnr
+from enhancer.training.pictures import list_pictures, load_picture, reduced
 from enhancer.training.super_resolution import at_scale, run
+from enhancer.training.teacher import outputs_of, write_outputs
 from enhancer.training.weights import save_half
 
 CONFIG = {
@@ -68,6 +72,37 @@ def test_a_short_run_beats_where_it_began_and_leaves_folded_weights(pictures: Pa
     assert curve["psnr_y"][1] > curve["psnr_y"][0]
     net = PlainNet(PlainShape(width=8, depth=1, scale=2))
     net.load_state_dict(load_file(weights))
+
+
+def test_a_teacher_is_followed_where_it_alone_knows(pictures: Path, tmp_path: Path) -> None:
+    """A teacher that darkens everything: the more of the target is its own, the darker the net that learns from it."""
+    taught = tmp_path / "taught"
+    taught.mkdir()
+    for path in list_pictures(pictures):
+        for factor in (2, 3):
+            small = reduced(load_picture(path, factor), factor)
+            np.save(taught / f"{path.stem}.by{factor}.npy", small.repeat(2, axis=0).repeat(2, axis=1) // 2)
+    held_out = reduced(load_picture(list_pictures(pictures)[3], 2), 2)
+    given = torch.from_numpy(held_out.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    bright = []
+    for share in (0.0, 1.0):
+        net = PlainNet(PlainShape(width=8, depth=1, scale=2))
+        weights = run({**CONFIG, "teacher_share": share}, [pictures], tmp_path / f"{share}", teacher=taught)
+        net.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+        with torch.inference_mode():
+            bright.append(float(net(given).mean()))
+    assert bright[1] < 0.85 * bright[0]
+
+
+def test_a_teacher_enlarges_every_reduction_of_every_picture_once(pictures: Path, tmp_path: Path) -> None:
+    assert write_outputs([pictures], "fast-x2", 2, tmp_path / "out", (3,)) == 28
+    assert write_outputs([pictures], "fast-x2", 2, tmp_path / "out", (3,)) == 0
+    path = list_pictures(pictures)[0]
+    found = dict(outputs_of(path, tmp_path / "out"))
+    assert {factor: output.shape for factor, output in found.items()} == {2: (96, 96, 3), 3: (64, 64, 3)}
+    assert psnr(to_unit(found[2]), to_unit(load_picture(path))) > 28
+    with pytest.raises(FileNotFoundError, match=r"no teacher's output of other\.png"):
+        list(outputs_of(Path("other.png"), tmp_path / "out"))
 
 
 def test_weights_of_another_kind_of_net_are_refused(pictures: Path, tmp_path: Path) -> None:
