@@ -122,7 +122,8 @@ class CapturedStep(Step):
             return self._aside()
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            # Other threads go on meanwhile: batches are pinned by one.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._value = self._advance(self._given, self._present)
         self._graph.replay()
         assert self._value is not None
