@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     overlap_pictures: int = Field(
         6, ge=1, description="pictures that a worker has in hand at once, each at another step; 1: one after another"
     )
+    gpu_pictures: int = Field(
+        4, ge=1, description="of them, those whose nets run at once on a CUDA device, so that their tiles share batches"
+    )
     overlap_mb: int = Field(
         512, ge=1, description="what they may take in memory together, results included; a larger picture goes alone"
     )

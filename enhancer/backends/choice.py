@@ -5,7 +5,7 @@
 | CPU | ``auto`` | the int8 build in OpenVINO where there is one, whose loss was measured and gated; else as ``fp32`` |
 | CPU | ``int8`` | the same: a net without an int8 build runs in float32, and the record says so |
 | CPU | ``fp32``, ``fp16`` | a plain net in OpenVINO, which needs no torch; an OpenVINO build; else torch |
-| CUDA | ``auto``, ``fp16`` | the float16 build in TensorRT where there is one; else torch in float16, once proven |
+| CUDA | ``auto``, ``fp16`` | the float16 build in TensorRT where there is one; else torch in float16, checked |
 | CUDA | ``fp32`` | torch |
 | CUDA | ``int8`` | as ``fp16`` |
 
@@ -45,7 +45,7 @@ def open_net(entry: ModelEntry, settings: Settings, device: str, precision: Prec
         RequestError: there is no such device (reason ``bad-device``).
     """
     forced = None if settings.runtime == "auto" else settings.runtime
-    on_gpu = forced != "openvino" and _is_cuda(device)
+    on_gpu = runs_on_gpu(settings, device)
     if forced == "tensorrt" and not on_gpu:
         raise ModelError("TensorRT needs a CUDA device, and there is none: unset ENHANCER_RUNTIME", reason="no-build")
     if forced != "torch":
@@ -62,6 +62,15 @@ def open_net(entry: ModelEntry, settings: Settings, device: str, precision: Prec
                 reason="no-build",
             )
     return _in_torch(entry, settings, device if on_gpu else "cpu", half=precision != "fp32")
+
+
+def runs_on_gpu(settings: Settings, device: str) -> bool:
+    """Whether nets run on a CUDA device.
+
+    Raises:
+        RequestError: there is no such device (reason ``bad-device``).
+    """
+    return settings.runtime != "openvino" and _is_cuda(device)
 
 
 def _is_cuda(device: str) -> bool:

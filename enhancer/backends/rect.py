@@ -15,9 +15,14 @@ class Rect:
     right: int
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Its height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
     def longest(self) -> int:
         """Its longer side."""
-        return max(self.bottom - self.top, self.right - self.left)
+        return max(self.shape)
 
     @property
     def slices(self) -> tuple[slice, slice]:

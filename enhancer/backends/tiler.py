@@ -7,7 +7,7 @@ net's reach, the tiles' seams are exact: a tile's own edge is then always either
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,9 @@ def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> 
 
     Tiles are balanced (no sliver at the right and bottom) and lie on multiples of ``spec.multiple_of``. Only at the
     picture's right and bottom edge, and only where its sides are no such multiple or below ``spec.minimum``, the
-    picture is continued by reflection, as far as needed. When the device runs out of memory, what is left is done in
-    tiles of half the side; finished tiles are never done again.
+    picture is continued by reflection, as far as needed. Tiles of one shape are given together where the spec says that
+    the net gains by it. When the device runs out of memory, what is left is done in batches of half as many tiles, and
+    where one tile was too much, in tiles of half the side; finished tiles are never done again.
 
     Args:
         net: a net on its device.
@@ -43,38 +44,78 @@ def run_tiled(net: Net, planes: FloatPixels, *, max_tile: int | None = None) -> 
     if planes.ndim != 3 or planes.shape[0] != spec.in_channels or 0 in planes.shape:
         raise ValueError(f"{spec.name} takes {spec.in_channels} x H x W, got shape {planes.shape}")
     height, width = planes.shape[1:]
-    down = _Axis(height, spec)
-    across = _Axis(width, spec)
+    work = _Tiles(height, width, net, max_tile or spec.max_tile)
     result: FloatPixels | None = None
-    limit = max_tile or spec.max_tile
-    pending = deque([Rect(0, down.extent, 0, across.extent)])
-    while pending:
-        rect = pending.popleft()
-        given = Rect(*down.with_halo(rect.top, rect.bottom), *across.with_halo(rect.left, rect.right))
-        smaller = list(_split(rect, limit, down, across)) if given.longest > limit else [rect]
-        if len(smaller) > 1:
-            pending.extendleft(reversed(smaller))
-            continue
+    while together := work.next_batch():
+        given = [work.given(rect) for rect in together]
         try:
-            tile = net.run(_cut(planes, given)[None])[0]
+            tiles = net.run(_cut_all(planes, given))
         except OutOfMemory as error:
-            limit = given.longest // 2
-            if len(list(_split(rect, limit, down, across))) == 1:
+            if not work.again_in_smaller(together):
                 raise ModelError(
-                    f"{spec.name} does not fit into memory, not even with a tile of {given.longest}: {error}",
+                    f"{spec.name} does not fit into memory, not even with a tile of {given[0].longest}: {error}",
                     reason="out-of-memory",
                     kind=ErrorKind.TRANSIENT,
                 ) from error
-            pending.appendleft(rect)
             continue
         if result is None:
             size = (height * spec.scale, width * spec.scale)
-            if tile.shape[1:] == size:  # the whole picture was one tile
-                return np.asarray(tile, np.float32)
+            if tiles.shape[2:] == size:  # the whole picture was one tile
+                alone = spec.batch_tiles == 1  # else a view may hold on to other pictures' results
+                return np.asarray(tiles[0], np.float32) if alone else np.array(tiles[0], np.float32, order="K")
             result = np.moveaxis(np.empty((*size, spec.out_channels), np.float32), 2, 0)
-        _place(result, tile, rect, given, spec.scale)
+        for tile, rect, wide in zip(tiles, together, given, strict=True):
+            _place(result, tile, rect, wide, spec.scale)
     assert result is not None
     return result
+
+
+class _Tiles:
+    """What of a picture is still to be done, and in which pieces."""
+
+    def __init__(self, height: int, width: int, net: Net, limit: int) -> None:
+        self._net = net
+        self._down, self._across = _Axis(height, net.spec), _Axis(width, net.spec)
+        self._limit = limit
+        self._most = net.spec.batch_tiles
+        self._pending = deque([Rect(0, self._down.extent, 0, self._across.extent)])
+
+    def given(self, rect: Rect) -> Rect:
+        """The tile with its halo."""
+        return Rect(*self._down.with_halo(rect.top, rect.bottom), *self._across.with_halo(rect.left, rect.right))
+
+    def next_batch(self) -> list[Rect]:
+        """Tiles whose shapes with halo are the same, no more than the net may be given at once; empty at the end."""
+        if not self._pending:
+            return []
+        first = self._pending.popleft()
+        while len(smaller := self._split(first)) > 1:
+            self._pending.extendleft(reversed(smaller))
+            first = self._pending.popleft()
+        shape = self.given(first).shape
+        together = [first]
+        room = min(self._most, self._net.spec.tiles_at_once(*shape))
+        if room > 1:
+            together += [rect for rect in self._pending if self.given(rect).shape == shape][: room - 1]
+            taken = set(together)
+            self._pending = deque(rect for rect in self._pending if rect not in taken)
+        return together
+
+    def again_in_smaller(self, together: list[Rect]) -> bool:
+        """Take back a batch that was too large; False where it cannot be made smaller."""
+        self._pending.extendleft(reversed(together))
+        if len(together) > 1:
+            self._most = len(together) // 2
+            return True
+        self._limit = self.given(together[0]).longest // 2
+        return len(self._split(together[0])) > 1
+
+    def _split(self, rect: Rect) -> list[Rect]:
+        if self.given(rect).longest <= self._limit:
+            return [rect]
+        rows = self._down.pieces(rect.top, rect.bottom, self._limit)
+        columns = self._across.pieces(rect.left, rect.right, self._limit)
+        return [Rect(top, bottom, left, right) for top, bottom in rows for left, right in columns]
 
 
 class _Axis:
@@ -111,10 +152,11 @@ def _up(value: int, step: int) -> int:
     return -(-value // step) * step
 
 
-def _split(rect: Rect, limit: int, down: _Axis, across: _Axis) -> Iterator[Rect]:
-    for top, bottom in down.pieces(rect.top, rect.bottom, limit):
-        for left, right in across.pieces(rect.left, rect.right, limit):
-            yield Rect(top, bottom, left, right)
+def _cut_all(planes: FloatPixels, rects: Sequence[Rect]) -> FloatPixels:
+    """The pixels of rectangles of one shape, N x C x H x W; of a single one without a copy where it lies inside."""
+    if len(rects) == 1:
+        return _cut(planes, rects[0])[None]
+    return np.stack([_cut(planes, rect) for rect in rects])
 
 
 def _cut(planes: FloatPixels, rect: Rect) -> FloatPixels:

@@ -1,9 +1,10 @@
 """What the worker does with the pictures of its shard: read, identify, claim, enhance, write, record.
 
 Several pictures are in hand at once, each at another step (:mod:`enhancer.batch.pipelining`). This module is their
-owner and runs in the worker's main thread, which alone talks to the ledger and runs the nets; reading, decoding,
-encoding and writing have threads. Read it top down to follow one picture; every arrow of its state is a call to
-``items.move``.
+owner and runs in the worker's main thread, which alone talks to the ledger and, on a CPU, runs the nets; reading,
+decoding, encoding and writing have threads. On a CUDA device the nets have threads too, so that tiles of several
+pictures share a batch (:mod:`enhancer.backends.joining`). Read it top down to follow one picture; every arrow of its
+state is a call to ``items.move``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ class EnhanceShard(EnhanceSteps):
         self._done: SimpleQueue[Done[PictureInHand]] = SimpleQueue()
         steps = {"read": self.read, "decode": self.decode, "encode": self.encode, "write": self.write}
         self._threads = {name: StepThread(name, self.told(step), self._done) for name, step in steps.items()}
+        if self._enhancer.nets.gain_by_company and settings.gpu_pictures > 1:
+            self._threads["enhance"] = StepThread(
+                "enhance", self.told(self.enhance), self._done, count=settings.gpu_pictures
+            )
 
     def run(self, only: str | None = None) -> None:
         """Work until no picture of the shard is pending (or on `only` alone), or the run is halted."""
@@ -176,6 +181,8 @@ class EnhanceShard(EnhanceSteps):
             self._budget.charge(picture.key, picture.bytes_decoded())
             if picture.cached:
                 self._threads["write"].hand(picture)
+            elif "enhance" in self._threads:
+                self._threads["enhance"].hand(picture)
             else:
                 self._to_enhance.append(picture)
         elif step == "enhance":

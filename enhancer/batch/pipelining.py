@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -40,38 +41,52 @@ def carry_out(step: str, do: Callable[[T], None], work: T) -> Done[T]:
 
 
 class StepThread(Generic[T]):
-    """One step's own thread. It takes work in the order in which it was handed over, one piece after another.
+    """One step's own thread, or several. Work is taken in the order in which it was handed over, by each thread one
+    piece after another.
 
-    A context manager: the thread runs until its end. What was handed over and not begun by then is dropped; a piece
-    that is being worked on is waited for a little, and then left: the thread does not keep the process alive.
+    A context manager: the threads run until its end. What was handed over and not begun by then is dropped; what is
+    being worked on is waited for a little, and then left: the threads do not keep the process alive.
 
     Args:
         step: its name.
         do: the step. It runs with the context variables of whoever made this object.
         done: told of each piece.
+        count: of threads.
         grace_s: longest wait at the end.
     """
 
     def __init__(
-        self, step: str, do: Callable[[T], None], done: SimpleQueue[Done[T]], *, grace_s: float = GRACE_S
+        self,
+        step: str,
+        do: Callable[[T], None],
+        done: SimpleQueue[Done[T]],
+        *,
+        count: int = 1,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._grace_s = grace_s
         self._step, self._do, self._done = step, do, done
         self._waiting: SimpleQueue[T | None] = SimpleQueue()
         self._stopped = threading.Event()
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(self._run,), name=step, daemon=True)
+        contexts = [contextvars.copy_context() for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=context.run, args=(self._run,), name=step, daemon=True) for context in contexts
+        ]
 
     def __enter__(self) -> StepThread[T]:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopped.set()
-        self._waiting.put(None)
-        self._thread.join(self._grace_s)
+        for _ in self._threads:
+            self._waiting.put(None)
+        until = time.monotonic() + self._grace_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def hand(self, work: T) -> None:
         """Give it a piece of work; returns at once."""

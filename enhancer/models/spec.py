@@ -20,6 +20,8 @@ class NetSpec:
         max_tile: longest side of a tile, halo included, that keeps the net's memory moderate.
         runtime: what runs it.
         precision: of its products: ``fp32``, ``fp16`` or ``int8``.
+        batch_tiles: tiles of one shape that it may be given at once, where it gains by that; 1: it does not.
+        batch_pixels: input pixels, of all these tiles together, beyond which it gains no more.
     """
 
     name: str
@@ -32,3 +34,9 @@ class NetSpec:
     max_tile: int = 512
     runtime: str = "torch"
     precision: str = "fp32"
+    batch_tiles: int = 1
+    batch_pixels: int = 1 << 20
+
+    def tiles_at_once(self, height: int, width: int) -> int:
+        """How many tiles of this shape it may be given at once; at least 1."""
+        return max(1, min(self.batch_tiles, self.batch_pixels // (height * width)))

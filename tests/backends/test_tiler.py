@@ -157,6 +157,48 @@ def test_out_of_memory_halves_the_tile_and_repeats_nothing() -> None:
     assert net.tiles == [(32, 32)] * 2 + [(16, 16)] * 8
 
 
+class ByBatches(Nearest):
+    """Takes several tiles; holds at most `memory` pixels of them together."""
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        if len(batch) * batch.shape[2] * batch.shape[3] > self.memory:
+            raise OutOfMemory(f"{batch.shape}")
+        self.tiles.append((len(batch), batch.shape[3]))
+        return batch.repeat(self.spec.scale, 2).repeat(self.spec.scale, 3)
+
+
+def test_tiles_of_one_shape_are_given_together() -> None:
+    net = ByBatches(NetSpec("nearest", 2, 3, 3, halo=4, batch_tiles=8, batch_pixels=5 * 24 * 24))
+    planes = picture(80, 80)
+    np.testing.assert_array_equal(run_tiled(net, planes, max_tile=24), repeated(planes, 2))
+    # 5 x 5 tiles of 16 with a halo of 4: nine inside, 24 x 24, in two batches; twelve at the edges and four corners
+    assert sorted(net.tiles) == [(4, 20), (4, 24), (5, 24), (6, 20), (6, 24)]
+
+
+def test_out_of_memory_halves_the_batch_first_and_then_the_tile() -> None:
+    net = ByBatches(NetSpec("nearest", 2, 3, 3, halo=0, batch_tiles=8), memory=3 * 16 * 16)
+    planes = picture(64, 64)
+    np.testing.assert_array_equal(run_tiled(net, planes, max_tile=16), repeated(planes, 2))
+    assert net.tiles == [(2, 16)] * 8
+    net.tiles.clear()
+    net.memory = 8 * 8
+    np.testing.assert_array_equal(run_tiled(net, planes, max_tile=16), repeated(planes, 2))
+    assert net.tiles == [(1, 8)] * 64
+    net.memory = 0
+    with pytest.raises(ModelError, match="does not fit into memory"):
+        run_tiled(net, planes, max_tile=16)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SIDES, SIDES, st.integers(8, 40), st.sampled_from([1, 2, 3]), st.integers(2, 9))
+def test_batches_of_tiles_equal_the_whole(height: int, width: int, max_tile: int, scale: int, most: int) -> None:
+    """Within float rounding: torch's kernels for larger batches may sum in another order."""
+    spec = NetSpec("plain", scale, 3, 3, halo=3, batch_tiles=most)
+    planes = picture(height, width)
+    found = run_tiled(TorchNet(PLAIN[scale], spec, "cpu"), planes, max_tile=max_tile)
+    np.testing.assert_allclose(found, whole(PLAIN[scale], planes), atol=1e-5)
+
+
 class Counting(torch.nn.Module):
     """Doubles the picture; counts how often each place was computed, and fails where a tile is too large.
 

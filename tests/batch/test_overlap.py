@@ -206,7 +206,7 @@ def test_a_lost_lease_stops_all_and_records_nothing_more(site: Site) -> None:
     with pytest.raises(LeaseLostError):
         work.run()
     assert sorted(site.states("r1").values()) == ["enhanced"] + ["pending"] * 5
-    assert not any(thread._thread.is_alive() for thread in work._threads.values())
+    assert not any(thread.is_alive() for step in work._threads.values() for thread in step._threads)
 
 
 def test_a_store_that_is_away_altogether_fails_the_task_and_no_picture(site: Site) -> None:

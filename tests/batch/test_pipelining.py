@@ -49,6 +49,16 @@ def test_two_steps_work_at_the_same_time(done: SimpleQueue[Done[int]], stack: Ex
     assert told == {Done("first", 1), Done("second", 2)}
 
 
+def test_a_step_of_several_threads_works_on_as_many_pieces_at_once(done: SimpleQueue[Done[int]]) -> None:
+    meeting = threading.Barrier(3)  # fewer wait here in vain
+    with StepThread("meet", lambda n: meeting.wait(LONG_S) and None, done, count=3) as step:
+        for number in range(6):
+            step.hand(number)
+        told = {done.get(timeout=LONG_S) for _ in range(6)}
+    assert told == {Done("meet", number) for number in range(6)}
+    assert not any(thread.is_alive() for thread in step._threads)
+
+
 def test_an_error_is_told_and_the_next_piece_is_done(done: SimpleQueue[Done[int]], stack: ExitStack) -> None:
     error = SystemExit("a piece of work must not end the thread")
 
@@ -76,8 +86,9 @@ def test_at_the_end_what_was_not_begun_is_dropped(done: SimpleQueue[Done[int]]) 
             step.hand(number)
         assert begun.wait(LONG_S)
     go_on.set()
-    step._thread.join(LONG_S)
-    assert not step._thread.is_alive()
+    (thread,) = step._threads
+    thread.join(LONG_S)
+    assert not thread.is_alive()
     assert worked == [0]
     assert done.get(timeout=LONG_S) == Done("slow", 0)
 

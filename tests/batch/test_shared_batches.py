@@ -1,0 +1,150 @@
+"""Several pictures in the enhance step at once, as on a GPU: their tiles share batches, and nothing else changes.
+
+On the CPU, with batching switched on by hand: the nets are torch's and say that they gain by several tiles at once.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from numpy.typing import NDArray
+
+from enhancer.backends.base import Net, NetSpec
+from enhancer.backends.torch_backend import TorchNet
+from enhancer.batch.enhance_items import EnhanceShard
+from enhancer.errors import LeaseLostError
+from enhancer.models.catalogue import ModelEntry
+from enhancer.models.loading import load_module, spec_of
+from enhancer.models.store import ensure
+from tests.batch.in_process import Told
+from tests.batch.site_builder import Site, png
+
+LONG_S = 20.0
+"""A wait that only a defect makes end in vain."""
+ENLARGE = '{"name": "archive", "scale": 2, "denoise_strength": 0, "colour_fix": {"mode": "off"}}'
+COUNT = 6
+
+
+class Counted:
+    """A net that notes the sizes of its batches, fails for one picture, and gains by `batch_tiles`."""
+
+    def __init__(self, net: Net, batch_tiles: int) -> None:
+        self._net = net
+        self.spec = NetSpec(**{**_fields(net.spec), "batch_tiles": batch_tiles})
+        self.sizes: list[int] = []
+        self.before: Callable[[NDArray[np.float32]], None] = lambda batch: None
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.sizes.append(len(batch))
+        self.before(batch)
+        return self._net.run(batch)
+
+
+def _fields(spec: NetSpec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in NetSpec.__dataclass_fields__}
+
+
+@pytest.fixture
+def nets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
+    """The nets that were opened, by name; torch's, as on a GPU."""
+    opened: dict[str, Counted] = {}
+
+    def open_net(entry: ModelEntry, settings: Any, device: str, precision: str) -> Counted:
+        module = load_module(entry, ensure(entry, settings))
+        opened[entry.name] = Counted(TorchNet(module, spec_of(entry, module), "cpu"), batch_tiles=8)
+        return opened[entry.name]
+
+    monkeypatch.setattr("enhancer.stages.nets.open_net", open_net)
+    monkeypatch.setattr("enhancer.stages.nets.runs_on_gpu", lambda settings, device: True)
+    return opened
+
+
+def shard_of(new_site: Callable[..., Site], root: Path, threads: int) -> tuple[Site, EnhanceShard]:
+    site = new_site(root, gpu_pictures=threads, overlap_pictures=COUNT)
+    site.put(**{f"p{number}_png": png(number) for number in range(COUNT)})
+    plan = site.plan("r1", recipe=ENLARGE)
+    lease = site.ledger.leases.take(plan.run_id, 0, "test", 60)
+    return site, EnhanceShard(lease, site.settings, Told())  # type: ignore[arg-type]
+
+
+def results(site: Site) -> dict[str, NDArray[np.int16]]:
+    found = {}
+    for key, row in site.items("r1").items():
+        if row["state"] == "enhanced":
+            with PIL.Image.open(io.BytesIO((site.work / row["staged_key"]).read_bytes())) as opened:
+                found[key] = np.asarray(opened, np.int16)
+    return found
+
+
+def meet(work: EnhanceShard, count: int) -> None:
+    """Nobody enhances before so many do: they are there at once, whatever the scheduler does."""
+    meeting, enhance = threading.Barrier(count), work.enhance
+
+    def together(picture: Any) -> None:
+        meeting.wait(LONG_S)
+        enhance(picture)
+
+    work._threads["enhance"]._do = work.told(together)
+
+
+def test_pictures_share_batches_and_become_what_they_become_alone(
+    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted]
+) -> None:
+    """Within the rounding to eight bits: torch's kernels for larger batches may sum in another order."""
+    alone, work = shard_of(new_site, tmp_path / "alone", threads=1)
+    assert "enhance" not in work._threads
+    work.run()
+    assert set(nets["fast-x2"].sizes) == {1}
+
+    shared, work = shard_of(new_site, tmp_path / "shared", threads=COUNT)
+    meet(work, COUNT)
+    work.run()
+    assert set(shared.states("r1").values()) == {"enhanced"}
+    assert max(nets["fast-x2"].sizes) > 1
+    expected, found = results(alone), results(shared)
+    assert expected.keys() == found.keys()
+    for key, pixels in found.items():
+        assert pixels.shape == (32, 48, 3)
+        assert np.abs(pixels - expected[key]).max() <= 1
+
+
+def test_the_error_of_one_picture_is_not_its_neighbours(
+    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted]
+) -> None:
+    site, work = shard_of(new_site, tmp_path / "site", threads=COUNT)
+    guilty = np.asarray(PIL.Image.open(io.BytesIO(png(3))), np.float32)[-1, -1] / 255
+
+    def fail(batch: NDArray[np.float32]) -> None:
+        if any(np.allclose(tile[:, -1, -1], guilty, atol=1e-4) for tile in batch):
+            raise RuntimeError("the net does not like this one")
+
+    assert work._enhancer.nets.super_resolution(2).spec.name == "fast-x2"
+    nets["fast-x2"].before = fail
+    meet(work, COUNT)
+    work.run()
+    states = site.states("r1")
+    assert states.pop("p3.png") in ("failed", "quarantined")
+    assert set(states.values()) == {"enhanced"}
+    assert max(nets["fast-x2"].sizes) > 1
+
+
+def test_a_lost_lease_leaves_nobody_waiting(
+    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted]
+) -> None:
+    _, work = shard_of(new_site, tmp_path / "site", threads=COUNT)
+
+    def lost(picture: Any) -> Any:
+        raise LeaseLostError("someone else has it")
+
+    work._record = lost  # type: ignore[method-assign]
+    meet(work, COUNT)
+    with pytest.raises(LeaseLostError):
+        work.run()
+    assert not any(thread.is_alive() for step in work._threads.values() for thread in step._threads)
