@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -123,6 +123,9 @@ bench-speed-airflow: $(STAMP) ## the same work through the DAG and as a bare loo
 
 bench-hardware-table: $(STAMP) ## the specified sizes on this CPU, and computed for two GPUs
 	$(BIN)/python -m benchmarks.bench_hardware_table
+
+bench-gpu: $(STAMP) ## nets on a CUDA device: host to host, JPEG to JPEG, several pictures joined
+	$(BIN)/python -m benchmarks.bench_gpu
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix $(SOURCES)

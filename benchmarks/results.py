@@ -58,6 +58,8 @@ def write_results(
     *,
     whole: bool = True,
     command: str | None = None,
+    gpu: str | None = None,
+    commit: str | None = None,
 ) -> list[dict[str, Any]]:
     """Print the goals; write the JSON file and its blocks of the pages in docs/ (:mod:`benchmarks.summary`).
 
@@ -68,6 +70,8 @@ def write_results(
         started: ``time.monotonic()`` at the benchmark's begin.
         whole: False where only a part of the pictures was measured: goals are printed, nothing is written.
         command: what printed the figures; None: ``make bench-NAME``.
+        gpu: the device that they were measured on, where it is not the processor.
+        commit: of what was measured; None: as git says.
 
     Returns:
         The goals with their figures.
@@ -81,10 +85,10 @@ def write_results(
         record = {
             "name": name,
             "command": command or f"make bench-{name}",
-            "commit": _commit(),
+            "commit": commit or _commit(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - started),
-            "machine": machine(),
+            "machine": machine() if gpu is None else {"gpu": gpu, **machine()},
             "goals": rows,
             "tables": tables,
         }

@@ -70,6 +70,8 @@ def table(name: str, which: str, results: Path = RESULTS) -> str:
 
 def _origin(record: dict[str, Any]) -> str:
     machine = f"{record['machine']['cpu']}, {record['machine']['cores']} cores"
+    if gpu := record["machine"].get("gpu"):
+        machine = f"{gpu}; {machine}"
     return f"`{record['command']}`, {record['time'][:10]}, {record['commit']}, {machine}"
 
 

@@ -108,19 +108,33 @@ class TorchNet:
         return pixels
 
     @torch.inference_mode()
+    def on_device(self, given: torch.Tensor) -> torch.Tensor:
+        """The net alone, from tensor to tensor of its CUDA device, in the precision that it has now; unchecked."""
+        return self._computed(given, half=self.half)
+
+    def _computed(self, given: torch.Tensor, *, half: bool) -> torch.Tensor:
+        if not half or self._in_half is None:
+            result: torch.Tensor = self._module(given)
+            return result
+        with torch.autocast("cuda", torch.float16, cache_enabled=False):
+            halved: torch.Tensor = self._in_half(given)
+        return halved
+
+    @torch.inference_mode()
     def _on_cuda(self, batch: FloatPixels) -> FloatPixels:
         with cuda.stream(self.device):
             given = cuda.to_device(batch, self.device)
-            if self.half and self._in_half is not None:
-                with torch.autocast("cuda", torch.float16, cache_enabled=False):
-                    result = self._in_half(given)
-                finite = torch.isfinite(result).all()
-                pixels = cuda.to_host(result)
-                if finite:
-                    return pixels
-                del result, pixels
-            exact: FloatPixels = cuda.to_host(self._module(given))
-            if self.half and np.isfinite(exact).all():
+            half = self.half  # another thread may find an overflow meanwhile
+            result = self._computed(given, half=half)
+            if not half:
+                return cuda.to_host(result)
+            finite = torch.isfinite(result).all()
+            pixels = cuda.to_host(result)
+            if finite:
+                return pixels
+            del result
+            exact: FloatPixels = cuda.to_host(self._computed(given, half=False))
+            if np.isfinite(exact).all():
                 self.half = False
             return exact
 
