@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from enhancer.image import FloatPixels
 
 OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "out of memory")
 """How ONNX Runtime words a failed allocation, for which it has no exception class."""
+CUDA: Final = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+"""Its own choices are to try every kernel for each new shape of a tile, and float32 with the digits of float16."""
 
 
 class OnnxNet:
@@ -25,7 +28,7 @@ class OnnxNet:
 
     Raises:
         ModelError: ONNX Runtime cannot read the file (reason ``bad-weights``).
-        RequestError: CUDA is asked for, and this ONNX Runtime has none (reason ``bad-device``).
+        RequestError: CUDA is asked for, and this ONNX Runtime has none or cannot load it (reason ``bad-device``).
     """
 
     def __init__(self, path: Path, spec: NetSpec, *, cuda: bool = False, threads: int = 0) -> None:
@@ -36,17 +39,27 @@ class OnnxNet:
             raise RequestError(
                 "this ONNX Runtime has no CUDA: install onnxruntime-gpu in its place", reason="bad-device"
             )
+        if cuda:
+            onnxruntime.preload_dlls()  # CUDA's and cuDNN's libraries as pip installs them, torch's among them
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._spec = spec
         self._runtime_errors = onnxruntime.capi.onnxruntime_pybind11_state
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=[(provider, CUDA) if cuda else provider]
+            )
         except Exception as error:  # its exceptions have no base class of their own
             raise ModelError(
                 f"{spec.name}: ONNX Runtime cannot use {path}: {str(error).splitlines()[0]}", reason="bad-weights"
             ) from error
+        if provider not in self._session.get_providers():  # it falls back to the CPU without a word
+            raise RequestError(
+                "ONNX Runtime cannot load its CUDA libraries: install the CUDA and cuDNN that this onnxruntime-gpu was "
+                "made for",
+                reason="bad-device",
+            )
         self._input = self._session.get_inputs()[0].name
 
     @property

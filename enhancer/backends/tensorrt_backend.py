@@ -9,15 +9,16 @@ that says all of these. A cached engine that does not load is deleted and built 
 from __future__ import annotations
 
 import hashlib
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import structlog
 from filelock import FileLock
 
 from enhancer.backends.base import NetSpec, OutOfMemory
-from enhancer.errors import ModelError
+from enhancer.errors import ErrorKind, ModelError
 from enhancer.image import FloatPixels
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ WORKSPACE: Final = 2 << 30
 BUILD_TIMEOUT_S: Final = 3600
 """How long one process waits for another's build of the same engine."""
 MOST_TILES: Final = 8
-"""Tiles in a batch, at most."""
+"""Tiles in a batch, at most; fewer of large ones, as memory of the device is taken for the largest shape at once."""
 
 
 class TensorRtNet:
-    """A net ready to run; implements :class:`enhancer.backends.base.Net`.
+    """A net ready to run; implements :class:`enhancer.backends.base.Net`. Safe to share between threads.
 
     Args:
         onnx: a model with one input and one output, N x C x H x W float32 outside whatever it is inside, H and W of any
@@ -43,19 +44,29 @@ class TensorRtNet:
         engines: folder of the cache.
 
     Raises:
-        ModelError: TensorRT cannot build the net (reason ``bad-weights``).
+        ModelError: TensorRT cannot build the net (reason ``bad-weights``), or the device's memory does not hold it
+            (reason ``out-of-memory``, transient).
     """
 
     def __init__(self, onnx: Path, spec: NetSpec, engines: Path) -> None:
         import tensorrt
         import torch
 
-        self._spec = spec
+        from enhancer.backends.cuda import BATCH_PIXELS
+
+        most = max(1, min(MOST_TILES, BATCH_PIXELS // spec.max_tile**2))
+        self._spec = replace(spec, batch_tiles=most, batch_pixels=BATCH_PIXELS)
         self._device = torch.device("cuda")
         self._logger = tensorrt.Logger(tensorrt.Logger.WARNING)
         self._engine = self._open(onnx, engines)
         self._context = self._engine.create_execution_context()
-        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        if self._context is None:
+            raise ModelError(
+                f"{spec.name} in TensorRT does not fit into the device's memory: unset ENHANCER_RUNTIME, or free some",
+                reason="out-of-memory",
+                kind=ErrorKind.TRANSIENT,
+            )
+        self._lock = threading.Lock()  # a context has one input, one output and one piece of memory
         names = [self._engine.get_tensor_name(place) for place in range(self._engine.num_io_tensors)]
         mode = tensorrt.TensorIOMode.INPUT
         self._input = next(name for name in names if self._engine.get_tensor_mode(name) == mode)
@@ -70,7 +81,7 @@ class TensorRtNet:
         """Run the net.
 
         Args:
-            batch: N x in_channels x H x W float32, N at most :data:`MOST_TILES`; sides as the spec demands.
+            batch: N x in_channels x H x W float32, N at most the spec's ``batch_tiles``; sides as the spec demands.
 
         Returns:
             N x out_channels x sH x sW float32, not clipped.
@@ -81,30 +92,34 @@ class TensorRtNet:
         """
         import torch
 
+        from enhancer.backends import cuda
+
         count, _, height, width = batch.shape
         size = (count, self._spec.out_channels, height * self._spec.scale, width * self._spec.scale)
         try:
-            given = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
-            result = torch.empty(size, dtype=torch.float32, device=self._device)
+            with cuda.stream(self._device):
+                given = cuda.to_device(batch, self._device).contiguous()
+                result = torch.empty(size, dtype=torch.float32, device=self._device)
+                self._execute(given, result)
+                return cuda.to_host(result)
         except torch.OutOfMemoryError as error:
             trouble = str(error).splitlines()[0]
-        else:
-            return self._run(given, result)
         torch.cuda.empty_cache()
         raise OutOfMemory(f"{self._spec.name} in TensorRT, tile {batch.shape}: {trouble}")
 
-    def _run(self, given: torch.Tensor, result: torch.Tensor) -> FloatPixels:
+    def _execute(self, given: torch.Tensor, result: torch.Tensor) -> None:
+        """Run the engine in the stream of now, and wait: the next run, in another stream, has the same memory."""
         import torch
 
-        self._stream.wait_stream(torch.cuda.current_stream(self._device))
-        self._context.set_input_shape(self._input, tuple(given.shape))
-        self._context.set_tensor_address(self._input, given.data_ptr())
-        self._context.set_tensor_address(self._output, result.data_ptr())
-        if not self._context.execute_async_v3(self._stream.cuda_stream):
-            raise RuntimeError(f"TensorRT did not run {self._spec.name} on {tuple(given.shape)}")
-        self._stream.synchronize()
-        pixels: FloatPixels = result.cpu().numpy()
-        return pixels
+        stream = torch.cuda.current_stream(self._device)
+        with self._lock:
+            if not self._context.set_input_shape(self._input, tuple(given.shape)):
+                raise RuntimeError(f"TensorRT's engine of {self._spec.name} was not built for {tuple(given.shape)}")
+            self._context.set_tensor_address(self._input, given.data_ptr())
+            self._context.set_tensor_address(self._output, result.data_ptr())
+            if not self._context.execute_async_v3(stream.cuda_stream):
+                raise RuntimeError(f"TensorRT did not run {self._spec.name} on {tuple(given.shape)}")
+            stream.synchronize()
 
     def _open(self, onnx: Path, engines: Path) -> Any:
         """The engine from the cache, or built now, by one process at a time."""
@@ -151,7 +166,7 @@ class TensorRtNet:
         channels, least, most = self._spec.in_channels, self._spec.minimum, self._spec.max_tile
         step = self._spec.multiple_of
         least, most = -(-least // step) * step, max(least, most // step * step)
-        return (1, channels, least, least), (1, channels, most, most), (MOST_TILES, channels, most, most)
+        return (1, channels, least, least), (1, channels, most, most), (self._spec.batch_tiles, channels, most, most)
 
     def _build(self, onnx: Path) -> bytes:
         import tensorrt
