@@ -216,11 +216,13 @@ def estimate_illuminant(light: FloatPixels, shown: NDArray[np.bool_]) -> Estimat
     down = np.abs(np.diff(light, axis=0))[shown[1:] & shown[:-1]].astype(np.float64)
     across = np.abs(np.diff(light, axis=1))[shown[:, 1:] & shown[:, :-1]].astype(np.float64)
     edges = np.concatenate([down, across])
+    # Products, for NumPy's power takes ten times as long.
+    squares, cubes = values * values, edges * edges * edges
     shifts, off_locus = {}, 0.0
     for name, colour in (
         ("white_patch", np.percentile(values, 99.5, axis=0)),
-        ("shades_of_grey", (values**4).mean(axis=0) ** (1 / 4)),
-        ("grey_edge", ((edges**3).sum(axis=0) / max(1, len(edges))) ** (1 / 3)),
+        ("shades_of_grey", (squares * squares).mean(axis=0) ** (1 / 4)),
+        ("grey_edge", (cubes.sum(axis=0) / max(1, len(edges))) ** (1 / 3)),
     ):
         shifts[name], distance = _on_locus(colour)
         if name == "white_patch":

@@ -15,17 +15,18 @@ from typing import ClassVar, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from enhancer.image import FloatPixels
+from enhancer.reduction import reduced
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
-from enhancer.stages.reduction import reduced
 
 SIGMA: Final = 2.0
 """Of the Gaussian blur, in pixels of the source."""
 REACH: Final = 11
 """Pixels of the source around a place that its correction depends on: two of the reduction's kernel, eight of the
-blur's (SciPy cuts it at four sigmas), one of the bilinear enlargement."""
+blur's, one of the bilinear enlargement."""
+CUT_AT: Final = 4
+"""Sigmas behind which the blur's kernel is cut, as SciPy does."""
 OFF: Final = "the recipe leaves the result's colours alone"
 DEPTHS: Final = (8, 16)
 """Least and most bits whose half level counts as rounding: two-level pictures are enlarged in 8 bits, and beyond 16
@@ -53,11 +54,10 @@ class ColourFix:
         if context.source is None:
             return Decision(False, "there is no enlarged picture to hold against its input")
         difference = low_frequency_difference(pixels, context.source)
-        numbers = {
-            "largest": round(float(np.abs(difference).max()), 6),
-            "mean": round(float(np.abs(difference).mean()), 6),
-        }
-        applied = bool(worth_fixing(difference, context).any())
+        size = np.abs(difference)
+        largest = size.max()
+        numbers = {"largest": round(float(largest), 6), "mean": round(float(size.mean()), 6)}
+        applied = bool(worth_fixing(largest, context))
         if applied:
             context.keep(self.name, pixels, difference)
         return self.told(context, applied=applied, numbers=numbers)
@@ -110,7 +110,9 @@ def low_frequency_difference(enlarged: FloatPixels, source: FloatPixels, sigma: 
         H x W x C, float32.
     """
     difference = np.subtract(source, reduced(enlarged, *source.shape[:2], clip=True))
-    return np.asarray(ndimage.gaussian_filter(difference, (sigma, sigma, 0), mode="reflect"), dtype=np.float32)
+    side = 2 * round(CUT_AT * sigma) + 1
+    blurred = cv2.GaussianBlur(difference, (side, side), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(blurred, np.float32).reshape(source.shape)
 
 
 def with_low_frequencies(enlarged: FloatPixels, difference: FloatPixels) -> FloatPixels:
@@ -120,7 +122,7 @@ def with_low_frequencies(enlarged: FloatPixels, difference: FloatPixels) -> Floa
     return result
 
 
-def worth_fixing(difference: FloatPixels, context: Context) -> NDArray[np.bool]:
+def worth_fixing(difference: FloatPixels | np.float32, context: Context) -> NDArray[np.bool]:
     """Where the difference is at least half a level of the picture as it came."""
     least, most = DEPTHS
     levels = 2 ** min(max(context.metadata.bit_depth, least), most) - 1

@@ -21,7 +21,6 @@ from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
-from enhancer.stages.sampling import evenly_spread_crops
 
 FLOOR: Final = 3.2 / 255
 """Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and
@@ -75,7 +74,7 @@ class Denoising:
         numbers: dict[str, Any] = {
             "kind": _kind(struck=struck, noisy=sigma >= FLOOR),
             "sigma": [round(255 * s, 2) for s in sigmas],
-            "estimate_sigma": [round(255 * s, 2) for s in wavelet_estimate(pixels)],
+            "estimate_sigma": [round(255 * s, 2) for s in noise.estimates],
         }
         if sigma < FLOOR:
             return Decision(False, f"noise of {255 * sigma:.1f} levels is not visible", numbers)
@@ -163,12 +162,3 @@ def common_share(pixels: FloatPixels, sigma: float, visible: NDArray[np.bool_] |
     in_mean = estimate_noise(pixels.mean(axis=2, keepdims=True), visible)
     share = math.sqrt(3) * in_mean[0] / sigma if in_mean else 1.0
     return min(share, math.sqrt(3)) if share > COMMON else 1.0
-
-
-def wavelet_estimate(pixels: FloatPixels) -> list[float]:
-    """scikit-image's noise estimate of each channel, on [0, 1]: the median over crops that stand for the picture."""
-    from skimage.restoration import estimate_sigma  # here: it loads scipy.stats, most of a worker's start
-
-    crops = evenly_spread_crops(pixels)
-    estimates = [estimate_sigma(crop, channel_axis=-1, average_sigmas=False) for crop in crops]
-    return [float(sigma) for sigma in np.median(np.asarray(estimates), axis=0)]

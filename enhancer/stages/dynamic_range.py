@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
@@ -81,15 +82,18 @@ def analyse(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> Ra
     values = sample(pixels, visible)
     light = to_linear(values)
     relative = luminance(light)
-    high, low = values >= CLIPPED_HIGH, values <= CLIPPED_LOW
+    # Channel by channel: NumPy is slow at reducing an axis of three.
+    channels = range(values.shape[1])
+    high = [values[:, channel] >= CLIPPED_HIGH for channel in channels]
+    low = [values[:, channel] <= CLIPPED_LOW for channel in channels]
     percentiles = np.percentile(relative, PERCENTILES)
     return RangeNumbers(
-        shadows_clipped=tuple(float(share) for share in low.mean(axis=0)),
-        highlights_clipped=tuple(float(share) for share in high.mean(axis=0)),
-        any_highlight_clipped=float(high.any(axis=1).mean()),
-        white=float(high.all(axis=1).mean()),
+        shadows_clipped=tuple(_share(one) for one in low),
+        highlights_clipped=tuple(_share(one) for one in high),
+        any_highlight_clipped=_share(reduce(np.logical_or, high)),
+        white=_share(reduce(np.logical_and, high)),
         luminance_percentiles={f"{p:g}": float(y) for p, y in zip(PERCENTILES, percentiles, strict=True)},
-        brightest=float(np.percentile(light.max(axis=1), 99.9)),
+        brightest=float(np.percentile(reduce(np.maximum, (light[:, channel] for channel in channels)), 99.9)),
         stops=math.log2(max(percentiles[-1], DARKEST_STEP) / max(percentiles[0], DARKEST_STEP)),
         contrast=float(from_linear(relative).std(dtype=np.float64)),
     )
@@ -112,6 +116,10 @@ def sample(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> Flo
         if shown.any():
             return grid[shown]
     return grid.reshape(-1, pixels.shape[2])
+
+
+def _share(chosen: NDArray[np.bool_]) -> float:
+    return np.count_nonzero(chosen) / chosen.size
 
 
 def _rounded(value: Any) -> Any:

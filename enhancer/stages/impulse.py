@@ -64,8 +64,11 @@ class ImpulseRepair:
             return Decision(False, "the recipe has impulse repair off")
         rates = np.zeros((2, pixels.shape[2]))
         for channel in range(pixels.shape[2]):
-            crops = [crop[..., channel] for crop in evenly_spread_crops(pixels)]
-            rates[:, channel] = impulse_rate(crops), impulse_rate([1 - crop for crop in crops])
+            crops = [np.ascontiguousarray(crop[..., channel]) for crop in evenly_spread_crops(pixels)]
+            medians = [_median(crop) for crop in crops]
+            rates[0, channel] = impulse_rate(crops, medians)
+            # The median of what is turned upside down is the median turned upside down, to the bit.
+            rates[1, channel] = impulse_rate([1 - crop for crop in crops], [1 - median for median in medians])
         numbers: dict[str, Any] = {
             "pepper": [round(float(rate), 5) for rate in rates[0]],
             "salt": [round(float(rate), 5) for rate in rates[1]],
@@ -97,24 +100,26 @@ class ImpulseRepair:
         return 1.0
 
 
-def impulse_rate(crops: list[FloatPixels]) -> float:
+def impulse_rate(crops: list[FloatPixels], medians: list[FloatPixels]) -> float:
     """Share of pixels that were replaced by a value near 0; 0 where that share is not the same all over.
 
     Args:
         crops: H x W pieces of one channel, float32 in [0, 1]. For the other polarity pass ``1 - crop``.
+        medians: of each its medians of 3 x 3.
 
     Returns:
         The median over blocks of the rate of isolated dark extremes among the pixels where one would be visible, or 0
         if a quarter of the blocks has less than :data:`MIN_RATE`, or if values *near* the extreme are so frequent that
         they rather are the clipped tail of strong Gaussian noise.
     """
-    medians = [_median(crop) for crop in crops]
     for clearance in CLEARANCES:
-        struck, near = _block_rates(crops, medians, clearance)
+        struck = _block_rates(crops, medians, clearance, -np.float32(np.inf), EXTREME)
         if struck:
+            if np.percentile(struck, 25) < MIN_RATE:
+                return 0.0
+            near = _block_rates(crops, medians, clearance, EXTREME, NEAR)
             rate = float(np.median(struck))
-            evident = np.percentile(struck, 25) >= MIN_RATE and np.median(near) <= rate / 4
-            return rate if evident else 0.0
+            return rate if np.median(near) <= rate / 4 else 0.0
     return 0.0
 
 
@@ -125,22 +130,32 @@ def _median(crop: FloatPixels) -> FloatPixels:
 
 
 def _block_rates(
-    crops: list[FloatPixels], medians: list[FloatPixels], clearance: np.float32
-) -> tuple[list[float], list[float]]:
-    """Rates of extremes and of near extremes, by block, among the pixels whose surroundings are `clearance` away."""
-    struck_rates, near_rates = [], []
+    crops: list[FloatPixels], medians: list[FloatPixels], clearance: np.float32, above: np.float32, upto: np.float32
+) -> list[float]:
+    """Rates of values in (`above`, `upto`], by block, among the pixels whose surroundings are `clearance` away."""
+    rates: list[float] = []
     for crop, median in zip(crops, medians, strict=True):
         visible = median > clearance
-        struck = visible & (crop <= EXTREME)
-        near = visible & (crop > EXTREME) & (crop <= NEAR)
-        for rows in np.array_split(np.arange(crop.shape[0]), max(1, crop.shape[0] // BLOCK)):
-            for columns in np.array_split(np.arange(crop.shape[1]), max(1, crop.shape[1] // BLOCK)):
-                block = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-                seen = int(visible[block].sum())
-                if seen >= LEAST_SEEN:
-                    struck_rates.append(int(struck[block].sum()) / seen)
-                    near_rates.append(int(near[block].sum()) / seen)
-    return struck_rates, near_rates
+        seen = _block_counts(visible)
+        counted = seen >= LEAST_SEEN
+        found = _block_counts(visible & (crop > above) & (crop <= upto))
+        rates += (found[counted] / seen[counted]).tolist()
+    return rates
+
+
+def _block_counts(chosen: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """How many are True in each of about equal blocks of about :data:`BLOCK` pixels a side."""
+    sums = cv2.integral(chosen.view(np.uint8))
+    rows, columns = (_block_edges(side) for side in chosen.shape)
+    return np.asarray(np.diff(np.diff(sums[np.ix_(rows, columns)], axis=0), axis=1), np.int32)
+
+
+def _block_edges(side: int) -> NDArray[np.intp]:
+    """Where blocks begin, and where the last one ends; the first ones are a pixel longer where that must be."""
+    count = max(1, side // BLOCK)
+    size, longer = divmod(side, count)
+    blocks = np.arange(count + 1)
+    return blocks * size + np.minimum(blocks, longer)
 
 
 def repair_channel(values: FloatPixels, *, pepper: float, salt: float) -> FloatPixels:

@@ -49,11 +49,13 @@ class Noise:
         sigmas: standard deviation of each channel on the scale [0, 1], 0 where all that was found is texture.
         blocks: where it was measured; each a channel or a difference of two that has the noise of a channel.
         independent: whether each channel has its own; False also where that cannot be told.
+        estimates: of each channel, the plain wavelet estimate on the scale [0, 1], which takes texture for noise too.
     """
 
     sigmas: list[float]
     blocks: list[Blocks]
     independent: bool
+    estimates: list[float]
 
     @property
     def strength(self) -> float:
@@ -75,17 +77,18 @@ def measure_noise(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None)
     if channels is None:
         return None
     sigmas = [_noise_of(blocks) for blocks in channels]
+    estimates = [blocks.estimate for blocks in channels]
     if len(channels) != 3:
-        return Noise(sigmas, channels, independent=False)
+        return Noise(sigmas, channels, independent=False, estimates=estimates)
     differences = measure_differences(pixels, visible)
     own = None if differences is None else _of_each(differences)
     own_strength = 0.0 if own is None else root_mean_square(own)
     common = math.sqrt(max(0.0, root_mean_square(sigmas) ** 2 - own_strength**2))
     if common >= max(LEAST_COMMON, LEAST_SHARE * own_strength):
-        return Noise(sigmas, channels, independent=False)
+        return Noise(sigmas, channels, independent=False, estimates=estimates)
     if own is None or differences is None:
-        return Noise([0.0] * 3, channels, independent=False)
-    return Noise(own, differences, independent=True)
+        return Noise([0.0] * 3, channels, independent=False, estimates=estimates)
+    return Noise(own, differences, independent=True, estimates=estimates)
 
 
 def estimate_noise(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> list[float] | None:

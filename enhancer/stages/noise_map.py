@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from enhancer.image import FloatPixels
-from enhancer.stages.noise_blocks import LEAST_BLOCKS, Blocks, is_texture, most_noise
+from enhancer.stages.noise_blocks import (
+    LEAST_BLOCKS,
+    QUANTILE,
+    Blocks,
+    is_texture,
+    most_noise,
+    sampling_bias,
+    unexplained,
+)
 
 LEAST_REGION: Final = 96
 """Side in pixels: nine blocks, the fewest that tell the noise within about 5 %."""
@@ -49,6 +57,11 @@ def noise_regions(channels: list[Blocks], height: int, width: int) -> NDArray[np
     """
     rows, columns = (min(MOST_REGIONS, max(1, side // LEAST_REGION)) for side in (height, width))
     squares = np.zeros((rows, columns))
+    at_most = np.zeros(rows * columns)
+    for blocks in channels:
+        at_most += _at_most(blocks, height, width, rows, columns) ** 2 / len(channels)
+    if np.sqrt(at_most.max()) < MARGIN:
+        return None  # as of most pictures: what follows takes its time
     for blocks in channels:
         squares += _regions_of(blocks, height, width, rows, columns) ** 2 / len(channels)
     sigmas = np.sqrt(squares)
@@ -82,14 +95,34 @@ def spread(regions: NDArray[np.float64], height: int, width: int) -> FloatPixels
 
 def _regions_of(blocks: Blocks, height: int, width: int, rows: int, columns: int) -> NDArray[np.float64]:
     """Noise of one channel in each region; NaN where too few blocks can be measured, or it is texture."""
-    row = np.minimum((blocks.rows * rows / height).astype(int), rows - 1)
-    column = np.minimum((blocks.columns * columns / width).astype(int), columns - 1)
-    sigmas = np.full((rows, columns), np.nan)
-    for index in np.ndindex(rows, columns):
-        inside = (row == index[0]) & (column == index[1])
+    region = _region_of_each(blocks, height, width, rows, columns)
+    sigmas = np.full(rows * columns, np.nan)
+    for index in range(rows * columns):
+        inside = region == index
         if np.count_nonzero(inside) >= LEAST_BLOCKS:
             part = blocks.at(inside)
             sigma = most_noise(part)
             if sigma < SURELY_QUIET or not is_texture(part, HEAVY_TAILS_OF_FEW):
                 sigmas[index] = sigma
-    return sigmas
+    return sigmas.reshape(rows, columns)
+
+
+def _at_most(blocks: Blocks, height: int, width: int, rows: int, columns: int) -> NDArray[np.float64]:
+    """What :func:`_regions_of` can find at most, be it noise or texture; region by region, 0 where it finds nothing."""
+    region = _region_of_each(blocks, height, width, rows, columns)
+    noise = unexplained(blocks)
+    ordered = noise[np.lexsort((noise, region))]
+    counts = np.bincount(region, minlength=rows * columns)
+    # The least of a region's values that is not below their quantile.
+    place = np.cumsum(counts) - counts + np.ceil(QUANTILE / 100 * (counts - 1)).astype(int)
+    told = counts >= LEAST_BLOCKS
+    found = np.zeros(rows * columns)
+    found[told] = ordered[place[told]] / sampling_bias(blocks.side)
+    return found
+
+
+def _region_of_each(blocks: Blocks, height: int, width: int, rows: int, columns: int) -> NDArray[np.intp]:
+    """The region of each block, counted row by row."""
+    row = np.minimum((blocks.rows * rows / height).astype(int), rows - 1)
+    column = np.minimum((blocks.columns * columns / width).astype(int), columns - 1)
+    return np.asarray(row * columns + column, np.intp)

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from scipy.ndimage import gaussian_filter
 from skimage.measure import block_reduce
 from skimage.metrics import peak_signal_noise_ratio
 
-from enhancer.stages.colour_fix import ColourFix
+from enhancer.stages.colour_fix import ColourFix, low_frequency_difference
 from enhancer.stages.resize import resize
 
 STAGE = ColourFix()
@@ -104,3 +105,13 @@ def test_sizes_that_are_no_multiples_and_grey(photo, around):
     assert fixed.shape == (52, 43, 1)
     assert fixed.dtype == np.float32
     assert abs(float(fixed.mean() - small.mean())) < abs(float(result.mean() - small.mean())) / 10
+
+
+@pytest.mark.parametrize("side", [(64, 64), (9, 40), (3, 5), (1, 1)])
+def test_the_low_frequencies_are_those_of_pillow_and_scipy(photo, side):
+    """Also where the blur's kernel is longer than the picture, which is then reflected more than once."""
+    small = photo("coffee")[100 : 100 + side[0], 100 : 100 + side[1]]
+    large = resize(small, 4 * side[0], 4 * side[1], BICUBIC) * np.float32(1.2) - np.float32(0.1)
+    plain = small - resize(np.clip(large, 0, 1), *side, BICUBIC)
+    expected = gaussian_filter(plain, (2, 2, 0), mode="reflect")
+    np.testing.assert_allclose(low_frequency_difference(large, small), expected, atol=2e-6)

@@ -10,7 +10,7 @@ from skimage import data
 from skimage.color import rgb2xyz
 
 from enhancer.stages.dynamic_range import analyse, sample
-from enhancer.stages.light import from_linear
+from enhancer.stages.light import from_linear, to_linear
 
 
 def test_clipping_is_counted_per_channel() -> None:
@@ -63,3 +63,14 @@ def test_only_visible_pixels_count() -> None:
     visible = pixels[..., 0] > 0
     assert analyse(pixels, visible).shadows_clipped == (0,)
     assert analyse(pixels, np.zeros_like(visible)).shadows_clipped == pytest.approx((2 / 3,))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shares_and_the_brightest_are_those_of_whole_arrays(channels) -> None:
+    pixels = (np.clip(data.rocket()[:300, :401, :channels].astype(np.float32) * 1.6, 0, 255) / 255).astype(np.float32)
+    numbers, values = analyse(pixels), pixels.reshape(-1, channels)
+    high = values >= 253.5 / 255
+    assert numbers.highlights_clipped == tuple(high.mean(axis=0))
+    assert numbers.any_highlight_clipped == high.any(axis=1).mean() > 0
+    assert numbers.white == high.all(axis=1).mean() > 0
+    assert numbers.brightest == np.percentile(to_linear(values).max(axis=1), 99.9)

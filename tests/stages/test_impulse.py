@@ -118,7 +118,7 @@ def test_the_recipe_can_turn_it_off(photo, context):
 
 
 def test_no_evidence_is_no_rate():
-    assert impulse_rate([np.zeros((64, 64), np.float32)]) == 0
+    assert impulse_rate([np.zeros((64, 64), np.float32)], [np.zeros((64, 64), np.float32)]) == 0
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "camera"])
@@ -126,3 +126,32 @@ def test_impulses_on_top_of_gaussian_noise_are_found_in_every_channel(photo, con
     decision = STAGE.measure(salt_and_pepper(with_noise(photo(name), 20), 0.05), context())
     for polarity in ("salt", "pepper"):
         assert decision.numbers[polarity] == pytest.approx([0.025] * len(decision.numbers[polarity]), rel=0.3)
+
+
+def plain_rates(channel):
+    """Pepper's shares block by block: struck and nearly struck, of the pixels whose surroundings are far from black."""
+    median = median_filter(channel, size=3, mode="mirror")
+    rates = []
+    for rows in np.array_split(np.arange(channel.shape[0]), max(1, channel.shape[0] // 64)):
+        for columns in np.array_split(np.arange(channel.shape[1]), max(1, channel.shape[1] // 64)):
+            values = channel[np.ix_(rows, columns)]
+            seen = median[np.ix_(rows, columns)] > np.float32(0.35)
+            if seen.sum() >= 256:
+                black = (values <= np.float32(1.5 / 255)) & seen
+                dark = (values <= np.float32(12 / 255)) & seen & ~black
+                rates.append((black.sum() / seen.sum(), dark.sum() / seen.sum()))
+    return np.array(rates)
+
+
+@pytest.mark.parametrize("side", [(512, 512), (333, 401), (130, 65)])
+def test_the_rates_are_those_of_blocks_counted_one_by_one(photo, context, side):
+    struck = salt_and_pepper(photo("astronaut")[: side[0], : side[1]], 0.04)
+    decision = STAGE.measure(struck, context())
+    for channel in range(3):
+        for polarity, values in (("pepper", struck[..., channel]), ("salt", 1 - struck[..., channel])):
+            black, dark = plain_rates(values).T
+            rate = (
+                np.median(black) if np.percentile(black, 25) >= 1e-3 and np.median(dark) <= np.median(black) / 4 else 0
+            )
+            assert decision.numbers[polarity][channel] == round(float(rate), 5)
+    assert decision.applied

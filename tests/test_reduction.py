@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhancer.stages.reduction import reduced
+from enhancer.reduction import reduced
 
 
 @pytest.mark.parametrize(
