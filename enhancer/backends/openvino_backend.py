@@ -26,6 +26,26 @@ def _core() -> Any:
     return ov.Core()
 
 
+def request_of(model: Any, threads: int = 0) -> Any:
+    """A model made ready to run on the CPU, in float32 where it is not quantised: an ``openvino.InferRequest``.
+
+    Args:
+        model: an ``openvino.Model``, or the path of one's file.
+        threads: of the CPU; 0: as many as this process may use.
+
+    Raises:
+        RuntimeError: OpenVINO cannot use it.
+    """
+    core = _core()
+    options = {
+        "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
+        "INFERENCE_PRECISION_HINT": "f32",  # of what is not int8: no bfloat16 where a CPU has it
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    read = core.read_model(model) if isinstance(model, (str, Path)) else model
+    return core.compile_model(read, "CPU", options).create_infer_request()
+
+
 class OpenVinoNet:
     """A net ready to run; implements :class:`enhancer.backends.base.Net`.
 
@@ -41,15 +61,8 @@ class OpenVinoNet:
 
     def __init__(self, model: Any, spec: NetSpec, *, threads: int = 0) -> None:
         self._spec = spec
-        core = _core()
-        options = {
-            "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
-            "INFERENCE_PRECISION_HINT": "f32",  # of what is not int8: no bfloat16 where a CPU has it
-            "PERFORMANCE_HINT": "LATENCY",
-        }
         try:
-            read = core.read_model(model) if isinstance(model, (str, Path)) else model
-            self._request = core.compile_model(read, "CPU", options).create_infer_request()
+            self._request = request_of(model, threads)
         except RuntimeError as error:
             raise ModelError(
                 f"{spec.name}: OpenVINO cannot use {model}: {str(error).splitlines()[0]}", reason="bad-weights"

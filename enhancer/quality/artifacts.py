@@ -21,7 +21,8 @@ from enhancer.quality.metrics import check_pixels
 PARTS: Final = ("non_finite", "blockiness", "clipping", "checkerboard", "variance", "grain", "overshoot")
 
 BLOCK: Final = 8
-_STRIP_ROWS: Final = 256
+_STRIP_ROWS: Final = 32
+"""So few that a strip stays in the processor's cache."""
 _STRONGEST_STEP: Final = 0.04
 """Steps across block borders count no more than this: a picture's own edges, which lie anywhere, would drown them."""
 
@@ -102,7 +103,7 @@ def artifact_score(result: FloatPixels, source: FloatPixels) -> ArtifactReport:
     if not np.isfinite(result).all():
         return ArtifactReport(1.0, {name: float(name == "non_finite") for name in PARTS})
     raw = {"blockiness": max(0.0, blockiness(result) - blockiness(source))}
-    planes = [excesses(result[:, :, c], source[:, :, c]) for c in range(source.shape[2])]
+    planes = [excesses(_channel(result, c), _channel(source, c)) for c in range(source.shape[2])]
     raw |= {name: float(np.mean([plane[name].mean() for plane in planes])) for name in planes[0]}
     parts = {"non_finite": 0.0} | {name: _MAPPINGS[name](raw[name]) for name in PARTS if name in raw}
     return ArtifactReport(float(1 - np.prod([1 - part for part in parts.values()])), parts)
@@ -118,7 +119,6 @@ def excesses(result: FloatPixels, source: FloatPixels) -> dict[str, FloatPixels]
     Returns:
         H x W maps, one for each local part of the score.
     """
-    result, source = np.ascontiguousarray(result), np.ascontiguousarray(source)
     around = np.ones((3, 3), np.uint8)
     highest, lowest = cv2.dilate(source, around), cv2.erode(source, around)
     span = highest - lowest
@@ -131,8 +131,8 @@ def excesses(result: FloatPixels, source: FloatPixels) -> dict[str, FloatPixels]
         square = _cells(result * result, source.shape)
         inner = np.sqrt(np.maximum(_box(square - mean * mean, 3), 0))
         pattern = _cells(pattern, source.shape)
-    white = _cells((result >= 1).astype(np.float32), source.shape) * (highest < 1 - _NEAR_CLIPPING)
-    black = _cells((result <= 0).astype(np.float32), source.shape) * (lowest > _NEAR_CLIPPING)
+    white = _share(result >= 1, source.shape) * (highest < 1 - _NEAR_CLIPPING)
+    black = _share(result <= 0, source.shape) * (lowest > _NEAR_CLIPPING)
     found = {
         "clipping": white + black,
         "checkerboard": pattern,
@@ -150,16 +150,27 @@ def _cells(plane: FloatPixels, shape: tuple[int, ...]) -> FloatPixels:
     return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
+def _share(chosen: NDArray[np.bool_], shape: tuple[int, ...]) -> FloatPixels:
+    """What part of each cell is True; most often nothing is."""
+    return _cells(chosen.astype(np.float32), shape) if chosen.any() else np.zeros(shape, np.float32)
+
+
+def _channel(pixels: FloatPixels, channel: int) -> FloatPixels:
+    return np.asarray(cv2.extractChannel(pixels, channel), np.float32) if pixels.shape[2] > 1 else pixels[:, :, 0]
+
+
 def _checkerboard(plane: FloatPixels) -> FloatPixels:
     """Amplitude, with its sign, of the pattern in which every other pixel is brighter; mean of 8 x 8 pixels.
 
     The mixed second difference answers to this pattern and to corners, not to edges or slopes; its sign turns from
-    pixel to pixel, so that in the mean only what is in step remains.
+    pixel to pixel, so that in the mean only what is in step remains. With every other pixel's sign turned first, that
+    difference is a mean of four.
     """
-    mixed = np.zeros_like(plane)
-    mixed[1:, 1:] = (plane[1:, 1:] - plane[:-1, 1:] - plane[1:, :-1] + plane[:-1, :-1]) / 4
-    mixed[1::2] *= -1
-    mixed[:, 1::2] *= -1
+    row, column = (np.where(np.arange(side) % 2, np.float32(-1), np.float32(1)) for side in plane.shape)
+    turned = plane * row[:, None]
+    turned *= column
+    mixed = np.asarray(cv2.boxFilter(turned, -1, (2, 2), anchor=(1, 1)), np.float32)
+    mixed[0], mixed[:, 0] = 0, 0
     return _box(mixed, BLOCK)
 
 
@@ -179,21 +190,42 @@ def blockiness(pixels: FloatPixels) -> float:
     Three steps of 255 keep an invisible grid in a flat picture from counting.
     """
     excess = 0.0
-    for energy in (_phase_energy(pixels), _phase_energy(pixels.swapaxes(0, 1))):
+    for energy in _phase_energies(pixels):
         if energy is not None:
             elsewhere = float(energy[:-1].max())
             excess = max(excess, (float(energy[-1]) - elsewhere) / (elsewhere + (3 / 255) ** 2))
     return excess
 
 
-def _phase_energy(pixels: FloatPixels) -> NDArray[np.float64] | None:
-    """Mean squared horizontal step by column modulo 8; the last crosses the grid. None below two blocks."""
+def _phase_energies(pixels: FloatPixels) -> list[NDArray[np.float64] | None]:
+    """Mean squared steps along columns and along rows, by their place modulo 8; the last crosses the grid.
+
+    None for a side below two blocks.
+    """
     height, width, channels = pixels.shape
-    count = (width - 1) // BLOCK * BLOCK
-    if count < 2 * BLOCK:
-        return None
-    energy = np.zeros(count)
+    rows = np.ascontiguousarray(pixels).reshape(height, -1)
+    down, across = np.zeros(height - 1), np.zeros((width - 1) * channels)
     for top in range(0, height, _STRIP_ROWS):
-        steps = np.diff(pixels[top : top + _STRIP_ROWS, : count + 1], axis=1)
-        energy += np.minimum(np.square(steps), _STRONGEST_STEP**2).sum(axis=(0, 2), dtype=np.float64)
-    return np.asarray(energy.reshape(-1, BLOCK).mean(axis=0) / (height * channels))
+        strip = rows[top : top + _STRIP_ROWS + 1]
+        if len(strip) > 1:
+            down[top : top + _STRIP_ROWS] = cv2.reduce(
+                _counted(strip[1:] - strip[:-1]), 1, cv2.REDUCE_SUM, dtype=cv2.CV_64F
+            )[:, 0]
+        if width > 1:
+            steps = _counted(strip[:_STRIP_ROWS, channels:] - strip[:_STRIP_ROWS, :-channels])
+            across += cv2.reduce(steps, 0, cv2.REDUCE_SUM, dtype=cv2.CV_64F)[0]
+    return [
+        _by_phase(down / (width * channels)),
+        _by_phase(across.reshape(-1, channels).sum(axis=1) / (height * channels)),
+    ]
+
+
+def _counted(steps: FloatPixels) -> FloatPixels:
+    """Squared, up to the bound; in place."""
+    np.multiply(steps, steps, out=steps)
+    return np.minimum(steps, np.float32(_STRONGEST_STEP**2), out=steps)
+
+
+def _by_phase(energy: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    count = len(energy) // BLOCK * BLOCK
+    return energy[:count].reshape(-1, BLOCK).mean(axis=0) if count >= 2 * BLOCK else None

@@ -1,125 +1,114 @@
-"""The net of LPIPS (Zhang et al. 2018), as its authors' package `lpips` defines it, without that package's imports.
+"""The net of LPIPS (Zhang et al. 2018), as its authors' package `lpips` defines it, in OpenVINO.
 
-`lpips` imports torchvision, which took a quarter of an evaluating worker's start; all that is needed of either are two
-lists of layers, and the linear heads that `lpips` carries as a file. tests/quality holds this net against the package.
+`lpips` imports torch and torchvision, which took more of an evaluating worker's start than all else; all that is needed
+of them are two lists of layers, and the linear heads, which lie beside this module. OpenVINO runs the same float32
+convolutions in less time. tests/quality holds this net against the package.
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
+from enhancer.backends.openvino_backend import request_of
 from enhancer.errors import ModelError
+from enhancer.image import FloatPixels
 
+HEADS: Final = Path(__file__).with_name("lpips-heads.safetensors")
 _SHIFT: Final = (-0.030, -0.088, -0.188)
 _SCALE: Final = (0.458, 0.448, 0.450)
 _EPSILON: Final = 1e-10
-_VGG: Final = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""Widths of VGG-16's convolutions of 3 x 3, by stage; a pooling of 2 x 2 before each stage but the first."""
+
+Array = NDArray[np.float32]
+Layer = tuple[str, int, int]
+"""A convolution: its number in torchvision's list of layers, stride and padding."""
+
+_ALEX: Final[tuple[tuple[int, tuple[Layer, ...]], ...]] = (
+    (0, (("0", 4, 2),)),
+    (3, (("3", 1, 2),)),
+    (3, (("6", 1, 1),)),
+    (0, (("8", 1, 1),)),
+    (0, (("10", 1, 1),)),
+)
+_VGG: Final[tuple[tuple[int, tuple[Layer, ...]], ...]] = (
+    (0, (("0", 1, 1), ("2", 1, 1))),
+    (2, (("5", 1, 1), ("7", 1, 1))),
+    (2, (("10", 1, 1), ("12", 1, 1), ("14", 1, 1))),
+    (2, (("17", 1, 1), ("19", 1, 1), ("21", 1, 1))),
+    (2, (("24", 1, 1), ("26", 1, 1), ("28", 1, 1))),
+)
+STAGES: Final = {"alex": _ALEX, "vgg": _VGG}
+"""Of each net: the side of the pooling (by 2, 0: none) before each of five stages, and the stage's convolutions."""
 
 
-class LpipsNet(nn.Module):
-    """The distance of pairs of pictures: differences of normalised features after five layers, weighted and averaged.
-
-    Args:
-        net: ``alex`` or ``vgg``.
-    """
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, net: str) -> None:
-        super().__init__()
-        stages, widths = (_alex(), (64, 192, 384, 256, 256)) if net == "alex" else (_vgg(), [s[-1] for s in _VGG])
-        self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in stages)
-        self.heads = nn.ParameterList(torch.zeros(1, width, 1, 1) for width in widths)
-        self.register_buffer("shift", torch.tensor(_SHIFT).view(1, 3, 1, 1))
-        self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1))
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """N distances of N pairs: N x 3 x H x W each, in [-1, 1]."""
-        total = torch.zeros(len(a))
-        for first, second, head in zip(self._features(a), self._features(b), self.heads, strict=True):
-            weighted = nn.functional.conv2d((_normalised(first) - _normalised(second)) ** 2, head)
-            total = total + weighted.mean(dim=(1, 2, 3))
-        return total
-
-    def _features(self, pictures: Tensor) -> list[Tensor]:
-        found = []
-        state = ((pictures - self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
-        for stage in self.stages:
-            state = stage(state)
-            found.append(state)
-        return found
-
-
-def build_lpips(net: str, weights: Path) -> LpipsNet:
-    """The distance net: backbone from `weights`, linear heads from the lpips package.
+class LpipsNet:
+    """The distance of pairs of pictures: differences of normalised features after five stages, weighted and averaged.
 
     Args:
         net: ``alex`` or ``vgg``.
         weights: safetensors with torchvision's ``features`` keys (``features.0.weight`` or ``0.weight``).
+        threads: of the CPU; 0: as many as this process may use.
 
     Raises:
         ModelError: tensors are missing or of the wrong shape.
     """
-    with torch.device("meta"):  # no storage: what would be drawn for it is only thrown away
-        module = LpipsNet(net)
-    layers = {name.removeprefix("features."): tensor for name, tensor in load_file(weights).items()}
-    heads = torch.load(_heads_of(net), map_location="cpu", weights_only=True)
-    state = {f"heads.{number}": heads[f"lin{number}.model.1.weight"] for number in range(len(module.heads))}
-    state |= {"shift": torch.tensor(_SHIFT).view(1, 3, 1, 1), "scale": torch.tensor(_SCALE).view(1, 3, 1, 1)}
-    # torchvision numbers a backbone's layers through, as its stages do here one after the other.
-    number = 0
-    for at, stage in enumerate(module.stages):
-        for within, _ in enumerate(stage.children()):
-            parts = {part: f"{number}.{part}" for part in ("weight", "bias")}
-            state |= {f"stages.{at}.{within}.{part}": layers[name] for part, name in parts.items() if name in layers}
-            number += 1
-    try:
-        module.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        raise ModelError(f"{weights.name} is no LPIPS backbone for {net!r}: {error}", reason="bad-weights") from error
-    return module.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def __init__(self, net: str, weights: Path, *, threads: int = 0) -> None:
+        heads = load_file(HEADS)
+        layers = {name.removeprefix("features."): np.asarray(w, np.float32) for name, w in load_file(weights).items()}
+        try:
+            model = _graph(net, layers, [heads[f"{net}.{number}"] for number in range(len(STAGES[net]))])
+            self._request = request_of(model, threads)
+        except (KeyError, RuntimeError) as error:
+            told = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            raise ModelError(
+                f"{weights.name} is no LPIPS backbone for {net!r}: {told}", reason="bad-weights"
+            ) from error
+        self._lock = threading.Lock()  # a request has one input and one output
+
+    def distances(self, first: list[FloatPixels], second: list[FloatPixels]) -> list[float]:
+        """One for each pair.
+
+        Args:
+            first: pictures of one size, H x W x 3 float32 in [0, 1].
+            second: as many more.
+        """
+        pictures = np.stack([*first, *second], dtype=np.float32)
+        with self._lock:
+            self._request.infer([pictures], share_inputs=True)
+            found: list[float] = self._request.get_output_tensor().data.tolist()
+        return found
 
 
-def _heads_of(net: str) -> Path:
-    found = find_spec("lpips")
-    if found is None or found.origin is None:
-        raise ModelError("LPIPS needs the package lpips for its linear heads: pip install lpips", reason="no-lpips")
-    return Path(found.origin).parent / "weights" / "v0.1" / f"{net}.pth"
+def _graph(net: str, layers: Mapping[str, Array], heads: list[Array]) -> Any:
+    """An ``openvino.Model`` from 2N x H x W x 3 in [0, 1] to the N distances of its first half to its second."""
+    import openvino as ov
+    from openvino import opset15 as op
 
-
-def _alex() -> list[list[nn.Module]]:
-    def conv(given: int, made: int, side: int, stride: int = 1, padding: int = 1) -> list[nn.Module]:
-        return [nn.Conv2d(given, made, side, stride, padding), nn.ReLU(inplace=True)]
-
-    return [
-        conv(3, 64, 11, 4, 2),
-        [nn.MaxPool2d(3, 2), *conv(64, 192, 5, padding=2)],
-        [nn.MaxPool2d(3, 2), *conv(192, 384, 3)],
-        conv(384, 256, 3),
-        conv(256, 256, 3),
-    ]
-
-
-def _vgg() -> list[list[nn.Module]]:
-    stages: list[list[nn.Module]] = []
-    given = 3
-    for widths in _VGG:
-        stage: list[nn.Module] = [nn.MaxPool2d(2, 2)] if stages else []
-        for made in widths:
-            stage += [nn.Conv2d(given, made, 3, padding=1), nn.ReLU(inplace=True)]
-            given = made
-        stages.append(stage)
-    return stages
-
-
-def _normalised(features: Tensor) -> Tensor:
-    """Each position's features at unit length."""
-    return features / (torch.sqrt(torch.sum(features**2, dim=1, keepdim=True)) + _EPSILON)
+    pictures = op.parameter([-1, -1, -1, 3], np.float32, name="pictures")
+    signed = op.subtract(op.multiply(op.transpose(pictures, np.array([0, 3, 1, 2])), np.float32(2)), np.float32(1))
+    shift, scale = (np.array(value, np.float32).reshape(1, 3, 1, 1) for value in (_SHIFT, _SCALE))
+    state = op.divide(op.subtract(signed, op.constant(shift)), op.constant(scale))
+    total = op.constant(np.zeros(1, np.float32))
+    for (pooling, convolutions), head in zip(STAGES[net], heads, strict=True):
+        if pooling:
+            state = op.max_pool(state, [2, 2], [1, 1], [0, 0], [0, 0], [pooling, pooling]).output(0)
+        for name, stride, padding in convolutions:
+            kernel, bias = layers[f"{name}.weight"], layers[f"{name}.bias"]
+            step, frame = [stride] * 2, [padding] * 2
+            made = op.convolution(state, op.constant(kernel), step, frame, frame, [1, 1])
+            state = op.relu(op.add(made, op.constant(bias.reshape(1, -1, 1, 1))))
+        length = op.sqrt(op.reduce_sum(op.multiply(state, state), np.array([1]), keep_dims=True))
+        normalised = op.divide(state, op.add(length, np.float32(_EPSILON)))
+        first, second = op.split(normalised, np.int64(0), 2).outputs()
+        apart = op.subtract(first, second)
+        weighted = op.multiply(op.multiply(apart, apart), op.constant(head.reshape(1, -1, 1, 1)))
+        of_places = op.reduce_sum(weighted, np.array([1]), keep_dims=True)
+        total = op.add(total, op.reduce_mean(of_places, np.array([1, 2, 3])))
+    return ov.Model([total], [pictures], f"lpips-{net}")

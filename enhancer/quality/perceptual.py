@@ -7,12 +7,11 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from enhancer.image import FloatPixels
 from enhancer.models.catalogue import load_catalogue
 from enhancer.models.store import ensure
-from enhancer.quality.lpips_net import LpipsNet, build_lpips
+from enhancer.quality.lpips_net import LpipsNet
 from enhancer.quality.metrics import check_pixels
 from enhancer.settings import Settings
 
@@ -57,10 +56,8 @@ class LpipsScorer:
             raise ValueError(f"pictures of {a.shape[:2]} and {b.shape[:2]} cannot be compared")
         boxes = crop_boxes(a.shape[0], a.shape[1], self.crops if crops is None else crops)
         distances: list[float] = []
-        with torch.inference_mode():
-            for some in (boxes[start : start + _TOGETHER] for start in range(0, len(boxes), _TOGETHER)):
-                first, second = (torch.cat([_planes(picture[box]) for box in some]) for picture in (a, b))
-                distances += self._module(first, second).tolist()
+        for some in (boxes[start : start + _TOGETHER] for start in range(0, len(boxes), _TOGETHER)):
+            distances += self._module.distances(*([_seen(picture[box]) for box in some] for picture in (a, b)))
         return math.fsum(distances) / len(boxes)
 
     def protocol(self, crops: int | None = None) -> dict[str, Any]:
@@ -71,7 +68,7 @@ class LpipsScorer:
     @cached_property
     def _module(self) -> LpipsNet:
         entry = load_catalogue().get(f"lpips-{self.net}")
-        return build_lpips(self.net, ensure(entry, self._settings))
+        return LpipsNet(self.net, ensure(entry, self._settings), threads=self._settings.threads)
 
 
 def crop_boxes(height: int, width: int, crops: int) -> list[tuple[slice, slice]]:
@@ -101,12 +98,11 @@ def _spread(side: int, count: int) -> list[slice]:
     return [slice(start, start + size) for start in (min(max(start, 0), side - size) for start in starts)]
 
 
-def _planes(pixels: FloatPixels) -> torch.Tensor:
-    """H x W x C in [0, 1] as 1 x 3 x H x W in [-1, 1], mirrored up to the smallest side."""
+def _seen(pixels: FloatPixels) -> FloatPixels:
+    """H x W x C as H x W x 3, mirrored up to the smallest side."""
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     missing = [max(0, SMALLEST_SIDE - side) for side in pixels.shape[:2]]
     if any(missing):
         pixels = np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
-    return torch.from_numpy(planes).unsqueeze(0) * 2 - 1
+    return pixels

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -15,6 +18,7 @@ from enhancer.errors import PictureError
 from enhancer.image import FloatPixels, Image, Pixels, to_unit
 from enhancer.quality.artifacts import ArtifactReport, artifact_score
 from enhancer.quality.metrics import SSIM_WINDOW, Space, psnr, ssim, ssim_window
+from enhancer.reduction import reduced
 
 if TYPE_CHECKING:
     from enhancer.quality.perceptual import LpipsScorer
@@ -102,7 +106,9 @@ def score_reference(result: Image, truth: Image, scorer: LpipsScorer, *, crop: i
     protocol = _protocol(second, crop, space, scorer)
     if not np.isfinite(first).all():
         return Scores(kind="reference", protocol=protocol | {"finite": False})
-    return Scores(kind="reference", **_figures(first, second, scorer, crop, space), protocol=protocol)
+    with _beside(scorer, first, second) as distance:
+        figures = _figures(first, second, distance, crop, space)
+    return Scores(kind="reference", **figures, protocol=protocol)
 
 
 def score_baseline(source: Image, truth: Image, scorer: LpipsScorer, *, crop: int = 0, space: Space = "rgb") -> Scores:
@@ -150,24 +156,27 @@ def score_fidelity(
     crop = _crop_that_fits(crop, given)
     if not np.isfinite(given).all():
         raise PictureError("the source holds values that are no numbers", reason="not-finite")
-    artifacts = artifact_score(made, given)
+    small = reduce_to(made, given.shape[0], given.shape[1]) if np.isfinite(made).all() else None
     protocol = _protocol(given, crop, space, scorer) | {
         "reduction": "bicubic, antialiased" if made.shape != given.shape else None,
-        "artifact_parts": {name: round(part, 6) for name, part in artifacts.parts.items()},
         "low_frequency_cells": SHIFT_CELLS,
         "sigma": sigma,
         "sigma_floor": NOISE_FLOOR,
     }
-    if not _is_finite(artifacts):
-        return Scores(kind="fidelity", artifact_score=artifacts.score, protocol=protocol | {"finite": False})
-    reduced = reduce_to(made, given.shape[0], given.shape[1])
+    if small is None:
+        artifacts = artifact_score(made, given)
+        protocol |= {"artifact_parts": _told(artifacts), "finite": False}
+        return Scores(kind="fidelity", artifact_score=artifacts.score, protocol=protocol)
+    with _beside(scorer, small, given) as distance:
+        artifacts = artifact_score(made, given)
+        figures = _figures(small, given, distance, crop, space)
     return Scores(
         kind="fidelity",
-        **_figures(reduced, given, scorer, crop, space),
+        **figures,
         artifact_score=artifacts.score,
-        low_frequency_shift=low_frequency_shift(reduced, given),
-        residual_ratio=residual_ratio(reduced, given, sigma),
-        protocol=protocol,
+        low_frequency_shift=low_frequency_shift(small, given),
+        residual_ratio=residual_ratio(small, given, sigma),
+        protocol=protocol | {"artifact_parts": _told(artifacts)},
     )
 
 
@@ -175,6 +184,9 @@ def reduce_to(pixels: FloatPixels, height: int, width: int) -> FloatPixels:
     """`pixels` at this size by Pillow's antialiased bicubic filter, clipped to [0, 1]; as they are where it fits."""
     if pixels.shape[:2] == (height, width):
         return pixels
+    if height <= pixels.shape[0] and width <= pixels.shape[1]:
+        made = reduced(pixels, height, width)
+        return np.clip(made, 0, 1, out=made)
     resample = PIL.Image.Resampling.BICUBIC
     planes = [PIL.Image.fromarray(pixels[:, :, c]).resize((width, height), resample) for c in range(pixels.shape[2])]
     return np.clip(np.stack([np.asarray(plane, dtype=np.float32) for plane in planes], axis=2), 0, 1)
@@ -205,10 +217,19 @@ def residual_ratio(result: FloatPixels, source: FloatPixels, sigma: float | None
     return float(residual.std(dtype=np.float64)) / max(sigma, NOISE_FLOOR)
 
 
-def _figures(a: FloatPixels, b: FloatPixels, scorer: LpipsScorer, crop: int, space: Space) -> dict[str, float]:
+@contextmanager
+def _beside(scorer: LpipsScorer, a: FloatPixels, b: FloatPixels) -> Iterator[Callable[[], float]]:
+    """Gives what waits for the distance of two pictures, which is measured meanwhile: NumPy leaves cores free."""
+    with ThreadPoolExecutor(1, "lpips") as pool:
+        yield pool.submit(scorer.distance, a, b).result
+
+
+def _figures(
+    a: FloatPixels, b: FloatPixels, measured: Callable[[], float], crop: int, space: Space
+) -> dict[str, float]:
     psnr_db = min(psnr(a, b, space=space, crop=crop), PSNR_CAP_DB)
     similarity = ssim(a, b, space=space, crop=crop)
-    distance = scorer.distance(a, b)
+    distance = measured()
     return {
         "psnr": psnr_db,
         "ssim": similarity,
@@ -275,8 +296,8 @@ def _crop_that_fits(crop: int, pixels: FloatPixels) -> int:
     return min(crop, largest)
 
 
-def _is_finite(report: ArtifactReport) -> bool:
-    return report.parts["non_finite"] == 0
+def _told(report: ArtifactReport) -> dict[str, float]:
+    return {name: round(part, 6) for name, part in report.parts.items()}
 
 
 def _cell_means(pixels: FloatPixels, rows: int, columns: int) -> FloatPixels:

@@ -14,15 +14,17 @@ of its own luminance just as far as it takes, instead of being clipped into anot
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from enhancer.image import FloatPixels
 from enhancer.options import ToneOptions
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.light import from_linear, luminance, to_linear
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PchipInterpolator
 
 Points = tuple[tuple[float, float], ...]
 
@@ -111,6 +113,9 @@ def tone_curve(options: ToneOptions) -> Callable[[FloatPixels], FloatPixels]:
 
 def interpolate(points: Points) -> PchipInterpolator:
     """The monotone cubic through `points`, given with rising inputs; ends that are not given are (0, 0) and (1, 1)."""
+    # Here: a quarter of a second to import, which only curves have to wait for.
+    from scipy.interpolate import PchipInterpolator
+
     start = () if points[0][0] == 0 else ((0.0, 0.0),)
     end = () if points[-1][0] == 1 else ((1.0, 1.0),)
     inputs, outputs = zip(*start, *points, *end, strict=True)

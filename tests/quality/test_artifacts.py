@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
@@ -12,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from benchmarks.bench_artifacts import good_results
 from benchmarks.injected_artifacts import cases, committed_pictures, rounded
 from enhancer.image import to_unit
-from enhancer.quality.artifacts import PARTS, artifact_score, excesses
+from enhancer.quality.artifacts import PARTS, _checkerboard, artifact_score, blockiness, excesses
 from enhancer.stages.nets import Nets
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "camera")
@@ -223,3 +224,34 @@ def test_refusals(photos):
         artifact_score(source[:-1], source)
     with pytest.raises(ValueError, match="outside the data range"):
         artifact_score(source, source * 255)
+
+
+@pytest.mark.parametrize("shape", [(64, 65, 1), (131, 90, 3), (40, 1, 3), (1, 40, 1)])
+def test_blockiness_is_that_of_steps_counted_one_by_one(shape):
+    rng = np.random.default_rng(6)
+    pixels = rng.random(shape) * 0.06 + np.kron(rng.random((20, 20)), np.ones((8, 8)))[: shape[0], : shape[1], None] / 8
+    pixels = pixels.astype(np.float32)
+    excess = 0.0
+    for steps in (np.diff(pixels, axis=1), np.diff(pixels, axis=0).swapaxes(0, 1)):
+        count = steps.shape[1] // 8 * 8
+        if count >= 16:
+            energy = (
+                np.minimum(steps[:, :count].astype(np.float64) ** 2, 0.04**2)
+                .mean(axis=(0, 2))
+                .reshape(-1, 8)
+                .mean(axis=0)
+            )
+            excess = max(excess, (energy[7] - energy[:7].max()) / (energy[:7].max() + (3 / 255) ** 2))
+    assert blockiness(pixels) == pytest.approx(excess, rel=1e-5)
+    assert min(shape[:2]) < 17 or excess > 0.1
+
+
+@pytest.mark.parametrize("shape", [(40, 51), (1, 9), (9, 1)])
+def test_the_checkerboard_is_the_mixed_difference_in_step(shape):
+    plane = np.random.default_rng(7).random(shape, dtype=np.float32)
+    mixed = np.zeros(shape)
+    for y in range(1, shape[0]):
+        for x in range(1, shape[1]):
+            mixed[y, x] = (plane[y, x] - plane[y - 1, x] - plane[y, x - 1] + plane[y - 1, x - 1]) / 4 * (-1) ** (x + y)
+    expected = cv2.blur(mixed, (8, 8), borderType=cv2.BORDER_REFLECT).reshape(shape)
+    np.testing.assert_allclose(_checkerboard(plane), expected, atol=2e-7)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from enhancer.image import to_unit
 from enhancer.quality import metrics
@@ -101,6 +102,20 @@ def test_ssim_is_the_naive_one(height, width, window, channels):
     a, b = random_pair(height, width, channels)
     assert ssim_window(height, width) == window
     assert ssim(a, b) == pytest.approx(naive_ssim(a, b, window, 1.5 * window / 11), abs=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [(200, 150), (11, 40), (7, 9)])
+def test_both_are_scikit_images(photos, side, channels):
+    a = photos["coffee"][: side[0], : side[1], :channels]
+    b = np.clip(a + np.random.default_rng(3).normal(0, 0.05, a.shape), 0, 1).astype(np.float32)
+    window = ssim_window(*side)
+    expected = structural_similarity(
+        a.astype(np.float64), b.astype(np.float64), data_range=1.0, channel_axis=2, gaussian_weights=True,
+        sigma=1.5 * window / 11, win_size=window, use_sample_covariance=False,
+    )  # fmt: skip
+    assert ssim(a, b) == pytest.approx(expected, abs=1e-12)
+    assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=1.0), abs=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 2, 1), (1, 40, 3), (2, 7, 1)])

@@ -9,11 +9,13 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from enhancer.errors import ModelError
 from enhancer.image import to_unit
-from enhancer.quality.lpips_net import build_lpips
+from enhancer.models.catalogue import load_catalogue
+from enhancer.models.store import ensure
+from enhancer.quality.lpips_net import LpipsNet
 from enhancer.quality.perceptual import LpipsScorer, crop_boxes
 from enhancer.settings import Settings
 
@@ -35,31 +37,30 @@ def test_distances_are_those_of_the_authors_package(net, scorer_of, photos):
     lpips = pytest.importorskip("lpips")
     ours = scorer_of(net)._module
     theirs = lpips.LPIPS(net=net, pretrained=True, pnet_rand=True, verbose=False).eval()
-    layers = [layer for stage in ours.stages for layer in stage]
-    backbone = {
-        name: getattr(layers[int(name.split(".")[2])], name.split(".")[3])
-        for name in theirs.state_dict()
-        if name.startswith("net.slice")
-    }
-    missing, unknown = theirs.load_state_dict(backbone, strict=False)
+    weights = load_file(ensure(load_catalogue().get(f"lpips-{net}"), Settings()))
+    weights = {name.removeprefix("features."): tensor for name, tensor in weights.items()}
+    names = [name for name in theirs.state_dict() if name.startswith("net.slice")]
+    missing, unknown = theirs.load_state_dict({name: weights[name.split(".", 2)[2]] for name in names}, strict=False)
     assert not unknown
     assert not [name for name in missing if name.startswith("net.slice")]
     rng = np.random.default_rng(5)
-    a = torch.from_numpy(rng.uniform(-1, 1, (3, 3, 97, 131)).astype(np.float32))
-    a[1] = torch.from_numpy(photos["astronaut"][:97, :131].transpose(2, 0, 1).copy()) * 2 - 1
-    b = torch.clamp(a + torch.from_numpy(rng.normal(0, 0.2, a.shape).astype(np.float32)), -1, 1)
+    a = rng.uniform(0, 1, (3, 97, 131, 3)).astype(np.float32)
+    a[1] = photos["astronaut"][:97, :131]
+    b = np.clip(a + rng.normal(0, 0.1, a.shape), 0, 1).astype(np.float32)
     b[2] = a[2]
     with torch.inference_mode():
-        expected = theirs(a, b).flatten()
-        assert torch.allclose(ours(a, b), expected, rtol=1e-5, atol=1e-7)
+        signed = (torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()) * 2 - 1 for pictures in (a, b))
+        expected = theirs(*signed).flatten().numpy()
+    np.testing.assert_allclose(ours.distances(list(a), list(b)), expected, rtol=1e-5, atol=1e-7)
     assert expected[0] > 0.01
     assert expected[2] == 0
 
 
-def test_scoring_loads_neither_lpips_nor_torchvision():
+def test_scoring_loads_neither_torch_nor_scikit_images_metrics():
     code = (
         "import sys, numpy as np; from enhancer.quality.perceptual import LpipsScorer; import enhancer.batch.evaluate_items;"
-        "print([m for m in ('lpips', 'torchvision', 'torch._dynamo') if m in sys.modules])"
+        "from enhancer.quality.metrics import psnr, ssim; a = np.full((16, 16, 3), 0.5, np.float32); psnr(a, a); ssim(a, a);"
+        "print([m for m in ('lpips', 'torch', 'torchvision', 'skimage.metrics', 'scipy.stats') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -144,7 +145,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, state):
     path = tmp_path / "alex.safetensors"
     save_file(state, path)
     with pytest.raises(ModelError, match=r"alex\.safetensors"):
-        build_lpips("alex", path)
+        LpipsNet("alex", path)
 
 
 def test_the_gate_needs_no_net():
