@@ -4,7 +4,8 @@
 DAT-light, in a worker process, from folder to folder with the ledger in SQLite; 50 more go the whole way: planned,
 enhanced, scored in a worker of their own, published and reported. Every stage but super-resolution is off, so that the
 rest is what a worker adds. End to end is the enhance task from its worker's readiness to its end; net only is the same
-net on the same pictures in this process, one after the other, afterwards. The worker's seconds by step are of its own
+net on the same pictures, one after the other, in a process that does nothing else, afterwards. Either loads the net,
+and what runs it, once. The worker's seconds by step are of its own
 clock; its memory is sampled five times a second.
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,11 +24,10 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as PillowImage
 
-from benchmarks.bench_speed_4k import NET_ALONE
+from benchmarks.bench_speed_4k import NET_ALONE, SCALE
 from benchmarks.results import print_table, write_results
 from benchmarks.speed import machines
 from benchmarks.speed_site import SIZES, Site, Usage
-from enhancer.backends.base import Net
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import to_unit
 from enhancer.settings import Settings, get_settings
@@ -37,9 +39,18 @@ SLOW: Final = "dat-light-x4"
 RUN: Final = "speed"
 
 
-def net_only(net: Net, folder: Path) -> float:
-    """Seconds of the net alone over all pictures of a folder."""
-    spent = 0.0
+def net_only(model: str | None, folder: Path) -> float:
+    """Seconds of the net alone over all pictures of a folder, in a process of its own; with its loading, once."""
+    command = [sys.executable, "-m", "benchmarks.bench_speed_batch", "--net-only", str(folder), "--model", model or ""]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def net_here(model: str | None, folder: Path) -> float:
+    """The same in this process."""
+    begin = time.perf_counter()
+    net = Nets(get_settings()).super_resolution(SCALE, model)
+    spent = time.perf_counter() - begin
     for path in sorted(folder.rglob("*.*")):
         with PillowImage.open(io.BytesIO(path.read_bytes())) as opened:
             planes = np.moveaxis(to_unit(np.asarray(opened.convert("RGB"))), 2, 0)
@@ -94,9 +105,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--slow-count", type=int, default=SLOW_COUNT)
     parser.add_argument("--whole-count", type=int, default=WHOLE_COUNT)
+    parser.add_argument("--net-only", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.net_only:
+        print(net_here(options.model or None, options.net_only))
+        return
     started = time.monotonic()
-    nets = Nets(get_settings())
     rows, ratios = [], {}
     with tempfile.TemporaryDirectory(prefix="speed-batch-") as name:
         cases: tuple[tuple[str, int, dict[str, Any], tuple[tuple[int, int], ...]], ...] = (
@@ -105,7 +120,7 @@ def main() -> None:
         )
         for net, count, recipe, sizes in cases:
             site = measure(Path(name) / net, count, recipe, sizes, only_enhance=True)
-            alone = net_only(nets.super_resolution(4, recipe.get("model")), site.root / "in")
+            alone = net_only(recipe.get("model"), site.root / "in")
             worked = site.seconds["enhance"] - site.ready_s["enhance"]
             ratios[net] = worked / alone
             row: list[Any] = [net, count, alone, worked, ratios[net], site.ready_s["enhance"]]

@@ -101,4 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    # All is committed and told. Taking an interpreter apart that has torch loaded takes a second and a half.
+    os._exit(status)
