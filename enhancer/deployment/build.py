@@ -1,8 +1,8 @@
 """Build a net for a runtime: export or quantise, measure against torch, register only what passes.
 
     float: the largest difference from torch must stay below MAX_DIFFERENCE (fp32) or MAX_LOSS_DB of PSNR (fp16)
-    int8:  all convolutions first; where that costs more than MAX_LOSS_DB, again with the first and the last in float;
-           where that does too, it is refused
+    int8:  a plain net's weights rounded together (rounding.py), all convolutions in int8 first; where that costs more
+           than MAX_LOSS_DB, again with the first and the last in float; where that does too, it is refused
 
 Both on pictures that nothing was calibrated by.
 """
@@ -20,8 +20,10 @@ from typing import Any, Final
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from enhancer.backends.base import Net
+from enhancer.backends.openvino_graph import plain_graph
 from enhancer.backends.tiler import run_tiled
 from enhancer.deployment import samples as sampling
 from enhancer.deployment.samples import Sample
@@ -131,6 +133,7 @@ class _Maker:
         self._torch = TorchNet(self._module, spec, "cpu")
         tile = INT8_MAX_TILE if precision == "int8" and entry.architecture == "Plain" else spec.max_tile
         self.spec = replace(spec, runtime=runtime, precision=precision, max_tile=tile)
+        self._rounded: dict[str, NDArray[np.float32]] = {}
         self._stem = folder / builds.stem(entry.name, runtime, precision)
 
     def best(self, calibration: Sequence[Sample], check: Sequence[Sample]) -> tuple[dict[str, Any], _Made]:
@@ -173,8 +176,14 @@ class _Maker:
     def _quantise(self, calibration: Sequence[Sample], *, ends_in_float: bool = False) -> _Made:
         from enhancer.deployment.export import as_openvino_input, to_openvino
         from enhancer.deployment.quantise import quantised
+        from enhancer.deployment.rounding import rounded_weights
+        from enhancer.models.plain import PlainNet
 
-        model = to_openvino(self._entry, self._weights, self._module, self.spec)
+        if isinstance(self._module, PlainNet):
+            self._rounded = self._rounded or rounded_weights(self._module, [sample.given for sample in calibration])
+            model = plain_graph(self._rounded, self._module.shape)
+        else:
+            model = to_openvino(self._entry, self._weights, self._module, self.spec)
         given = [as_openvino_input(sample.given) for sample in calibration]
         return self._openvino(quantised(model, given, ends_in_float=ends_in_float))
 

@@ -13,8 +13,8 @@ def quantised(model: Any, given: Sequence[NDArray[np.float32]], *, ends_in_float
     """An ``openvino.Model`` with its convolutions in int8.
 
     Weights keep to half of int8's range: where a CPU has no VNNI, products of two pairs are added in 16 bits, and would
-    saturate: fast-x2 would lose 0.98 dB there instead of 0.05. Ranges are the largest ever seen, not a mean of largest,
-    with which it would lose 0.13 dB.
+    saturate: fast-x2 lost 0.98 dB there instead of 0.05. Ranges are the largest ever seen, not a mean of largest,
+    with which it lost 0.13 dB.
 
     Args:
         model: in float32.

