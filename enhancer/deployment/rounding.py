@@ -26,8 +26,8 @@ LEVELS: Final = 63
 FULL_RANGE: Final = 63.5
 """Steps to the end of the range, which NNCF takes the largest weight for (half of 127): see :func:`rounded`."""
 PICTURES: Final = 24
-"""Calibration pictures that are counted, at most, and in each every :data:`STRIDE`-th place down and across: more changes
-nothing that could be measured."""
+"""Calibration pictures that are counted, at most, and in each every :data:`STRIDE`-th place down and across: more
+changes nothing that could be measured."""
 STRIDE: Final = 3
 DAMPING: Final = 1e-2
 """Share of the mean square of the inputs that is added to that of each, so that the solution exists."""
