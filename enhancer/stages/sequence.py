@@ -30,8 +30,12 @@ from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
 from enhancer.stages.scratches import ScratchRepair
 from enhancer.stages.sharpen import Sharpening
+from enhancer.stages.strips import apply_in_strips, in_strips
 from enhancer.stages.super_resolution import SuperResolution
 from enhancer.stages.tone import Tone
+
+ROWS: Final = 64
+"""That are looked at together for values that are not finite."""
 
 STAGES: Final[tuple[Stage, ...]] = (
     SizeLimit(),  # first: everything after it has fewer pixels to pay for
@@ -88,7 +92,7 @@ def enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Im
                 return _as_it_came(large, alpha, working, page)
             if stage.scale(context) != 1:
                 context.source = unit
-            unit = _apply(stage, unit, decision, context)
+            unit = _apply(stage, unit, decision, context, came=working.pixels)
             applied = True
             if alpha is not None and alpha.shape != unit.shape[:2]:
                 alpha = resize_alpha(alpha, *unit.shape[:2])
@@ -145,18 +149,29 @@ def corrected(page: Image, decisions: Iterable[DecisionRecord], recipe: Recipe, 
     for stage in STAGES:
         if stage.name in made:
             record = made[stage.name]
-            unit = _apply(stage, unit, Decision(True, record.reason, record.numbers), context)
+            decision = Decision(True, record.reason, record.numbers)
+            unit = _apply(stage, unit, decision, context, came=working.pixels)
     if alpha is not None and alpha.shape != unit.shape[:2]:
         alpha = resize_alpha(alpha, *unit.shape[:2])
     return working.with_pixels(from_unit(unit, working.pixels.dtype, working.metadata.float_range), alpha)
 
 
-def _apply(stage: Stage, unit: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+def _apply(stage: Stage, unit: FloatPixels, decision: Decision, context: Context, *, came: Pixels) -> FloatPixels:
     """The stage's result, checked: a net that overflowed gives NaN, which would be saved as black.
 
-    Only the artefact guard can mend that, so what it will look at is left to it.
+    Only the artefact guard can mend that, so what it will look at is left to it. A large picture is overwritten where
+    the stage can do with parts of it, unless it is the very one that `came`.
     """
-    result = stage.apply(unit, decision, context)
-    if not np.isfinite(result).all() and not (stage.scale(context) != 1 and guarded(context)):
+    if in_strips(stage, unit, context):
+        into = np.empty_like(unit) if np.may_share_memory(unit, came) else unit
+        result = apply_in_strips(stage, unit, decision, context, into=into)
+    else:
+        result = stage.apply(unit, decision, context)
+    if not _finite(result) and not (stage.scale(context) != 1 and guarded(context)):
         raise PictureError(f"{stage.name} gave values that are not finite", reason="not-finite")
     return result
+
+
+def _finite(pixels: FloatPixels) -> bool:
+    """Whether all of them are; without a mask of the whole."""
+    return all(bool(np.isfinite(pixels[top : top + ROWS]).all()) for top in range(0, pixels.shape[0], ROWS))
