@@ -2,7 +2,7 @@
 
 25 megapixels enlarged four times (400 out), and 100 megapixels restored at their own size, both from a JPEG to a JPEG;
 the picture is a photograph that comes with scikit-image, mirrored until it is as large. The recipe is ``photo``, and
-beside it the same with nothing but the enlargement.
+beside it the same with nothing but the enlargement, and with a stage that has something to do at 1x.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ CASES: Final = {
     "25 MP x4": {"side": 5000, "recipe": {"name": "photo", "scale": 4}},
     "25 MP x4, enlarged only": {"side": 5000, "recipe": "bare"},
     "100 MP x1": {"side": 10000, "recipe": {"name": "photo", "scale": 1}},
+    "100 MP x1, darker": {"side": 10000, "recipe": {"name": "photo", "scale": 1, "exposure": {"ev": -0.5}}},
 }
 BARE: Final[dict[str, Any]] = {
     "scale": 4,
