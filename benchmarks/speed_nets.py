@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,7 +83,7 @@ class Workshop:
 
     def candidates(self) -> list[Callable[[], Candidate]]:
         """One maker a net, the slowest first; a maker raises :class:`Unavailable` where its weights are not here."""
-        return [self.rrdbnet, self.dat_light, self.compact, self.safmn, self.ours]
+        return [self.rrdbnet, self.dat_light, self.compact, self.safmn, self.ours, partial(self.ours, "balanced-x4")]
 
     def rrdbnet(self) -> Candidate:
         """Real-ESRGAN's x4plus: RRDBNet of 23 blocks."""
@@ -121,13 +122,13 @@ class Workshop:
         module = load_module(entry, ensure(entry, self.settings))
         return Candidate("DAT-light", module, spec_of(entry, module), own=entry)
 
-    def ours(self) -> Candidate:
-        """The catalogue's default at 4x."""
-        entry = load_catalogue().get("fast-x4")
+    def ours(self, name: str = "fast-x4") -> Candidate:
+        """One of the package's own nets at 4x."""
+        entry = load_catalogue().get(name)
         module: Any = load_module(entry, ensure(entry, self.settings))
-        files = self._folder / "fast-x4.param", self._folder / "fast-x4.bin"
+        files = self._folder / f"{name}.param", self._folder / f"{name}.bin"
         write_plain(module, *files)
-        return Candidate("fast-x4 (ours)", module, spec_of(entry, module), files, own=entry)
+        return Candidate(f"{name} (ours)", module, spec_of(entry, module), files, own=entry)
 
     def net(self, one: Candidate, runtime: str) -> Net:
         """The candidate, ready to run.
