@@ -140,7 +140,7 @@ class Workshop:
             case "torch":
                 return TorchNet(one.module, one.spec, "cpu")
             case "ONNX Runtime":
-                path = self._folder / f"{one.spec.name}.onnx"
+                path = self._kept(one, "onnx")
                 if not path.exists():
                     try:
                         to_onnx(one.module, one.spec, path)
@@ -165,7 +165,7 @@ class Workshop:
     def _openvino(self, one: Candidate, *, int8: bool = False) -> Path:
         import openvino
 
-        path = self._folder / f"{one.spec.name}.{'int8' if int8 else 'fp32'}.xml"
+        path = self._kept(one, "int8.xml" if int8 else "fp32.xml")
         if path.exists():
             return path
         if not int8:
@@ -178,6 +178,11 @@ class Workshop:
             )
         openvino.save_model(model, path, compress_to_fp16=False)
         return path
+
+    def _kept(self, one: Candidate, ending: str) -> Path:
+        """Where a net made for a runtime is kept: by the weights' hash, where it is known, for they may change."""
+        weights = f"-{one.own.sha256[:12]}" if one.own else ""
+        return self._folder / f"{one.spec.name}{weights}.{ending}"
 
     def _own_graph(self, one: Candidate) -> Any:
         """The graph that the product builds of a plain net; None of any other."""
