@@ -12,13 +12,12 @@ from skimage.filters import apply_hysteresis_threshold
 from enhancer.stages import scratches
 from enhancer.stages.base import WHOLE_PICTURE, Decision
 from enhancer.stages.scratches import (
-    LEAST_STRAIGHT_AREA,
+    LEAST_EVIDENCE,
     MAYBE,
     MOST_AREA,
     RIM,
     SURE,
     ScratchRepair,
-    crookedness,
     damage_odds,
     find_marks,
     widened,
@@ -78,8 +77,7 @@ def test_a_badly_damaged_print_is_known_and_the_record_says_so(photo, scan):
     assert decision.applied
     assert decision.numbers["model"] == "scratches"
     assert decision.numbers["marks"] >= 1
-    assert max(decision.numbers[f"evident{shape}_area"] for shape in ("", "_straight")) >= LEAST_STRAIGHT_AREA
-    assert decision.numbers["evident_area"] <= decision.numbers["area"]
+    assert decision.numbers["evidence"] >= LEAST_EVIDENCE
     assert json.loads(json.dumps(decision.numbers)) == decision.numbers
 
 
@@ -109,41 +107,36 @@ def test_what_is_transparent_is_no_scratch():
     assert find_marks(odds, visible).count == 0
 
 
-def test_the_floor():
-    odds = np.full((400, 400), -9, np.float32)
-    odds[10, 5:95] = 7
-    assert (find_marks(odds).evident, find_marks(odds).evident_straight) == (90, 90)
-    assert not find_marks(odds).convincing  # 90 of 160 000 pixels
-    assert find_marks(odds[:100, :100]).convincing
-    odds[10, 5:95] = 3
-    odds[10, 5] = 7
-    assert find_marks(odds[:100, :100]).count == 1
-    assert not find_marks(odds[:100, :100]).convincing  # likely, but not beyond doubt
+def test_evidence_is_area_times_odds():
+    odds = np.full((200, 300), -9, np.float32)
+    odds[10, 5:95] = np.log(50)
+    odds[20:24, 10:20] = np.log(200)
+    odds[100, 100] = np.log(15)  # may be damaged, but is not sure
+    marks = find_marks(odds)
+    assert marks.count == 2
+    assert marks.evidence == pytest.approx((90 * 50 + 40 * 200) / 60_000, rel=1e-5)
 
 
-def test_what_is_bent_must_be_surer_and_more():
-    rows, columns = np.mgrid[:200, :200]
-    ring = np.abs(np.hypot(rows - 100, columns - 100) - 60) < 1
-    line = np.zeros((200, 200), bool)
-    line[99:103, 5:195] = True
-    assert ring.sum() == pytest.approx(line.sum(), rel=0.02)
-    for marks, at, convincing in ((line, 4.6, True), (ring, 4.6, False), (ring, 7, True)):
-        assert find_marks(np.where(marks, np.float32(at), np.float32(-9))).convincing == convincing
-    few = ring & (rows < 70)
-    assert find_marks(np.where(few, np.float32(7), np.float32(-9))).evident > 200
-    assert not find_marks(np.where(few, np.float32(7), np.float32(-9))).convincing
+def test_a_mark_counts_by_the_mean_of_its_log_odds():
+    odds = np.full((100, 100), -9, np.float32)
+    odds[50, 10:60] = np.tile([4, 8], 25)
+    assert find_marks(odds).evidence == pytest.approx(50 * np.exp(6) / 10_000, rel=1e-5)
 
 
-@pytest.mark.parametrize(("long", "wide", "angle"), [(80, 4, 0), (80, 4, 33), (40, 20, 70), (30, 30, 0)])
-def test_crookedness_is_that_of_a_rectangle(long, wide, angle):
-    rows, columns = np.mgrid[:120, :120] - 59.5
-    turn = np.deg2rad(angle)
-    along, across = columns * np.cos(turn) + rows * np.sin(turn), rows * np.cos(turn) - columns * np.sin(turn)
-    labels = ((np.abs(along) < long / 2) & (np.abs(across) < wide / 2)).astype(int)
-    labels[0, :40] = 2
-    found = crookedness(labels, 2)
-    assert found[0] == pytest.approx(wide / long, rel=0.12)
-    assert found[1] == pytest.approx(1 / 40)
+@pytest.mark.parametrize(("share", "odds", "convincing"), [(0.01, 520, True), (0.01, 480, False), (0.05, 104, True)])
+def test_the_floor(share, odds, convincing):
+    given = np.full((200, 200), -9, np.float32)
+    given[:10, : round(200 * 200 * share / 10)] = np.log(odds)
+    assert find_marks(given).convincing == convincing
+
+
+def test_some_pixels_are_no_damage_however_sure():
+    odds = np.full((64, 64), -9, np.float32)
+    odds[20, :59] = 12
+    assert find_marks(odds).evidence > LEAST_EVIDENCE
+    assert not find_marks(odds).convincing
+    odds[20] = 12
+    assert find_marks(odds).convincing
 
 
 @pytest.mark.parametrize("by", [1, 2])
