@@ -40,9 +40,9 @@ SURE: Final = math.log(0.95 / 0.05)
 """Log odds that the surest pixel of a mark must reach: those of a probability of 0.95."""
 LEAST_PIXELS: Final = 60
 """Pixels that marks must cover, however small the picture."""
-LEAST_EVIDENCE: Final = 5.0
+LEAST_EVIDENCE: Final = 6.0
 """Odds, times share of the picture, that all marks together must reach: a mark that covers one percent of it must have
-mean log odds of 6.2.
+mean log odds of 6.4.
 
 Chosen by ``python -m benchmarks.choose_scratch_bounds`` on the 40 pictures of the training folder that were kept from
 the net: as they are, in other sizes and turned, all that scanned too, and damaged by the trained kinds, one to three
