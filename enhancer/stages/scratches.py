@@ -147,6 +147,9 @@ class ScratchRepair:
 def damage_odds(net: Net, pixels: FloatPixels) -> FloatPixels:
     """Each pixel's log odds of being damaged.
 
+    Sides that are no multiple of what the net takes are continued by their last pixels, as in training, and not by
+    reflection, which makes a thin line of a picture's thin border.
+
     Args:
         net: RGB to log odds.
         pixels: H x W x C, float32 in [0, 1].
@@ -154,8 +157,10 @@ def damage_odds(net: Net, pixels: FloatPixels) -> FloatPixels:
     Returns:
         H x W, float32.
     """
-    odds: FloatPixels = run_tiled(net, to_planes(pixels))[0]
-    return odds
+    height, width = pixels.shape[:2]
+    more = [(0, -side % net.spec.multiple_of) for side in (height, width)]
+    odds: FloatPixels = run_tiled(net, np.pad(to_planes(pixels), [(0, 0), *more], mode="edge"))[0]
+    return odds[:height, :width]
 
 
 def find_marks(

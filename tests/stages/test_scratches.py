@@ -9,6 +9,8 @@ import pytest
 from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold
 
+from enhancer.models.catalogue import load_catalogue
+from enhancer.models.loading import load_module
 from enhancer.stages import scratches
 from enhancer.stages.base import WHOLE_PICTURE, Decision
 from enhancer.stages.scratches import (
@@ -25,7 +27,7 @@ from enhancer.stages.scratches import (
 from enhancer.training.damage import HELD_OUT, KINDS
 from enhancer.training.degradations import as_bytes
 from enhancer.training.detection import Agreement, agreement
-from enhancer.training.scratches import held_out_print
+from enhancer.training.scratches import held_out_print, probabilities
 
 STAGE = ScratchRepair()
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -84,6 +86,19 @@ def test_a_badly_damaged_print_is_known_and_the_record_says_so(photo, scan):
 @pytest.mark.parametrize("name", UNDAMAGED)
 def test_of_undamaged_pictures_not_one_pixel_is_touched(photo, scan, name):
     assert not STAGE.measure(photo(name), scan()).applied
+
+
+@pytest.mark.parametrize("size", [(64, 72), (61, 83)])
+def test_odds_are_those_of_training(photo, nets, size):
+    """Whose way past the border is another: a border of one pixel must not become a line."""
+    pixels = np.ascontiguousarray(photo("coffee")[: size[0], : size[1]])
+    pixels[-1] = pixels[:, -1] = 1
+    detector = nets.damage_detector()
+    entry = load_catalogue().default("scratches")
+    net = load_module(entry, entry.bundled)
+    expected = probabilities(net, net.state_dict(), pixels)
+    found = 1 / (1 + np.exp(-damage_odds(detector, pixels)))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_marks_are_those_of_hysteresis():
