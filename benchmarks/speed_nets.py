@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks import safmn
 from benchmarks.bench_sr import pictures
 from benchmarks.ncnn_net import NcnnNet, write_plain
 from enhancer.backends.base import Net, NetSpec
@@ -56,7 +57,6 @@ class Candidate:
         module: in torch.
         ncnn: its ``.param`` and ``.bin``; None: it is in no form that ncnn reads.
         own: the catalogue's entry, whose builds are then the ones that the product runs.
-        trained: its weights are its authors', so that its PSNR means something.
     """
 
     name: str
@@ -64,7 +64,6 @@ class Candidate:
     spec: NetSpec
     ncnn: tuple[Path, Path] | None = None
     own: ModelEntry | None = None
-    trained: bool = True
 
 
 class Unavailable(Exception):  # noqa: N818 - a fact to be told, not a failure
@@ -110,11 +109,15 @@ class Workshop:
         return Candidate("Compact", module.eval().requires_grad_(False), _spec("Compact"), files)
 
     def safmn(self) -> Candidate:
-        """SAFMN of its paper, 240 k parameters; untrained, for the published weights in reach are a later variant's."""
-        from spandrel.architectures.SAFMN import SAFMN
+        """SAFMN, 237 k parameters, with the published weights of its later variant.
 
-        module = SAFMN(dim=36, n_blocks=8, ffn_scale=2.0, upscaling_factor=SCALE)
-        return Candidate("SAFMN", module.eval().requires_grad_(False), _spec("SAFMN"), trained=False)
+        Raises:
+            Unavailable: they lie beside the checkout alone.
+        """
+        path = SHARED / "models" / "safmn_x4.pth"
+        if not path.exists():
+            raise Unavailable(f"{path.name} is not beside this checkout")
+        return Candidate("SAFMN", safmn.published(path), _spec("SAFMN-later"))
 
     def dat_light(self) -> Candidate:
         """DAT-light, the catalogue's best net for fidelity."""
