@@ -53,7 +53,7 @@ any ones, act on 3 % more prints, but these four numbers suit those forty pictur
 ones of tests/test_clean_pictures.py and miss the demo's scratched cat; this one does neither.
 
 The two bounds above are low ones of the many that agree with the truth within 0.01 of the best, for damage that was not
-trained is found with less certainty: F1 at 2 pixels is 0.88 on all those prints, 0.91 on those acted on."""
+trained is found with less certainty: F1 at 2 pixels is 0.88 on all those prints."""
 MOST_AREA: Final = 0.12
 """Share of the picture above which marks are its own texture, such as the joints of brickwork. Drawn damage of training
 pictures covers less, however many kinds come together."""
