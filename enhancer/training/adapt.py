@@ -33,11 +33,12 @@ from enhancer.quality.metrics import psnr
 from enhancer.settings import Settings
 from enhancer.stages.nets import denoiser_entry
 from enhancer.training.degradations import as_bytes
-from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.loop import Schedule, train
 from enhancer.training.neighbours import draw_pairs, neighbour_loss, residual
 from enhancer.training.noise_model import NoiseModel
 from enhancer.training.noisy_pictures import LEAST_SIDE, NoisyPicture, middle
 from enhancer.training.pictures import Bytes, PatchSampler, split
+from enhancer.training.trainable import AsIs
 
 CONFIG: Final = Path(__file__).parent / "configs" / "adapt.toml"
 HELD_OUT_SHARE: Final = 0.2

@@ -24,8 +24,9 @@ from enhancer.stages.colour_restoration import look_at
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.training.ageing import aged, random_ageing
 from enhancer.training.degradations import as_bytes
-from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.loop import Schedule, train
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, split, turned
+from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
 
 HELD_OUT: Final = 60

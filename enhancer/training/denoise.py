@@ -23,10 +23,11 @@ from torch.func import functional_call
 from enhancer.image import FloatPixels, to_unit
 from enhancer.quality.metrics import psnr
 from enhancer.training.degradations import as_bytes, noise_map, with_gaussian_noise
-from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.loop import Schedule, train
 from enhancer.training.nets import build_net
 from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, split
 from enhancer.training.reparameterisation import Reparameterised
+from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
 
 HELD_OUT: Final = 10

@@ -21,10 +21,11 @@ from enhancer.codecs.jpeg import mean_step
 from enhancer.image import FloatPixels, to_unit
 from enhancer.quality.metrics import luma, psnr
 from enhancer.training.degradations import as_bytes, through_jpeg
-from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.loop import Schedule, train
 from enhancer.training.nets import build_net
 from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, split
 from enhancer.training.reparameterisation import Reparameterised
+from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
 
 HELD_OUT: Final = 10

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import math
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from enhancer.training.step import CapturedStep, Step, averaged_weight
+from enhancer.training.trainable import Trainable
 
 log = structlog.get_logger(__name__)
 
@@ -61,31 +61,6 @@ class Schedule:
     average: float = 0.999
     validate_every: int = 500
     save_every: int = 250
-
-
-class Trainable(nn.Module, ABC):
-    """A module that knows the weights that are kept of it, which may be fewer than those it learns."""
-
-    @abstractmethod
-    def folded(self) -> dict[str, Tensor]:
-        """Weights for inference by name."""
-
-
-class AsIs(Trainable):
-    """A net that is trained in the form in which it is used."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, given: Tensor) -> Tensor:
-        """What the net gives."""
-        result: Tensor = self.net(given)
-        return result
-
-    def folded(self) -> dict[str, Tensor]:
-        """Its own weights and buffers."""
-        return dict(self.net.state_dict())
 
 
 def device() -> torch.device:

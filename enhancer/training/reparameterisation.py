@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from enhancer.training.loop import Trainable
+from enhancer.training.trainable import Trainable
 
 EXPANSION: Final = 4
 """Inner channels of the product, over the wider side of the kernel."""

@@ -26,9 +26,10 @@ from enhancer.image import FloatPixels
 from enhancer.models.damage_net import MULTIPLE
 from enhancer.training.damage import FAINT, TRAINED, VISIBLE, Damaged, Draw, damaged, printed, scanned
 from enhancer.training.detection import Agreement, agreement
-from enhancer.training.loop import AsIs, Schedule, train
+from enhancer.training.loop import Schedule, train
 from enhancer.training.nets import build_net
 from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, split
+from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
 
 HELD_OUT_PICTURES: Final = 40

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from enhancer.training.trainable import Trainable
+
 FIRST_STEPS: Final = 3
 """Steps before one is captured: CUDA's libraries make their plans and the optimiser its state in them."""
-
-
-class Folds(Protocol):
-    """What a step must know of what it trains."""
-
-    def folded(self) -> dict[str, Tensor]:
-        """Weights for inference by name."""
-        ...
-
-    def parameters(self) -> Any:
-        """What is learned."""
-        ...
 
 
 def averaged_weight(step: int, most: float) -> float:
@@ -42,7 +32,7 @@ class Step:
 
     def __init__(
         self,
-        module: Folds,
+        module: Trainable,
         loss: Callable[..., Tensor],
         average: Mapping[str, Tensor],
         *,
@@ -52,7 +42,7 @@ class Step:
         self._module, self._loss, self._average = module, loss, average
         self._clip, self._bfloat16 = clip, bfloat16
         self._parameters = [one for one in module.parameters() if one.requires_grad]
-        self.optimizer = torch.optim.Adam(self._parameters, betas=(0.9, 0.99))
+        self.optimizer = self._fresh_optimizer()
 
     def __call__(self, batch: Sequence[Tensor], *, rate: float, past: float) -> Tensor:
         """Do one step.
@@ -72,6 +62,9 @@ class Step:
     def load_optimizer(self, state: dict[str, Any]) -> None:
         """Go on with the moments of a checkpoint, made on whatever device."""
         self.optimizer.load_state_dict(_with_settings(state, self.optimizer))
+
+    def _fresh_optimizer(self, **settings: Any) -> torch.optim.Adam:
+        return torch.optim.Adam(self._parameters, betas=(0.9, 0.99), **settings)
 
     def _advance(self, batch: Sequence[Tensor], present: float | Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
@@ -100,10 +93,9 @@ class CapturedStep(Step):
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
         self._rate = torch.zeros((), device="cuda")
         self._present = torch.zeros((), device="cuda")
-        self.optimizer = torch.optim.Adam(self._parameters, lr=self._rate, betas=(0.9, 0.99), capturable=True)
+        super().__init__(*arguments, **settings)
         self._given: list[Tensor] = []
         self._value: Tensor | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -128,6 +120,9 @@ class CapturedStep(Step):
         self._graph.replay()
         assert self._value is not None
         return self._value
+
+    def _fresh_optimizer(self, **settings: Any) -> torch.optim.Adam:
+        return super()._fresh_optimizer(lr=self._rate, capturable=True, **settings)
 
     def _aside(self) -> Tensor:
         """A step on a stream of its own, as those before a capture must be."""

@@ -22,12 +22,13 @@ from torch.nn import functional
 from enhancer.image import to_unit
 from enhancer.models.plain import COLOURS
 from enhancer.quality.metrics import psnr
-from enhancer.training.loop import AsIs, Schedule, device, train
+from enhancer.training.loop import Schedule, device, train
 from enhancer.training.nets import build_net
 from enhancer.training.patches import PatchesThere
 from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, reduced, split
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.teacher import outputs_of
+from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
 
 HELD_OUT: Final = 12
@@ -107,8 +108,9 @@ def _with_teacher(paths: list[Path], scale: int, folder: Path) -> _Versions:
     versions = _Versions([], [], [])
     for path in paths:
         for factor, taught in outputs_of(path, folder):
-            versions.small.append(reduced(load_picture(path, factor), factor))
-            versions.truth.append(load_picture(path, scale) if factor == scale else taught)
+            picture = load_picture(path, factor)
+            versions.small.append(reduced(picture, factor))
+            versions.truth.append(picture if factor == scale else taught)
             versions.taught.append(taught)
     return versions
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from enhancer.models.plain import PlainNet, PlainShape
-from enhancer.training.loop import AsIs, Schedule, Trainable, train
+from enhancer.training.loop import Schedule, train
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.step import CapturedStep, Step, averaged_weight
+from enhancer.training.trainable import AsIs, Trainable
 
 SCHEDULE = Schedule(steps=12, warmup=2, rate=0.05, average=0.9, validate_every=4, save_every=4)
 
