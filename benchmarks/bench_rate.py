@@ -3,8 +3,8 @@
 scikit-image's photographs as JPEG of quality 90, once reduced to 64 pixels and once as they are, go through what a
 worker does with each: decode, enhance (default recipe, once restoring, once enlarging twice), encode, decode again,
 score. Printed are seconds of processor time on one thread, which other work on the machine changes little: per picture,
-from the small ones, and per megabyte of file on top. BASE_SECONDS and SECONDS_PER_MB of enhancer/batch/shards.py are
-these, rounded.
+from the small ones, and per megabyte of file on top. BASE_SECONDS and SECONDS_PER_MB of enhancer/batch/plan/shards.py
+are these, rounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 from skimage import data as samples
 
 from benchmarks.results import print_table
-from enhancer.batch.evaluate_items import fidelity_of
+from enhancer.batch.worker.evaluate import fidelity_of
 from enhancer.codecs import Limits, decode
 from enhancer.pipeline import ImageEnhancer, encode_result
 from enhancer.quality.perceptual import LpipsScorer

@@ -47,8 +47,8 @@ REPEATS: Final = 5
 
 def plan(url: str, objects: int, version: int, folder: str) -> dict[str, Any]:
     """Plan one night in this process; what it took."""
-    from enhancer.batch import planning
-    from enhancer.batch.request import RunRequest
+    from enhancer.batch.plan import planning
+    from enhancer.batch.plan.request import RunRequest
 
     real = planning.open_store
 

@@ -192,7 +192,7 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
 
 
 def _worker(arguments: Sequence[str]) -> int:
-    from enhancer.batch.worker import main
+    from enhancer.batch.worker.__main__ import main
     from enhancer.settings import get_settings
 
     get_settings.cache_clear()
@@ -278,11 +278,11 @@ def import_everything() -> None:
     import boto3
     import cv2
 
-    import enhancer.batch.enhance_items
-    import enhancer.batch.evaluate_items
     import enhancer.batch.run
-    import enhancer.batch.thumbnails
-    import enhancer.batch.worker
+    import enhancer.batch.worker.__main__
+    import enhancer.batch.worker.enhance
+    import enhancer.batch.worker.evaluate
+    import enhancer.batch.worker.thumbnails
     import enhancer.cli.app
     import enhancer.cli.batch
     import enhancer.cli.following

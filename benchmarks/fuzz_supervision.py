@@ -19,9 +19,9 @@ import psutil
 
 from benchmarks.fuzz_mutation import mutated
 from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.events import Event
-from enhancer.batch.planning import plan_run
-from enhancer.batch.request import RunRequest
+from enhancer.batch.plan.planning import plan_run
+from enhancer.batch.plan.request import RunRequest
+from enhancer.batch.worker.events import Event
 from enhancer.ledger import TERMINAL, Ledger
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings

@@ -20,10 +20,10 @@ from skimage import data
 
 from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
-from enhancer.batch.planning import plan_run
+from enhancer.batch.plan.planning import plan_run
+from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import report_run
-from enhancer.batch.request import RunRequest
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings

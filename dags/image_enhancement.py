@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
 from enhancer.recipe import PRESETS, Rule
 from enhancer.settings import get_settings
 
@@ -96,9 +96,9 @@ def image_enhancement() -> None:
         """Close what earlier nights left open; list the input, freeze the manifest, cut it into shards; none in a dry
         run or when there is nothing to do.
         """
-        from enhancer.batch.connections import settings_from_airflow
-        from enhancer.batch.recovery import finish_abandoned
-        from enhancer.batch.request import RunRequest
+        from enhancer.airflow.connections import settings_from_airflow
+        from enhancer.batch.plan.recovery import finish_abandoned
+        from enhancer.batch.plan.request import RunRequest
 
         context, settings = get_current_context(), settings_from_airflow()
         request = RunRequest.from_params(context["params"], settings)

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS
 from enhancer.settings import get_settings
 
 
@@ -34,8 +34,8 @@ def ledger_maintenance() -> None:
     @task
     def maintain() -> dict[str, Any]:
         """Do all of it; fails, and is retried, where a store could not be reached."""
+        from enhancer.airflow.connections import settings_from_airflow
         from enhancer.batch import maintenance
-        from enhancer.batch.connections import settings_from_airflow
 
         return maintenance.maintain(settings_from_airflow()).as_dict()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS, WHERE_NETS_RUN
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS, WHERE_NETS_RUN
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -45,7 +45,7 @@ def model_build() -> None:
     @task(executor=SETTINGS.executor, multiple_outputs=False, **WHERE_NETS_RUN)
     def build() -> list[dict[str, Any]]:
         """Build one net after the other."""
-        from enhancer.batch.connections import settings_from_airflow
+        from enhancer.airflow.connections import settings_from_airflow
         from enhancer.deployment.build import fastest
         from enhancer.deployment.everything import build_each, worth_building
         from enhancer.errors import ModelError

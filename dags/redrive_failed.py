@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -51,8 +51,8 @@ def redrive_failed() -> None:
     @task
     def plan() -> list[dict[str, Any]]:
         """Look up what is undone, freeze it as a manifest, cut it into shards."""
-        from enhancer.batch.connections import settings_from_airflow
-        from enhancer.batch.redriving import redrive_request
+        from enhancer.airflow.connections import settings_from_airflow
+        from enhancer.batch.plan.redriving import redrive_request
 
         context, settings = get_current_context(), settings_from_airflow()
         request = redrive_request(context["params"], settings)

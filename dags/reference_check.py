@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.batch.dag_tasks import DEFAULT_ARGS, WHERE_NETS_RUN
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS, WHERE_NETS_RUN
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -39,7 +39,7 @@ def reference_check() -> None:
     @task(executor=SETTINGS.executor, multiple_outputs=False, **WHERE_NETS_RUN)
     def check() -> dict[str, Any]:
         """Run the canary set and hold its true scores against the baseline."""
-        from enhancer.batch.connections import settings_from_airflow
+        from enhancer.airflow.connections import settings_from_airflow
         from enhancer.batch.reference_check import check_reference
 
         context = get_current_context()

@@ -1,6 +1,6 @@
 """Settings from the environment (``ENHANCER_*``) and from the file that ``ENHANCER_CONFIG_FILE`` names.
 
-Credentials may also come from Airflow Connections (see :mod:`enhancer.batch.connections`); either way they travel to
+Credentials may also come from Airflow Connections (see :mod:`enhancer.airflow.connections`); either way they travel to
 the worker process in its environment, never on a command line, and :class:`Settings` hides them when printed.
 """
 

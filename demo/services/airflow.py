@@ -25,7 +25,7 @@ from demo.services.airflow_api import AirflowApi
 from demo.services.processes import LOOPBACK, ManagedProcess, ServiceError, free_port, tail
 
 CHECKOUT = Path(__file__).parents[2]
-LEDGER_MANAGER = "enhancer.ledger.airflow_db.LedgerDBManager"
+LEDGER_MANAGER = "enhancer.airflow.airflow_db.LedgerDBManager"
 """Has `airflow db migrate` bring the ledger's schema up to date as well."""
 
 USER = "admin"

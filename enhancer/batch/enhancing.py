@@ -1,5 +1,5 @@
 """The enhance task: see a worker through a shard's pictures (the work on one is
-:mod:`enhancer.batch.enhance_items`).
+:mod:`enhancer.batch.worker.enhance`).
 """
 
 from __future__ import annotations
@@ -7,12 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from enhancer.batch.metrics import measured
 from enhancer.batch.supervisor import OnEvent, supervise
 from enhancer.settings import Settings
 
 
-@measured("enhance")
 def enhance_shard(
     reference: Mapping[str, Any], *, settings: Settings, owner: str, on_event: OnEvent | None = None
 ) -> dict[str, int]:

@@ -1,16 +1,14 @@
-"""The evaluate task: score a shard's results in a worker (the work on one is :mod:`enhancer.batch.evaluate_items`)."""
+"""The evaluate task: score a shard's results in a worker (the work on one is :mod:`enhancer.batch.worker.evaluate`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from enhancer.batch.metrics import measured
 from enhancer.batch.supervisor import OnEvent, supervise
 from enhancer.settings import Settings
 
 
-@measured("evaluate")
 def evaluate_shard(
     reference: Mapping[str, Any], *, settings: Settings, owner: str, on_event: OnEvent | None = None
 ) -> dict[str, int]:

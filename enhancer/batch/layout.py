@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from enhancer.batch.request import RESERVED_PREFIX
+from enhancer.batch.plan.request import RESERVED_PREFIX
 
 REFERENCE_CHECK_DAG: Final = "reference_check"
 """The ledger's ``dag_id`` of canary runs, those of the command line too; their times are no one's rate."""

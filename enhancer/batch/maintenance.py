@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.recovery import finish_abandoned
+from enhancer.batch.plan.recovery import finish_abandoned
 from enhancer.errors import StorageError
 from enhancer.ledger import Ledger
 from enhancer.paging import batched

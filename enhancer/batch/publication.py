@@ -22,7 +22,6 @@ from sqlalchemy import RowMapping
 from enhancer.batch import layout
 from enhancer.batch.failures import Failure, classify, is_systemic
 from enhancer.batch.halting import RunWatch
-from enhancer.batch.metrics import measured
 from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import ItemState, Lease, Ledger
@@ -36,7 +35,6 @@ log = structlog.get_logger(__name__)
 BUSY_POLL_S = 1.0
 
 
-@measured("publish")
 def publish_shard(reference: Mapping[str, Any], *, settings: Settings, owner: str) -> dict[str, int]:
     """Publish every scored picture of a shard. Idempotent.
 

@@ -17,8 +17,8 @@ import structlog
 
 from enhancer.batch.canary import VERSION, canary_set
 from enhancer.batch.layout import REFERENCE_CHECK_DAG
-from enhancer.batch.planning import Trigger
-from enhancer.batch.request import RESERVED_PREFIX, RunRequest
+from enhancer.batch.plan.planning import Trigger
+from enhancer.batch.plan.request import RESERVED_PREFIX, RunRequest
 from enhancer.batch.run import run_batch
 from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.ledger import GOOD, Ledger

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.planning import NO_SHARD
+from enhancer.batch.plan.planning import NO_SHARD
 from enhancer.batch.publication import Publisher, delete_staged
 from enhancer.batch.report_page import render_page
 from enhancer.batch.supervisor import Supervisor

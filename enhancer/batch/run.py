@@ -12,11 +12,11 @@ import structlog
 
 from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
-from enhancer.batch.planning import Trigger, plan_run
+from enhancer.batch.plan.planning import Trigger, plan_run
+from enhancer.batch.plan.recovery import finish_abandoned
+from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.publication import publish_shard
-from enhancer.batch.recovery import finish_abandoned
 from enhancer.batch.reporting import RunReport, report_run
-from enhancer.batch.request import RunRequest
 from enhancer.batch.supervisor import OnEvent
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings

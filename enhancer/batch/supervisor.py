@@ -23,9 +23,9 @@ import psutil
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from enhancer.batch.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
 from enhancer.batch.failures import Failure
 from enhancer.batch.relayed_logs import relay
+from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
 from enhancer.ledger import ItemState, Lease, Ledger
 from enhancer.ledger.engine import is_transient

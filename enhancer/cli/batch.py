@@ -17,7 +17,7 @@ from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, Scale
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from enhancer.batch.request import RunRequest
+    from enhancer.batch.plan.request import RunRequest
     from enhancer.contract import ItemRecord
     from enhancer.ledger import Ledger
     from enhancer.settings import Settings
@@ -85,7 +85,7 @@ def run(
 
     What is not given comes from the ENHANCER_* settings.
     """
-    from enhancer.batch.request import RunRequest
+    from enhancer.batch.plan.request import RunRequest
     from enhancer.cli.command import load_settings, text_or_file
 
     settings = load_settings()
@@ -130,7 +130,7 @@ def redrive(
     as_json: Json = False,
 ) -> Reply:
     """Try again what earlier runs left failed or not attempted, by the ledger and with the recipes asked for then."""
-    from enhancer.batch.redriving import redrive_request
+    from enhancer.batch.plan.redriving import redrive_request
     from enhancer.cli.command import load_settings
 
     settings = load_settings()
@@ -288,8 +288,8 @@ def _absolute(url: str | None) -> str | None:
 
 def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, name: str) -> Reply:
     """Plan and close the run: a dry run leaves a row in the ledger and nothing else."""
-    from enhancer.batch.estimate import in_words
-    from enhancer.batch.planning import plan_run
+    from enhancer.batch.plan.estimate import in_words
+    from enhancer.batch.plan.planning import plan_run
     from enhancer.contract import Envelope
 
     plan = plan_run(request, settings=settings, run_id=name, trigger="cli")

@@ -12,8 +12,8 @@ from enhancer.batch.run import run_batch
 from enhancer.cli.output import duration, err, states
 
 if TYPE_CHECKING:
-    from enhancer.batch.events import Event
-    from enhancer.batch.request import RunRequest
+    from enhancer.batch.plan.request import RunRequest
+    from enhancer.batch.worker.events import Event
     from enhancer.ledger import Ledger
     from enhancer.settings import Settings
 

@@ -6,7 +6,7 @@ import time
 from functools import lru_cache
 from typing import Final
 
-from enhancer.batch.connections import settings_from_airflow
+from enhancer.airflow.connections import settings_from_airflow
 from enhancer.settings import Settings
 
 _KEPT_S: Final = 60

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from enhancer.batch.enhance_items import EnhanceShard
-from enhancer.batch.planning import Plan
+from enhancer.batch.plan.planning import Plan
+from enhancer.batch.worker.enhance import EnhanceShard
 from enhancer.storage.base import Fetched
 from tests.batch.site_builder import Site
 

@@ -18,9 +18,9 @@ import PIL.Image
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.planning import Plan, plan_run
+from enhancer.batch.plan.planning import Plan, plan_run
+from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.publication import publish_shard
-from enhancer.batch.request import RunRequest
 from enhancer.batch.supervisor import worker_environment
 from enhancer.identity import digest
 from enhancer.ledger import ItemState, Ledger
@@ -32,9 +32,9 @@ PLAIN = '{"name": "archive", "scale": 1, "denoise_strength": 0}'
 
 KILLED_AT = """
 import json, os, re, signal, sys
-from enhancer.batch.planning import plan_run
+from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.publication import publish_shard
-from enhancer.batch.request import RunRequest
+from enhancer.batch.plan.request import RunRequest
 from enhancer.settings import get_settings
 
 event, pattern, what, argument = sys.argv[1:]

@@ -10,7 +10,7 @@ import pytest
 
 from enhancer import identity
 from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.planning import plan_run
+from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import report_run
 from enhancer.errors import ErrorKind, LeaseLostError

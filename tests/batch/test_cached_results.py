@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from enhancer.batch import metrics
-from enhancer.batch.enhance_items import EnhanceShard
-from enhancer.batch.planning import Plan
+from enhancer.airflow import metrics
+from enhancer.batch.plan.planning import Plan
+from enhancer.batch.worker.enhance import EnhanceShard
 from enhancer.errors import StorageError
 from enhancer.identity import digest
 from tests.batch.in_process import Told

@@ -8,16 +8,16 @@ import sys
 
 import pytest
 
-from enhancer.batch.estimate import Estimate, in_words
-from enhancer.batch.shards import BASE_SECONDS, SECONDS_PER_MB
+from enhancer.batch.plan.estimate import Estimate, in_words
+from enhancer.batch.plan.shards import BASE_SECONDS, SECONDS_PER_MB
 from enhancer.batch.supervisor import worker_environment
 from enhancer.errors import RequestError
 from tests.batch.site_builder import Site, png, publish_all
 
 DRY_RUN = """
 import json, sys
-from enhancer.batch.planning import plan_run
-from enhancer.batch.request import RunRequest
+from enhancer.batch.plan.planning import plan_run
+from enhancer.batch.plan.request import RunRequest
 from enhancer.settings import get_settings
 
 request = RunRequest.from_params(json.loads(sys.argv[1]), get_settings())

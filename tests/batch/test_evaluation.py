@@ -16,9 +16,9 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
-from enhancer.batch.events import Event
 from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import RunFailedError, record_of, report_run
+from enhancer.batch.worker.events import Event
 from enhancer.identity import digest
 from enhancer.recipe import Gate
 from tests.batch.site_builder import Site

@@ -15,11 +15,11 @@ import PIL.Image
 import pytest
 from sqlalchemy import make_url
 
-from enhancer.batch.events import Event
+from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.reporting import RunReport
-from enhancer.batch.request import RunRequest
 from enhancer.batch.run import run_batch
 from enhancer.batch.supervisor import worker_environment
+from enhancer.batch.worker.events import Event
 from enhancer.contract import Envelope
 from enhancer.errors import RequestError
 from enhancer.identity import digest
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.network  # LPIPS' weights, once
 
 WHOLE_RUN = """
 import json, sys
-from enhancer.batch.request import RunRequest
+from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.run import run_batch
 from enhancer.settings import get_settings
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import structlog
 
-from enhancer.batch.enhance_items import EnhanceShard
 from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.events import Event
 from enhancer.batch.supervisor import Watch
+from enhancer.batch.worker.enhance import EnhanceShard
+from enhancer.batch.worker.events import Event
 from enhancer.errors import LeaseLostError, StorageError
 from tests.batch.in_process import Ailing, Told, enhance, no_trouble
 from tests.batch.site_builder import Site, png

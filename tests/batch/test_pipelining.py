@@ -12,7 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enhancer.batch.pipelining import ByteBudget, Done, StepThread, carry_out
+from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
 
 LONG_S = 20.0
 """A wait that only a defect makes end in vain."""

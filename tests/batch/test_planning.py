@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from enhancer.batch import planning
-from enhancer.batch.planning import plan_run
-from enhancer.batch.shards import estimate_s
+from enhancer.batch.plan import planning
+from enhancer.batch.plan.planning import plan_run
+from enhancer.batch.plan.shards import estimate_s
 from enhancer.errors import LeaseLostError, RequestError, StorageError
 from enhancer.ledger import ItemState
 from enhancer.recipe import parse_recipe

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from enhancer.batch import publication
-from enhancer.batch.planning import Plan
+from enhancer.batch.plan.planning import Plan
 from enhancer.batch.publication import publish_shard, verify
 from enhancer.batch.reporting import report_run
 from enhancer.errors import LeaseLostError, StorageError

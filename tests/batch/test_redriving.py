@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from enhancer.batch.planning import Plan, plan_run
-from enhancer.batch.recovery import finish_abandoned
-from enhancer.batch.redriving import redrive_request
+from enhancer.batch.plan.planning import Plan, plan_run
+from enhancer.batch.plan.recovery import finish_abandoned
+from enhancer.batch.plan.redriving import redrive_request
 from enhancer.errors import RequestError
 from enhancer.ledger import ItemState
 from enhancer.settings import Settings

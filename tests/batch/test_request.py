@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from enhancer.batch.layout import ledger_run_id
-from enhancer.batch.request import RunRequest
+from enhancer.batch.plan.request import RunRequest
 from enhancer.errors import EnhancerError, ModelError, RequestError
 from enhancer.settings import Settings
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from enhancer.batch.shards import calibrate, cut, estimate_s
+from enhancer.batch.plan.shards import calibrate, cut, estimate_s
 from enhancer.errors import RequestError
 from enhancer.recipe import preset
 from enhancer.settings import Settings

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from enhancer.backends.base import Net, NetSpec
 from enhancer.backends.torch_backend import TorchNet
-from enhancer.batch.enhance_items import EnhanceShard
+from enhancer.batch.worker.enhance import EnhanceShard
 from enhancer.errors import LeaseLostError
 from enhancer.models.catalogue import ModelEntry
 from enhancer.models.loading import load_module, spec_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enhancer.batch import planning
+from enhancer.batch.plan import planning
 from enhancer.ledger import ItemState
 from tests.batch.site_builder import Site, keys_of, png
 

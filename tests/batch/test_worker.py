@@ -21,9 +21,9 @@ import psutil
 import pytest
 
 from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.events import Event
 from enhancer.batch.reporting import report_run
 from enhancer.batch.supervisor import WorkerError, worker_environment
+from enhancer.batch.worker.events import Event
 from enhancer.errors import ErrorKind, LeaseLostError
 from enhancer.ledger import TERMINAL
 from enhancer.settings import Settings

@@ -17,9 +17,9 @@ import PIL.Image
 import pytest
 
 from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.events import Event
-from enhancer.batch.planning import Plan
+from enhancer.batch.plan.planning import Plan
 from enhancer.batch.reporting import RunReport, report_run
+from enhancer.batch.worker.events import Event
 from enhancer.contract import Envelope
 from enhancer.errors import LeaseLostError
 from enhancer.identity import digest

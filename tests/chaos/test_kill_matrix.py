@@ -19,13 +19,13 @@ from tests.chaos.conftest import Play
 KILLED = -9
 
 POINTS = {
-    "planning: the manifest half written": ("enhancer.batch.planning:layout.manifest_header_key", "night"),
+    "planning: the manifest half written": ("enhancer.batch.plan.planning:layout.manifest_header_key", "night"),
     "supervisor: a worker has just spoken": ("enhancer.batch.supervisor:Supervisor._take", "night"),
-    "after claim": ("enhancer.batch.enhance_items:EnhanceShard._compute", "worker"),
+    "after claim": ("enhancer.batch.worker.enhance:EnhanceShard._compute", "worker"),
     "after inference, before the staged write": ("enhancer.storage.local:LocalStore.put", "worker"),
     "in the middle of the staged write": ("enhancer.storage.local:Path.replace", "worker"),
     "staged, not recorded": ("enhancer.ledger.results:Results.store", "worker"),
-    "scored, not recorded": ("enhancer.batch.evaluate_items:EvaluateShard._record", "worker"),
+    "scored, not recorded": ("enhancer.batch.worker.evaluate:EvaluateShard._record", "worker"),
     "committing, before the copy": ("enhancer.batch.publication:Publisher._copy", "night"),
     "between copy and ledger": ("enhancer.batch.publication:Publisher._record", "night"),
     "recorded, staged object not deleted": ("enhancer.batch.publication:delete_staged", "night"),

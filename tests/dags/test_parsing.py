@@ -63,8 +63,8 @@ def test_no_work_of_the_tasks_is_imported(reading: dict[str, Any]) -> None:
     ours = {name for name in reading["new"] if name.startswith("enhancer.")}
     allowed = {
         "enhancer.batch",
-        "enhancer.batch.dag_tasks",
-        "enhancer.batch.retrying",
+        "enhancer.airflow.dag_tasks",
+        "enhancer.airflow.retrying",
         "enhancer.errors",
         "enhancer.options",
         "enhancer.recipe",

@@ -242,11 +242,12 @@ def test_a_deadline_is_set_where_the_settings_say_so(dag: DAG) -> None:
         [sys.executable, "-c", SHOW_DEADLINES], env=environment, capture_output=True, text=True, check=True
     )
     assert [line for line in done.stdout.splitlines() if line.startswith("DEADLINE")] == [
-        f"DEADLINE {name} 5400.0 enhancer.batch.notify.run_is_late" for name in ("image_enhancement", "redrive_failed")
+        f"DEADLINE {name} 5400.0 enhancer.airflow.notify.run_is_late"
+        for name in ("image_enhancement", "redrive_failed")
     ]
     from airflow.sdk._shared.module_loading import import_string
 
-    assert callable(import_string("enhancer.batch.notify.run_is_late"))
+    assert callable(import_string("enhancer.airflow.notify.run_is_late"))
 
 
 def test_nets_are_built_where_they_run() -> None:

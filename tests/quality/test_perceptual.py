@@ -58,7 +58,7 @@ def test_distances_are_those_of_the_authors_package(net, scorer_of, photos):
 
 def test_scoring_loads_neither_torch_nor_scikit_images_metrics():
     code = (
-        "import sys, numpy as np; from enhancer.quality.perceptual import LpipsScorer; import enhancer.batch.evaluate_items;"
+        "import sys, numpy as np; from enhancer.quality.perceptual import LpipsScorer; import enhancer.batch.worker.evaluate;"
         "from enhancer.quality.metrics import psnr, ssim; a = np.full((16, 16, 3), 0.5, np.float32); psnr(a, a); ssim(a, a);"
         "print([m for m in ('lpips', 'torch', 'torchvision', 'skimage.metrics', 'scipy.stats') if m in sys.modules])"
     )

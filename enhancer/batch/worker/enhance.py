@@ -1,7 +1,7 @@
 """What the worker does with the pictures of its shard: read, identify, claim, enhance, write, record.
 
-Several pictures are in hand at once, each at another step (:mod:`enhancer.batch.pipelining`). This module is their
-owner and runs in the worker's main thread, which alone talks to the ledger and, on a CPU, runs the nets; reading,
+Several pictures are in hand at once, each at another step (:mod:`enhancer.batch.worker.pipelining`). This module is
+their owner and runs in the worker's main thread, which alone talks to the ledger and, on a CPU, runs the nets; reading,
 decoding, encoding and writing have threads. On a CUDA device the nets have threads too, so that tiles of several
 pictures share a batch (:mod:`enhancer.backends.joining`). Read it top down to follow one picture; every arrow of its
 state is a call to ``items.move``.
@@ -20,11 +20,11 @@ from typing import Final
 import structlog
 from sqlalchemy import RowMapping
 
-from enhancer.batch.enhance_steps import EnhanceSteps, PictureInHand, details_of
-from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
-from enhancer.batch.pipelining import ByteBudget, Done, StepThread, carry_out
-from enhancer.batch.shard_work import log_failure
+from enhancer.batch.worker.enhance_steps import EnhanceSteps, PictureInHand, details_of
+from enhancer.batch.worker.events import EventStream
+from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
+from enhancer.batch.worker.shard_work import log_failure
 from enhancer.codecs import sniff, target_key
 from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
 from enhancer.identity import digest

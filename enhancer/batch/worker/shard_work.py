@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from enhancer.batch.events import EventStream
 from enhancer.batch.halting import RunWatch
+from enhancer.batch.worker.events import EventStream
 from enhancer.codecs import Limits
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.ledger import Lease, Ledger

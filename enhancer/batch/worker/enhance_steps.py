@@ -1,5 +1,5 @@
 """The steps of enhancing one picture: read, decode, enhance, encode, write. None of them touches the ledger, so each
-may run in a thread of its own (:mod:`enhancer.batch.enhance_items` has the order and the ledger).
+may run in a thread of its own (:mod:`enhancer.batch.worker.enhance` has the order and the ledger).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.events import EventStream
-from enhancer.batch.shard_work import ShardWork
+from enhancer.batch.worker.events import EventStream
+from enhancer.batch.worker.shard_work import ShardWork
 from enhancer.codecs import announced_pixels, decode
 from enhancer.identity import digest, identity_of
 from enhancer.image import Document

@@ -16,14 +16,14 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowFailException
 
-from enhancer.batch.retrying import RetryTransient
+from enhancer.airflow.retrying import RetryTransient
 from enhancer.settings import get_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from enhancer.batch.planning import Plan, Trigger
-    from enhancer.batch.request import RunRequest
+    from enhancer.batch.plan.planning import Plan, Trigger
+    from enhancer.batch.plan.request import RunRequest
     from enhancer.settings import Settings
 
 SETTINGS = get_settings()
@@ -52,7 +52,7 @@ if SETTINGS.deadline_minutes is not None:
     LATE = DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(minutes=SETTINGS.deadline_minutes),
-        callback=SyncCallback("enhancer.batch.notify.run_is_late"),  # in the executor: no triggerer is needed
+        callback=SyncCallback("enhancer.airflow.notify.run_is_late"),  # in the executor: no triggerer is needed
         name="late",
     )
 
@@ -73,7 +73,7 @@ SHARD_TASK: dict[str, Any] = {
 
 def tell(context: Context) -> None:
     """The run failed, and someone is told."""
-    from enhancer.batch.notify import run_failed
+    from enhancer.airflow.notify import run_failed
 
     run_failed(context)
 
@@ -86,7 +86,7 @@ def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> lis
         settings: with the Connections' secrets.
         run_id: the ledger's name for the run; distinct for Dag runs of different DAGs.
     """
-    from enhancer.batch.planning import plan_run
+    from enhancer.batch.plan.planning import plan_run
 
     context = get_current_context()
     dag_run = context["dag_run"]
@@ -105,28 +105,31 @@ def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> lis
 @task(queue=WHERE_NETS_RUN["queue"], pool=WHERE_NETS_RUN["pool"], **SHARD_TASK)
 def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
-    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.airflow.connections import settings_from_airflow
+    from enhancer.airflow.metrics import measured
     from enhancer.batch.enhancing import enhance_shard
 
-    return enhance_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
+    return measured("enhance")(enhance_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task(queue=SETTINGS.evaluate_queue, pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
 def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
     """Score and judge what was enhanced; what the gate rejects gets one gentler attempt."""
-    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.airflow.connections import settings_from_airflow
+    from enhancer.airflow.metrics import measured
     from enhancer.batch.evaluation import evaluate_shard
 
-    return evaluate_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
+    return measured("evaluate")(evaluate_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task(pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
 def publish(shard: dict[str, Any]) -> dict[str, Any]:
     """Bring what passed to its target, each picture in one atomic step."""
-    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.airflow.connections import settings_from_airflow
+    from enhancer.airflow.metrics import measured
     from enhancer.batch.publication import publish_shard
 
-    return publish_shard(shard, settings=settings_from_airflow(), owner=this_attempt())
+    return measured("publish")(publish_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task_group
@@ -138,7 +141,7 @@ def shard(shard: dict[str, Any]) -> None:
 @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False, on_failure_callback=tell)
 def report() -> dict[str, str]:
     """Close the run, write its report, announce what was published; fail when too much of the run failed."""
-    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.airflow.connections import settings_from_airflow
     from enhancer.batch.reporting import report_run
 
     context = get_current_context()

@@ -1,7 +1,8 @@
 """What a run will take, told before it starts: pictures, bytes, shards, worker time and, with a price, cost.
 
 From sizes and recipes alone: no picture is opened and no net is loaded. Seconds come from
-:func:`enhancer.batch.shards.estimate_s`, corrected by what the shards of earlier runs took on the machines at hand.
+:func:`enhancer.batch.plan.shards.estimate_s`, corrected by what the shards of earlier runs took on the machines at
+hand.
 """
 
 from __future__ import annotations

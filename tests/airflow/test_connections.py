@@ -13,7 +13,7 @@ from airflow.sdk._shared.secrets_masker import redact
 from sqlalchemy import make_url
 
 from demo.services.postgres import PostgresServer
-from enhancer.batch.connections import settings_from_airflow
+from enhancer.airflow.connections import settings_from_airflow
 from enhancer.errors import RequestError
 from enhancer.settings import Settings, get_settings
 

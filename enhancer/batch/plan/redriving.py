@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from enhancer.batch.request import Redrive, RunRequest
+from enhancer.batch.plan.request import Redrive, RunRequest
 from enhancer.ledger import ItemState, Ledger
 from enhancer.ledger.migrate import check
 from enhancer.recipe import Recipe, parse_recipe
@@ -18,8 +18,8 @@ def redrive_request(params: Mapping[str, Any], settings: Settings) -> RunRequest
     """A request to try again what earlier runs left undone; where a run is named, its addresses hold.
 
     Args:
-        params: ``run``, ``error_class``, ``quarantined`` as in :class:`~enhancer.batch.request.Redrive`; addresses and
-            the like as of any run.
+        params: ``run``, ``error_class``, ``quarantined`` as in :class:`~enhancer.batch.plan.request.Redrive`; addresses
+            and the like as of any run.
         settings: fill in what the params leave open.
 
     Raises:

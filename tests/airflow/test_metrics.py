@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from enhancer.batch import metrics
+from enhancer.airflow import metrics
 from enhancer.batch.publication import publish_shard
 from enhancer.ledger import ItemState
 from tests.batch.site_builder import Site, png
@@ -43,7 +43,7 @@ def test_publish_counts_what_it_published(site: Site, sent: Kept) -> None:
     for key in ("a.png", "b.png"):
         site.stage("r1", key, key.encode())
     for _ in range(2):  # the second time there is nothing to do, and nothing to count
-        publish_shard(plan.shards[0], settings=site.settings, owner="test")
+        metrics.measured("publish")(publish_shard)(plan.shards[0], settings=site.settings, owner="test")
     assert sent.counts == {"enhancer.items.published": 2}
     assert [name for name, _ in sent.times] == ["enhancer.shard.publish"] * 2
 

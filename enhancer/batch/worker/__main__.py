@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from enhancer.batch.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream
 from enhancer.batch.failures import classify
 from enhancer.batch.relayed_logs import log_to_supervisor
+from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
 from enhancer.ledger import Lease
 from enhancer.settings import Settings, get_settings
@@ -55,15 +55,15 @@ def run(arguments: argparse.Namespace, settings: Settings, events: EventStream) 
     """Do the work of one mode."""
     lease = Lease(arguments.run, arguments.shard, arguments.owner, arguments.epoch)
     if arguments.mode == "enhance":
-        from enhancer.batch.enhance_items import EnhanceShard
+        from enhancer.batch.worker.enhance import EnhanceShard
 
         EnhanceShard(lease, settings, events).run(only=arguments.only)
     elif arguments.mode == "evaluate":
-        from enhancer.batch.evaluate_items import EvaluateShard
+        from enhancer.batch.worker.evaluate import EvaluateShard
 
         EvaluateShard(lease, settings, events).run(only=arguments.only)
     else:
-        from enhancer.batch.thumbnails import send_thumbnails
+        from enhancer.batch.worker.thumbnails import send_thumbnails
 
         send_thumbnails(arguments.run, settings, events)
 

@@ -20,11 +20,11 @@ from blake3 import blake3
 from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.estimate import Estimate, in_words
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
-from enhancer.batch.redriving import candidates
-from enhancer.batch.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
-from enhancer.batch.shards import Cut, calibrate, cut, estimate_s
+from enhancer.batch.plan.estimate import Estimate, in_words
+from enhancer.batch.plan.redriving import candidates
+from enhancer.batch.plan.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
+from enhancer.batch.plan.shards import Cut, calibrate, cut, estimate_s
 from enhancer.ledger import ItemState, Ledger
 from enhancer.ledger.items import UNFINISHED
 from enhancer.ledger.migrate import check

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
-from enhancer.batch.events import EventStream
+from enhancer.batch.worker.events import EventStream
 from enhancer.codecs import Limits, decode
 from enhancer.errors import EnhancerError
 from enhancer.image import Image, to_unit

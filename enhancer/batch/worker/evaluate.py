@@ -16,9 +16,9 @@ import structlog
 from sqlalchemy import Connection, RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.events import EventStream
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
-from enhancer.batch.shard_work import ShardWork, log_failure
+from enhancer.batch.worker.events import EventStream
+from enhancer.batch.worker.shard_work import ShardWork, log_failure
 from enhancer.codecs import decode, target_key
 from enhancer.codecs.colour import to_working
 from enhancer.contract import DecisionRecord

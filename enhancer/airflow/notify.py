@@ -43,7 +43,7 @@ def run_is_late(context: Mapping[str, Any]) -> None:
 
 def run_failed(context: Mapping[str, Any]) -> None:
     """For ``on_failure_callback`` of a run's last task: tell it, with the error."""
-    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.airflow.connections import settings_from_airflow
 
     dag_id, dag_run_id = _names(context)
     why = str(context.get("exception") or "its log says why")
@@ -82,7 +82,7 @@ def _settings_of_callback() -> Settings:
     Raises:
         RequestError: it does, and the settings name no ledger.
     """
-    from enhancer.batch.connections import settings_from_airflow
+    from enhancer.airflow.connections import settings_from_airflow
 
     try:
         return settings_from_airflow()

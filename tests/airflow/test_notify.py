@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from enhancer.batch import notify as module
-from enhancer.batch.notify import notify, run_failed, run_is_late
+from enhancer.airflow import notify as module
+from enhancer.airflow.notify import notify, run_failed, run_is_late
 from enhancer.errors import StorageError
 from tests.batch.site_builder import Site, png
 
@@ -58,13 +58,13 @@ def hook() -> Iterator[Hook]:
 def hooked(site: Site, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose settings name the webhook, also for the callbacks."""
     settings = site.settings.model_copy(update={"notify_url": SecretStr(hook.url)})
-    monkeypatch.setattr("enhancer.batch.connections.settings_from_airflow", lambda: settings)
+    monkeypatch.setattr("enhancer.airflow.connections.settings_from_airflow", lambda: settings)
     return Site(site.root, settings, site.ledger)
 
 
 def open_run(site: Site) -> str:
     site.put(a_png=png(1), b_png=png(2))
-    from enhancer.batch.planning import plan_run
+    from enhancer.batch.plan.planning import plan_run
 
     plan = plan_run(
         site.request(),

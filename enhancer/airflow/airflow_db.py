@@ -1,6 +1,6 @@
 """Lets `airflow db migrate` bring the ledger up to date too.
 
-Switched on by ``[database] external_db_managers = enhancer.ledger.airflow_db.LedgerDBManager``. Airflow's base class
+Switched on by ``[database] external_db_managers = enhancer.airflow.airflow_db.LedgerDBManager``. Airflow's base class
 works on Airflow's own database; everything here that reads or writes goes to the ledger's URL instead. This is the only
 module of the ledger that imports Airflow.
 """

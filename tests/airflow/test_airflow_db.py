@@ -15,7 +15,7 @@ from enhancer.ledger.tables import metadata
 
 pytestmark = pytest.mark.airflow
 
-MANAGER = "enhancer.ledger.airflow_db.LedgerDBManager"
+MANAGER = "enhancer.airflow.airflow_db.LedgerDBManager"
 
 
 def tables(path: Path) -> set[str]:

@@ -1,0 +1,1 @@
+"""What runs in the plan task: the request, the listing, the manifest and its shards, the estimate, re-drives."""
