@@ -60,7 +60,7 @@ class ImpulseRepair:
         Returns:
             A decision whose numbers are ``pepper`` and ``salt``, each a list with one rate (0..1) per channel.
         """
-        if not context.recipe.repair_impulses:
+        if context.recipe.impulse_repair.mode == "off":
             return Decision(False, "the recipe has impulse repair off")
         rates = np.zeros((2, pixels.shape[2]))
         for channel in range(pixels.shape[2]):
