@@ -8,7 +8,7 @@ from scipy.ndimage import median_filter
 from skimage.metrics import peak_signal_noise_ratio as psnr
 from skimage.util import random_noise
 
-from enhancer.stages.impulse import ImpulseRepair, impulse_rate, repair_channel
+from enhancer.stages.impulse_repair import ImpulseRepair, impulse_rate, repair_channel
 
 CLEAN = ["astronaut", "coffee", "chelsea", "rocket", "motorcycle", "retina", "immunohistochemistry", "camera", "coins",
          "moon", "page", "text", "brick", "gravel", "cell"]  # fmt: skip

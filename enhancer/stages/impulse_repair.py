@@ -14,7 +14,7 @@ Processing 14(10), 2005).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.options import ImpulseRepairOptions
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.sampling import evenly_spread_crops
 
 EXTREME: Final = np.float32(1.5 / 255)
@@ -45,10 +46,12 @@ CROWD_QUANTILE: Final = 0.999
 CHUNK: Final = 1 << 18
 
 
-class ImpulseRepair:
+class ImpulseRepair(Stage):
     """Replaces isolated extreme pixels by the median of their trustworthy neighbours, channel by channel."""
 
-    name: ClassVar[str] = "impulse-repair"
+    name = "impulse-repair"
+    options = ImpulseRepairOptions
+    off = "the recipe has impulse repair off"
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Estimate the rate of impulses of each polarity in each channel.
@@ -60,8 +63,8 @@ class ImpulseRepair:
         Returns:
             A decision whose numbers are ``pepper`` and ``salt``, each a list with one rate (0..1) per channel.
         """
-        if context.recipe.impulse_repair.mode == "off":
-            return Decision(False, "the recipe has impulse repair off")
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         rates = np.zeros((2, pixels.shape[2]))
         for channel in range(pixels.shape[2]):
             crops = [np.ascontiguousarray(crop[..., channel]) for crop in evenly_spread_crops(pixels)]
@@ -94,10 +97,6 @@ class ImpulseRepair:
     def halo(self, context: Context) -> int:
         """The largest window reaches 3 pixels, and whether those are suspects depends on 2 more."""
         return LARGEST_RADIUS + CROWD_RADIUS
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def impulse_rate(crops: list[FloatPixels], medians: list[FloatPixels]) -> float:
