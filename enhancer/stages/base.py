@@ -102,7 +102,11 @@ class Stage(ABC):
         A stage that is idle is neither measured nor applied. Where it is not, and comes after super-resolution, the
         enlarged picture is kept whole for it (:mod:`enhancer.stages.big_pictures`).
         """
-        return None if self.options is None or context.recipe.options_of(self.name).wanted() else self.off
+        return None if self.options is None or self.asked(context).wanted() else self.off
+
+    def asked(self, context: Context) -> Any:
+        """What the recipe says of the stage: an instance of its `options`."""
+        return context.recipe.options_of(self.name)
 
     @abstractmethod
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:

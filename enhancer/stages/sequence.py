@@ -1,4 +1,8 @@
-"""The stages in their order, and running them over one page. A new stage is one more line in :data:`STAGES`."""
+"""The stages in their order, and running them over one page.
+
+:data:`OWN` is the fixed order. A new stage, of this package or of another one, is added to it by a line in
+:mod:`enhancer.extensions` or an entry point, and says itself which stage it follows.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,10 @@ import numpy as np
 from enhancer.codecs.colour import from_working, to_working
 from enhancer.contract import DecisionRecord
 from enhancer.errors import PictureError
+from enhancer.extensions import stage_extensions
 from enhancer.image import FloatPixels, Image, Pixels, from_unit, to_unit
 from enhancer.recipe import Recipe
+from enhancer.stages.added import from_package, with_added
 from enhancer.stages.alpha import bleed, resize_alpha
 from enhancer.stages.artifact_guard import ArtifactGuard, guarded
 from enhancer.stages.base import Context, Decision, Stage
@@ -37,7 +43,7 @@ from enhancer.stages.tone import Tone
 ROWS: Final = 64
 """That are looked at together for values that are not finite."""
 
-STAGES: Final[tuple[Stage, ...]] = (
+OWN: Final[tuple[Stage, ...]] = (
     SizeLimit(),  # first: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
@@ -54,6 +60,9 @@ STAGES: Final[tuple[Stage, ...]] = (
     Tone(),
     Sharpening(),  # last: whatever came after it would be done to its edges
 )
+
+STAGES: Final = with_added(OWN, stage_extensions())
+"""In this process: a package that is installed while it runs is not seen."""
 
 CORRECTIONS: Final = frozenset(stage.name for stage in STAGES if stage.corrects)
 """Stages that change on purpose what a picture shows, where the others bring back what was there."""
@@ -100,7 +109,7 @@ def _as_it_came(pixels: Pixels, alpha: Pixels | None, working: Image, page: Imag
 def decide(stage: Stage, pixels: FloatPixels, context: Context) -> Decision:
     """The stage's decision about a picture; where the recipe does not want it, without looking."""
     idle = stage.idle(context)
-    return stage.measure(pixels, context) if idle is None else Decision(False, idle)
+    return from_package(stage, stage.measure(pixels, context)) if idle is None else Decision(False, idle)
 
 
 def _unseen(later: Sequence[Stage], fixed: Decision, context: Context) -> dict[str, Decision]:
