@@ -63,11 +63,15 @@ def test_no_work_of_the_tasks_is_imported(reading: dict[str, Any]) -> None:
     ours = {name for name in reading["new"] if name.startswith("enhancer.")}
     allowed = {
         "enhancer.batch",
+        "enhancer.airflow",
         "enhancer.airflow.dag_tasks",
         "enhancer.airflow.retrying",
         "enhancer.errors",
+        "enhancer.extensions",
         "enhancer.options",
+        "enhancer.presets",
         "enhancer.recipe",
+        "enhancer.recipe_names",
         "enhancer.settings",
     }
     assert ours <= {*allowed, "enhancer.version"}
