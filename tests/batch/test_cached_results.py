@@ -26,13 +26,13 @@ def work_on(site: Site, plan: Plan) -> EnhanceShard:
 def counted(work: EnhanceShard) -> list[str]:
     """The keys that `work` decodes and enhances from now on."""
     enhanced: list[str] = []
-    real = work._enhancer.enhance_document
+    real = work._pipeline.enhance_document
 
     def enhance(document: Any, recipe: Any) -> Any:
         enhanced.append(str(document.first.width))
         return real(document, recipe)
 
-    work._enhancer.enhance_document = enhance  # type: ignore[method-assign]
+    work._pipeline.enhance_document = enhance  # type: ignore[method-assign]
     return enhanced
 
 

@@ -94,7 +94,7 @@ def test_what_is_in_hand_is_bounded(
             pixels.discard(picture.key)
         return real["_record"](picture)
 
-    work._threads["decode"]._do = work.told(decode)
+    work._threads["decode"]._do = work.reported(decode)
     work._record = record  # type: ignore[method-assign]
     work.run()
     assert set(site.states("r1").values()) == {"enhanced"}
@@ -165,7 +165,7 @@ def test_one_that_fails_leaves_the_claims_of_the_others_alone(site: Site) -> Non
             encoding.set()
 
     work.enhance = enhanced  # type: ignore[method-assign]
-    work._threads["encode"]._do = work.told(fail_first)
+    work._threads["encode"]._do = work.reported(fail_first)
     work.run()
     assert site.states("r1") == {"p0.png": "quarantined", "p1.png": "enhanced"}
     assert claims == [True]

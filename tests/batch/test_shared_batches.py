@@ -91,7 +91,7 @@ def meet(work: EnhanceShard, count: int) -> None:
         meeting.wait(LONG_S)
         enhance(picture)
 
-    work._threads["enhance"]._do = work.told(together)
+    work._threads["enhance"]._do = work.reported(together)
 
 
 def test_pictures_share_batches_and_become_what_they_become_alone(
@@ -125,7 +125,7 @@ def test_the_error_of_one_picture_is_not_its_neighbours(
         if any(np.allclose(tile[:, -1, -1], guilty, atol=1e-4) for tile in batch):
             raise RuntimeError("the net does not like this one")
 
-    assert work._enhancer.nets.super_resolution(2).spec.name == "fast-x2"
+    assert work._pipeline.nets.super_resolution(2).spec.name == "fast-x2"
     nets["fast-x2"].before = fail
     meet(work, COUNT)
     work.run()

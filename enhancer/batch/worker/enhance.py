@@ -54,10 +54,10 @@ class EnhanceShard(EnhanceSteps):
         self._to_enhance: deque[PictureInHand] = deque()
         self._done: SimpleQueue[Done[PictureInHand]] = SimpleQueue()
         steps = {"read": self.read, "decode": self.decode, "encode": self.encode, "write": self.write}
-        self._threads = {name: StepThread(name, self.told(step), self._done) for name, step in steps.items()}
-        if self._enhancer.nets.gain_by_company and settings.gpu_pictures > 1:
+        self._threads = {name: StepThread(name, self.reported(step), self._done) for name, step in steps.items()}
+        if self._pipeline.nets.gain_by_company and settings.gpu_pictures > 1:
             self._threads["enhance"] = StepThread(
-                "enhance", self.told(self.enhance), self._done, count=settings.gpu_pictures
+                "enhance", self.reported(self.enhance), self._done, count=settings.gpu_pictures
             )
 
     def run(self, only: str | None = None) -> None:
@@ -116,7 +116,7 @@ class EnhanceShard(EnhanceSteps):
         key = row["key"]
         self._events.send("started", key=key)  # first, so that whoever kills us now leaves no running item unnamed
         self._ledger.items.move(self._lease, key, ItemState.RUNNING)
-        picture = PictureInHand(row, self._recipes[row["recipe_digest"]], self._begun)
+        picture = PictureInHand(name=key, recipe=self._recipes[row["recipe_digest"]], row=row, number=self._begun)
         self._begun += 1
         self._in_hand[key] = picture
         self._budget.charge(key, row["size"] or 0)
@@ -129,7 +129,7 @@ class EnhanceShard(EnhanceSteps):
             done = self._done.get_nowait()
         except Empty:
             if self._to_enhance:
-                done = carry_out("enhance", self.told(self.enhance), self._to_enhance.popleft())
+                done = carry_out("enhance", self.reported(self.enhance), self._to_enhance.popleft())
             else:
                 done = self._done.get()
         self._take(done)
@@ -197,7 +197,7 @@ class EnhanceShard(EnhanceSteps):
         """The identity is known: is there anything to compute, and is it ours to compute?"""
         key, identity = picture.key, picture.identity
         if self._published_already(picture):
-            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=picture.fetched.etag)
+            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=picture.etag)
             return ItemState.SKIPPED
         if identity in self._computing:
             self._same_result.setdefault(identity, []).append(picture)
@@ -255,8 +255,8 @@ class EnhanceShard(EnhanceSteps):
                 picture.key,
                 ItemState.ENHANCED,
                 identity=identity,
-                etag=picture.fetched.etag,
-                size=len(picture.fetched.data),
+                etag=picture.etag,
+                size=len(picture.data),
                 staged_key=picture.staged,
                 target_key=target_key(picture.key, parts.source_format, parts.format),
                 details=details,
@@ -267,14 +267,14 @@ class EnhanceShard(EnhanceSteps):
 
     def _reuse(self, picture: PictureInHand, stored: RowMapping) -> ItemState:
         """The result exists: this picture only needs its copy."""
-        source_format = sniff(picture.fetched.data)
+        source_format = sniff(picture.data)
         self._ledger.items.move(
             self._lease,
             picture.key,
             ItemState.ENHANCED,
             identity=stored["identity"],
-            etag=picture.fetched.etag,
-            size=len(picture.fetched.data),
+            etag=picture.etag,
+            size=len(picture.data),
             target_key=target_key(picture.key, source_format, stored["format"]),
             reused=1,
             staged_key=None,
@@ -301,8 +301,8 @@ class EnhanceShard(EnhanceSteps):
         targets.refresh(
             self._lease,
             found["address"],
-            input_etag=picture.fetched.etag,
-            input_size=len(picture.fetched.data),
+            input_etag=picture.etag,
+            input_size=len(picture.data),
             recipe_digest=picture.row["recipe_digest"],
         )
         return True

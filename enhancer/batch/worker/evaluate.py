@@ -29,7 +29,8 @@ from enhancer.ledger import ItemState, Lease
 from enhancer.ledger.halts import GATE
 from enhancer.ledger.items import HELD_ERROR
 from enhancer.ledger.leases import fence
-from enhancer.pipeline import Enhanced, encode_result
+from enhancer.pipeline import Enhanced
+from enhancer.processing import encode_result
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
@@ -150,7 +151,7 @@ class EvaluateShard(ShardWork):
         self, before: Document, after: Document, truth: Image | None, recipe: Recipe, details: dict[str, Any]
     ) -> Judged:
         """Scores of the first page (pages of one document share their fate) and the gate's verdict."""
-        fidelity = fidelity_of(before.first, after.first, details, recipe, self._enhancer.nets, self._scorer)
+        fidelity = fidelity_of(before.first, after.first, details, recipe, self._pipeline.nets, self._scorer)
         if truth is None or (truth.height, truth.width) != (after.first.height, after.first.width):
             return Judged((fidelity,), judge(recipe.gate, fidelity, None))
         crop = math.ceil(recipe.scale) if recipe.scale > 1 else 0
@@ -166,7 +167,7 @@ class EvaluateShard(ShardWork):
         if gentler == recipe or row["reused"]:
             return None
         lease, key = self._lease, row["key"]
-        enhanced = self._enhancer.enhance_document(before, gentler)
+        enhanced = self._pipeline.enhance_document(before, gentler)
         encoded = encode_result(data, before, enhanced, gentler.output, enhanced.stamp(gentler))
         after = decode(encoded.data, name=key, limits=self._result_limits)
         details = {
