@@ -18,12 +18,10 @@ import psutil
 from PIL import Image as PillowImage
 from skimage import data
 
-from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.request import RunRequest
-from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import report_run
+from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings

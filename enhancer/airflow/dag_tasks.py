@@ -107,7 +107,7 @@ def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.enhancing import enhance_shard
+    from enhancer.batch.tasks import enhance_shard
 
     return measured("enhance")(enhance_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
@@ -117,7 +117,7 @@ def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
     """Score and judge what was enhanced; what the gate rejects gets one gentler attempt."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.evaluation import evaluate_shard
+    from enhancer.batch.tasks import evaluate_shard
 
     return measured("evaluate")(evaluate_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
@@ -127,7 +127,7 @@ def publish(shard: dict[str, Any]) -> dict[str, Any]:
     """Bring what passed to its target, each picture in one atomic step."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.publication import publish_shard
+    from enhancer.batch.tasks import publish_shard
 
     return measured("publish")(publish_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 

@@ -1,4 +1,4 @@
-"""The publish task: bring each scored result to its target so that a crash at any moment leaves either the old or the
+"""Publication: bring each scored result to its target so that a crash at any moment leaves either the old or the
 whole new object, and a ledger that can tell which.
 
     row `committing`, with the target claimed -> copy in one atomic step -> verify size and checksum
@@ -12,7 +12,6 @@ arbiter.)
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,30 +32,6 @@ from enhancer.storage.base import ObjectInfo, ObjectStore
 log = structlog.get_logger(__name__)
 
 BUSY_POLL_S = 1.0
-
-
-def publish_shard(reference: Mapping[str, Any], *, settings: Settings, owner: str) -> dict[str, int]:
-    """Publish every scored picture of a shard. Idempotent.
-
-    Args:
-        reference: the shard, ``{"run", "shard", "uri", "n"}``.
-        settings: with the ledger's DSN and the store's keys.
-        owner: who holds the lease, for people.
-
-    Returns:
-        The shard's items by state.
-
-    Raises:
-        LeaseLostError: another attempt owns the shard.
-    """
-    with Ledger(settings.ledger_url()) as ledger:
-        lease = ledger.leases.take(str(reference["run"]), int(reference["shard"]), owner, settings.lease_ttl_s)
-        publisher = Publisher(lease, ledger, settings)
-        publisher.run()
-        ledger.leases.release(lease)
-        counts = ledger.items.shard_counts(lease.run_id, lease.shard_id)
-    log.info("shard published", run=lease.run_id, shard=lease.shard_id, **counts)
-    return counts
 
 
 class TargetBusyError(StorageError):

@@ -14,10 +14,8 @@ import pytest
 import skimage.data
 from skimage.metrics import peak_signal_noise_ratio
 
-from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.evaluation import evaluate_shard
-from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import RunFailedError, record_of, report_run
+from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard
 from enhancer.batch.worker.events import Event
 from enhancer.identity import digest
 from enhancer.recipe import Gate

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import structlog
 
-from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.supervisor import Watch
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.enhance import EnhanceShard
 from enhancer.batch.worker.events import Event
+from enhancer.batch.worker_process import Watch
 from enhancer.errors import LeaseLostError, StorageError
 from tests.batch.in_process import Ailing, Told, enhance, no_trouble
 from tests.batch.site_builder import Site, png

@@ -11,8 +11,9 @@ import pytest
 
 from enhancer.batch import publication
 from enhancer.batch.plan.planning import Plan
-from enhancer.batch.publication import publish_shard, verify
+from enhancer.batch.publication import verify
 from enhancer.batch.reporting import report_run
+from enhancer.batch.tasks import publish_shard
 from enhancer.errors import LeaseLostError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import ItemState
