@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.results import print_table, write_results
-from enhancer.batch.worker.evaluate import fidelity_of
+from enhancer.batch.worker.judging import fidelity_of
 from enhancer.image import Document, FloatPixels, Image, Metadata
 from enhancer.processing import ImageEnhancer
 from enhancer.quality.gate import judge

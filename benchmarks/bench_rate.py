@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 from skimage import data as samples
 
 from benchmarks.results import print_table
-from enhancer.batch.worker.evaluate import fidelity_of
+from enhancer.batch.worker.judging import fidelity_of
 from enhancer.codecs import Limits, decode
 from enhancer.processing import ImageEnhancer, encode_result
 from enhancer.quality.perceptual import LpipsScorer

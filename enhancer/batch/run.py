@@ -14,7 +14,7 @@ from enhancer.batch.plan.planning import Trigger, plan_run
 from enhancer.batch.plan.recovery import finish_abandoned
 from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.reporting import RunReport, report_run
-from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard
+from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
 from enhancer.batch.worker_process import OnEvent, ignore_event
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
@@ -32,8 +32,9 @@ def run_batch(
     jobs: int = 1,
     on_event: OnEvent = ignore_event,
 ) -> RunReport:
-    """Close what earlier runs left open; plan, enhance, evaluate, publish and report. Called again with the `run_id` of
-    a run that was cut short, it goes on.
+    """Close what earlier runs left open; plan, enhance, evaluate, look again, publish and report.
+
+    Called again with the `run_id` of a run that was cut short, it goes on.
 
     Args:
         request: what to do; a dry run only plans.
@@ -57,7 +58,7 @@ def run_batch(
     errors: list[Exception] = []
 
     def one(reference: dict[str, Any]) -> None:
-        for task in (enhance_shard, evaluate_shard, publish_shard):
+        for task in (enhance_shard, evaluate_shard, second_look_at_shard, publish_shard):
             try:
                 task(reference, settings=settings, owner=owner, on_event=on_event)
             except Exception as error:  # what is good goes through when a part failed; raised at the end

@@ -14,9 +14,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from enhancer.batch.failures import Failure
+from enhancer.batch.second_look import is_marked
 from enhancer.batch.worker.events import Event, ShardMode
 from enhancer.batch.worker_process import OnEvent, Watch, WorkerError, WorkerProcess, ignore_event
-from enhancer.ledger import ItemState, Lease, Ledger
+from enhancer.ledger import Item, ItemState, Lease, Ledger
 from enhancer.ledger.engine import is_transient
 from enhancer.settings import Settings
 
@@ -68,11 +69,22 @@ class ShardSupervisor:
         halt = self._ledger.halts.of(self._lease.run_id)
         if halt is not None and (halt.kind == "stopped" or self._mode == "enhance"):
             return False
-        wanted = ItemState.PENDING if self._mode == "enhance" else ItemState.ENHANCED
         if key is not None:
             row = self._ledger.items.get(self._lease.run_id, key)
-            return row is not None and row["state"] == wanted
-        return self._ledger.items.shard_counts(self._lease.run_id, self._lease.shard_id).get(wanted, 0) > 0
+            return row is not None and self._is_work(row)
+        run_id, shard_id = self._lease.run_id, self._lease.shard_id
+        waiting = ItemState.PENDING if self._mode == "enhance" else ItemState.ENHANCED
+        if not self._ledger.items.shard_counts(run_id, shard_id).get(waiting):
+            return False
+        return self._mode == "enhance" or any(
+            self._is_work(row) for row in self._ledger.items.of_shard(run_id, shard_id, waiting)
+        )
+
+    def _is_work(self, row: Item) -> bool:
+        """Whether a picture waits for what workers of this mode do."""
+        if self._mode == "enhance":
+            return row.state == ItemState.PENDING
+        return row.state == ItemState.ENHANCED and is_marked(row) is (self._mode == "second_look")
 
     def _sort_out(self, watch: Watch) -> None:
         """After a worker's death: the suspects run again one by one; the rest of what it had in hand is as it was."""
@@ -97,7 +109,7 @@ class ShardSupervisor:
     def _give_back(self, key: str, *, tried: bool) -> None:
         """A picture that a dead worker had in hand is pending; it loses no attempt where it only waited."""
         row = self._ledger.items.get(self._lease.run_id, key)
-        if row is not None and row["state"] == ItemState.RUNNING:
+        if row is not None and row.state == ItemState.RUNNING:
             self._ledger.items.give_back(self._lease, key, delay_s=0, count_attempt=tried)
 
     def _one_worker(self, only: str | None = None) -> Watch:

@@ -1,7 +1,8 @@
-"""What the tasks of a shard call, one after the other: enhance, evaluate, publish. Each is idempotent and goes by the
-ledger's states, so that a second try does only what is missing.
+"""What the tasks of a shard call, one after the other: enhance, evaluate, look again, publish.
 
-Enhance and evaluate see worker processes through the shard's pictures; the work on one picture is in
+Each is idempotent and goes by the ledger's states, so that a second try does only what is missing.
+
+All but publish see worker processes through the shard's pictures; the work on one picture is in
 :mod:`enhancer.batch.worker`.
 """
 
@@ -47,10 +48,21 @@ def enhance_shard(
 def evaluate_shard(
     reference: Mapping[str, Any], *, settings: Settings, owner: str, on_event: OnEvent = ignore_event
 ) -> dict[str, int]:
-    """Score every enhanced picture of a shard and pass it through the gate; arguments, result and errors as
-    :func:`enhance_shard`.
+    """Score every enhanced picture of a shard and pass it through the gate, but for those that need a net (a gentler
+    attempt, the detector of scratches): these stay `enhanced`, marked for :func:`second_look_at_shard`. Arguments,
+    result and errors as :func:`enhance_shard`.
     """
     return _supervise("evaluate", reference, settings, owner, on_event)
+
+
+def second_look_at_shard(
+    reference: Mapping[str, Any], *, settings: Settings, owner: str, on_event: OnEvent = ignore_event
+) -> dict[str, int]:
+    """Look again, where the nets are, at each picture of a shard that the evaluation left for that: make the gentler
+    attempt of what the gate refused, and score what only a net can. No worker starts where nothing was left. Arguments,
+    result and errors as :func:`enhance_shard`.
+    """
+    return _supervise("second_look", reference, settings, owner, on_event)
 
 
 def publish_shard(

@@ -23,11 +23,6 @@ from enhancer.storage.base import ObjectInfo, ObjectStore
 from tests.batch.site_builder import Site, png
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publication, "BUSY_POLL_S", 0.01)
-
-
 def staged_files(site: Site) -> list[Path]:
     return [path for path in site.work.rglob("staged/**/*") if path.is_file()]
 

@@ -1,4 +1,4 @@
-"""The worker process: ``python -m enhancer.batch.worker MODE RUN SHARD EPOCH OWNER [--only KEY]`` or ``... thumbnails RUN``.
+"""The worker process: ``python -m enhancer.batch.worker MODE RUN SHARD EPOCH OWNER [--only KEY]``; ``thumbnails RUN``.
 
 A fresh interpreter, because CUDA does not survive the fork that runs an Airflow task, because memory goes back to the
 system at its end, and because a picture that kills its decoder kills this process and not the task. Settings and
@@ -64,10 +64,14 @@ def run(arguments: argparse.Namespace, settings: Settings, events: EventStream) 
         from enhancer.batch.worker.enhance import EnhanceShard
 
         EnhanceShard(lease, settings, events).run(only=arguments.only)
-    else:
+    elif arguments.mode == "evaluate":
         from enhancer.batch.worker.evaluate import EvaluateShard
 
         EvaluateShard(lease, settings, events).run(only=arguments.only)
+    else:
+        from enhancer.batch.worker.second_look import SecondLook
+
+        SecondLook(lease, settings, events).run(only=arguments.only)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

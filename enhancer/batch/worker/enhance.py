@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 from sqlalchemy import RowMapping
 
-from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
+from enhancer.batch.failures import Failure, classify, end_state, is_systemic, pause_before_retry
 from enhancer.batch.worker.enhance_steps import EnhanceSteps, PictureInHand, details_of
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
@@ -329,17 +329,16 @@ class EnhanceShard(EnhanceSteps):
         return ItemState.SKIPPED
 
     def _failed(self, picture: PictureInHand, failure: Failure) -> ItemState:
-        """Pending again after a transient failure while attempts remain; else the end of it for this run."""
+        """Pending again where it gets another try; else the end of it for this run."""
         row, key, attempt = picture.row, picture.key, picture.row["attempts"] + 1
         self._give_up_claim(picture)
-        if failure.kind is ErrorKind.TRANSIENT:
+        if not failure.blames_picture:
             self._in_trouble.add(key)
-        if failure.kind is ErrorKind.TRANSIENT and attempt < self._settings.item_attempts:
-            delay = retry_delay_s(failure, attempt, self._settings.item_retry_delay_s)
-            self._ledger.items.give_back(self._lease, key, delay_s=delay, **failure.columns())
+        pause = pause_before_retry(failure, attempt, self._settings)
+        if pause is not None:
+            self._ledger.items.give_back(self._lease, key, delay_s=pause, **failure.columns())
             return ItemState.PENDING
-        lasting = failure.kind is not ErrorKind.TRANSIENT or row["failed_runs"] + 1 >= RUNS_BEFORE_QUARANTINE
-        state = ItemState.QUARANTINED if lasting else ItemState.FAILED
+        state = end_state(failure, row["failed_runs"])
         self._ledger.items.move(self._lease, key, state, **failure.columns())
         if state is ItemState.FAILED:
             self._watch.failed()

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-ShardMode = Literal["enhance", "evaluate"]
+ShardMode = Literal["enhance", "evaluate", "second_look"]
 """What a worker may do to the pictures of a shard, under the shard's lease."""
 
 Mode = ShardMode | Literal["thumbnails"]
