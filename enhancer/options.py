@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Mode = Literal["off", "auto"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
@@ -134,10 +135,22 @@ class SharpenOptions(_Options):
         return self
 
 
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")
+"""The formats of this package that results can be written in."""
+
+
+def _written_format(name: str) -> str:
+    """A format of :data:`FORMATS`, or one that another package registers: its entry point's name, nothing loaded."""
+    added = sorted(point.name for point in entry_points(group="enhancer.formats"))
+    if name not in FORMATS and name not in added:
+        raise ValueError(f"no format is called {name!r} (known: {', '.join((*FORMATS, *added))})")
+    return name
+
+
 class OutputOptions(_Options):
     """How the result is encoded."""
 
-    format: Literal["JPEG", "PNG", "TIFF", "WEBP", "AVIF"] | None = Field(
+    format: Annotated[str, AfterValidator(_written_format)] | None = Field(
         None, description="None: the input's format where it can be written, else PNG or TIFF"
     )
     quality: int = Field(92, ge=1, le=100, description="for the lossy formats")

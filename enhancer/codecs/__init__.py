@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enhancer.codecs.formats import CONTENT_TYPES, choose_format, sniff, target_key
+from enhancer.codecs.formats import choose_format, content_type, sniff, target_key
+from enhancer.codecs.formats.spec import FormatSpec
 from enhancer.codecs.limits import Limits
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from enhancer.options import OutputOptions
 
 __all__ = [
-    "CONTENT_TYPES",
     "Encoded",
+    "FormatSpec",
     "Limits",
     "announced_pixels",
     "changes",
     "choose_format",
+    "content_type",
     "decode",
     "encode",
     "sniff",
