@@ -16,6 +16,7 @@ from enhancer.codecs.colour import Raster, widen
 from enhancer.codecs.limits import Limits
 from enhancer.codecs.raster import Found
 from enhancer.errors import PictureError
+from enhancer.extras import install_command
 
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _HEAD: Final = 2048
@@ -33,9 +34,7 @@ def read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
         import pydicom
         from pydicom.pixels import pixel_array
     except ImportError as error:
-        raise PictureError(
-            f"{name}: DICOM needs pydicom: pip install 'airflow-image-enhancer[dicom]'", reason="unsupported"
-        ) from error
+        raise PictureError(f"{name}: DICOM needs pydicom: {install_command('dicom')}", reason="unsupported") from error
     if _DEFLATED in data[:_HEAD]:
         raise _unsupported("a deflated data set, whose size is not known before", name)
     dataset = pydicom.dcmread(io.BytesIO(data))

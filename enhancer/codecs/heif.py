@@ -12,6 +12,7 @@ from enhancer.codecs.colour import widen
 from enhancer.codecs.limits import Limits
 from enhancer.codecs.raster import Found, split
 from enhancer.errors import PictureError
+from enhancer.extras import install_command
 
 
 def read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
@@ -25,7 +26,7 @@ def read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
         import pillow_heif
     except ImportError as error:
         raise PictureError(
-            f"{name}: HEIC needs pillow-heif: pip install 'airflow-image-enhancer[heic]'", reason="unsupported"
+            f"{name}: HEIC needs pillow-heif: {install_command('heic')}", reason="unsupported"
         ) from error
     for width, height in extents(data):
         limits.check_size(width, height, name)
