@@ -51,6 +51,12 @@ class RequestError(EnhancerError):
     default_reason = "bad-request"
 
 
+class MissingExtraError(EnhancerError):
+    """A library of an extra that is not installed (see :mod:`enhancer.extras`); names the extra and how to get it."""
+
+    default_reason = "missing-extra"
+
+
 class ModelError(EnhancerError):
     """A net that cannot be found, fetched, verified or run."""
 

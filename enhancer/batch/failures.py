@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from enhancer.errors import EnhancerError, ErrorKind, ModelError
+from enhancer.errors import EnhancerError, ErrorKind, MissingExtraError, ModelError
+from enhancer.extras import missing_extra
 from enhancer.ledger.engine import is_transient
 
 MAX_DELAY_S: Final = 60.0
@@ -53,6 +54,7 @@ def classify(error: BaseException, stage: str) -> Failure:
     Our own errors say what they are; databases' and the system's are looked up; what is unknown is permanent, because a
     bug in the code or a picture that trips a library ends the same way next time.
     """
+    error = missing_extra(error) or error
     if isinstance(error, EnhancerError):
         if error.reason in NOT_THE_PICTURE:
             return Failure(ErrorKind.TRANSIENT, error.reason, error.message[:MAX_MESSAGE], stage)
@@ -70,11 +72,14 @@ def classify(error: BaseException, stage: str) -> Failure:
 
 def is_systemic(error: BaseException) -> bool:
     """Whether the trouble is the surroundings' and would hit every picture alike: the ledger, the store as a whole, a
-    net that cannot be had. A value that the ledger's database does not take, and a net that runs out of memory, are
-    one picture's.
+    net or a library that cannot be had. A value that the ledger's database does not take, and a net that runs out of
+    memory, are one picture's.
     """
+    error = missing_extra(error) or error
     if isinstance(error, SQLAlchemyError):
         return not isinstance(error, DataError)
+    if isinstance(error, MissingExtraError):
+        return True
     if isinstance(error, ModelError):
         return error.reason != "out-of-memory"
     return isinstance(error, EnhancerError) and error.reason in SYSTEMIC

@@ -229,9 +229,10 @@ def test_scoring_again_does_nothing(scored: Site) -> None:
 
 def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site) -> None:
     """As the input came, said so in its record; the figures of what was refused stay."""
-    truths = str(scored.root / "truth")
+    truths, output = str(scored.root / "truth"), scored.root / "through"
     plan = scored.plan(
         "through",
+        output_url=str(output),
         rules=json.dumps(RULES),
         recipe=None,
         reference_url=truths,
@@ -246,13 +247,13 @@ def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site
     row = scored.items("through")["rejected.png"]
     assert (row["state"], row["passed_through"], row["error_class"]) == ("published", 1, None)
     source = (scored.input / "rejected.png").read_bytes()
-    assert (scored.output / "rejected.png").read_bytes() == source
+    assert (output / "rejected.png").read_bytes() == source
     assert row["scores"]["reference"]["score"] < 0.9
     record = record_of(row)
     assert record.passed_through
     assert record.decisions == []
     assert record.warnings[0].startswith("published unenhanced, for the gate refused the result: score against the")
-    target = scored.ledger.targets.get(str(scored.output / "rejected.png"))
+    target = scored.ledger.targets.get(str(output / "rejected.png"))
     assert target is not None
     assert target["digest"] == digest(source)
     assert scored.ledger.halts.passed_through("through") == 1

@@ -27,8 +27,8 @@ from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
 from enhancer.storage import open_store
-from tests.batch.conftest import USER_MODELS
 from tests.batch.site_builder import PLAIN, png
+from tests.model_cache import MODEL_CACHE
 
 if TYPE_CHECKING:
     from demo.services.postgres import PostgresServer
@@ -70,7 +70,7 @@ def nights(s3: S3Server, postgres: PostgresServer, tmp_path_factory: pytest.Temp
     url = postgres.create_database("nightly")
     upgrade(url)
     settings = s3.settings(
-        home=tmp_path_factory.mktemp("home"), model_dir=USER_MODELS, ledger_dsn=url, min_shards=2, threads=1
+        home=tmp_path_factory.mktemp("home"), model_dir=MODEL_CACHE, ledger_dsn=url, min_shards=2, threads=1
     )
     source, truth = s3.bucket(), s3.bucket()
     store, truths = open_store(source, settings), open_store(truth, settings)

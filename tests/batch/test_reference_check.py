@@ -16,6 +16,7 @@ from enhancer.batch.reference_check import DriftError, check_reference, compare,
 from enhancer.errors import RequestError
 from enhancer.ledger import Ledger
 from enhancer.settings import Settings
+from tests.model_cache import MODEL_CACHE
 
 GOOD = {"a": {"psnr": 30.0, "ssim": 0.9, "lpips": 0.1, "bicubic": 28.0}}
 
@@ -71,8 +72,9 @@ def test_the_noise_is_as_strong_as_it_says() -> None:
 def nights(tmp_path_factory: pytest.TempPathFactory):
     """A first night, and a second whose recorded baseline was better than what the recipe gives."""
     root: Path = tmp_path_factory.mktemp("reference")
-    models = Path.home() / ".cache" / "enhancer" / "models"
-    settings = Settings(home=root / "home", model_dir=models, output_url=str(root / "out"), threads=1, lpips_crops=1)
+    settings = Settings(
+        home=root / "home", model_dir=MODEL_CACHE, output_url=str(root / "out"), threads=1, lpips_crops=1
+    )
     (root / "home").mkdir()
     first = check_reference(settings=settings, run_id="night-1", recipe={"scale": 2})
     with Ledger(settings.ledger_url()) as ledger:

@@ -20,6 +20,7 @@ from PIL import Image
 from enhancer.contract import Envelope
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import upgrade
+from tests.model_cache import MODEL_CACHE
 
 OPTIONS = ("--scale", "1", "--denoise-strength", "0")
 GOOD = {"a.png", "sub dir/größe ☂ [red].png"}
@@ -42,7 +43,7 @@ class Job:
         (self.input / "bad.png").write_bytes(whole[: len(whole) // 2])
         self.env = {
             "ENHANCER_HOME": str(folder / "home"),
-            "ENHANCER_MODEL_DIR": str(Path.home() / ".cache" / "enhancer" / "models"),
+            "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
             # Of few pictures that are new, one bad one is a large share.
             "ENHANCER_FAILURE_THRESHOLD": "1",
             "OMP_NUM_THREADS": "1",

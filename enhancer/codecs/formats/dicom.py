@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from enhancer.codecs.formats.spec import FormatSpec
 from enhancer.errors import PictureError
+from enhancer.extras import install_command
 
 if TYPE_CHECKING:
     from enhancer.codecs.colour import Raster
@@ -34,9 +35,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
         import pydicom
         from pydicom.pixels import pixel_array
     except ImportError as error:
-        raise PictureError(
-            f"{name}: DICOM needs pydicom: pip install 'airflow-image-enhancer[dicom]'", reason="unsupported"
-        ) from error
+        raise PictureError(f"{name}: DICOM needs pydicom: {install_command('dicom')}", reason="unsupported") from error
     if _DEFLATED in data[:_HEAD]:
         raise _unsupported("a deflated data set, whose size is not known before", name)
     dataset = pydicom.dcmread(io.BytesIO(data))

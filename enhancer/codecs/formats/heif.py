@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from enhancer.codecs.formats.spec import FormatSpec
 from enhancer.codecs.iso_boxes import brands, extents, is_avif, largest_extent
 from enhancer.errors import PictureError
+from enhancer.extras import install_command
 
 if TYPE_CHECKING:
     from enhancer.codecs.limits import Limits
@@ -32,7 +33,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
         import pillow_heif
     except ImportError as error:
         raise PictureError(
-            f"{name}: HEIC needs pillow-heif: pip install 'airflow-image-enhancer[heic]'", reason="unsupported"
+            f"{name}: HEIC needs pillow-heif: {install_command('heic')}", reason="unsupported"
         ) from error
     for width, height in extents(data):
         limits.check_size(width, height, name)
