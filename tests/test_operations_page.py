@@ -15,6 +15,7 @@ import typer.main
 from click.testing import CliRunner
 
 from enhancer.cli.app import app
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 from tests.dags.options import airflow_options
 
@@ -73,3 +74,12 @@ def test_airflows_options_exist() -> None:
     example.read(CHECKOUT / "airflow.cfg.example")
     assert "120 s in airflow.cfg.example" in PAGE
     assert example["scheduler"]["task_instance_heartbeat_timeout"] == "120"
+
+
+def test_error_classes_are_those_that_there_are() -> None:
+    table = re.search(r"^#+ Pictures fail: what the class means$(.*?)(?=^#|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert table
+    first_cells = [line.strip("|").split(" | ")[0] for line in table[1].splitlines() if line.startswith("|")]
+    named = {name for cell in first_cells for name in re.findall(r"`([a-z-]+)`", cell)} - {"rejected"}
+    assert len(named) >= 8
+    assert named <= {reason.value for reason in Reason}

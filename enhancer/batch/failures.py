@@ -11,26 +11,27 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from enhancer.errors import EnhancerError, ErrorKind, MissingExtraError, ModelError
 from enhancer.extras import missing_extra
 from enhancer.ledger.engine import is_transient
+from enhancer.reasons import Reason
 
 MAX_DELAY_S: Final = 60.0
 SLOW_DOWN_FACTOR: Final = 0.5
 MAX_MESSAGE: Final = 2000
 
-SYSTEMIC: Final = frozenset({"bad-credentials", "no-credentials", "no-such-store", "wrong-region"})
+SYSTEMIC: Final = frozenset({Reason.BAD_CREDENTIALS, Reason.NO_CREDENTIALS, Reason.NO_SUCH_STORE, Reason.WRONG_REGION})
 """Reasons of a store that no picture is at fault for: the task fails, and the pictures stay as they were."""
 
-NOT_THE_PICTURE: Final = frozenset({"access-denied", "archived"})
+NOT_THE_PICTURE: Final = frozenset({Reason.ACCESS_DENIED, Reason.ARCHIVED})
 """Permanent for the store, but a person can mend it without touching the picture: failed, not quarantined."""
 
 RUNS_BEFORE_QUARANTINE: Final = 3
 """A picture that ended `failed` in so many runs in a row is quarantined: a person has to look."""
 
 _TABLE: Final[tuple[tuple[type[BaseException], ErrorKind, str], ...]] = (
-    (MemoryError, ErrorKind.TRANSIENT, "out-of-memory"),
-    (TimeoutError, ErrorKind.TRANSIENT, "timeout"),
-    (ConnectionError, ErrorKind.TRANSIENT, "connection"),
-    (OSError, ErrorKind.TRANSIENT, "system"),
-    (NotImplementedError, ErrorKind.PERMANENT, "unsupported"),
+    (MemoryError, ErrorKind.TRANSIENT, Reason.OUT_OF_MEMORY),
+    (TimeoutError, ErrorKind.TRANSIENT, Reason.TIMEOUT),
+    (ConnectionError, ErrorKind.TRANSIENT, Reason.CONNECTION),
+    (OSError, ErrorKind.TRANSIENT, Reason.SYSTEM),
+    (NotImplementedError, ErrorKind.PERMANENT, Reason.UNSUPPORTED),
 )
 
 
@@ -63,11 +64,13 @@ def classify(error: BaseException, stage: str) -> Failure:
     if isinstance(error, SQLAlchemyError):
         kind = ErrorKind.TRANSIENT if is_transient(error) else ErrorKind.PERMANENT
         # The statement's parameters may hold what does not belong into a log; the driver's own message is enough.
-        return Failure(kind, "ledger", f"{type(error).__name__}: {getattr(error, 'orig', '')}"[:MAX_MESSAGE], stage)
+        return Failure(
+            kind, Reason.LEDGER, f"{type(error).__name__}: {getattr(error, 'orig', '')}"[:MAX_MESSAGE], stage
+        )
     for kind_of_error, kind, reason in _TABLE:
         if isinstance(error, kind_of_error):
             return Failure(kind, reason, text, stage)
-    return Failure(ErrorKind.PERMANENT, "unexpected", text, stage)
+    return Failure(ErrorKind.PERMANENT, Reason.UNEXPECTED, text, stage)
 
 
 def is_systemic(error: BaseException) -> bool:
@@ -81,7 +84,7 @@ def is_systemic(error: BaseException) -> bool:
     if isinstance(error, MissingExtraError):
         return True
     if isinstance(error, ModelError):
-        return error.reason != "out-of-memory"
+        return error.reason != Reason.OUT_OF_MEMORY
     return isinstance(error, EnhancerError) and error.reason in SYSTEMIC
 
 
@@ -91,6 +94,6 @@ def retry_delay_s(failure: Failure, attempt: int, base_s: float) -> float:
     since asking again is cheap.
     """
     ceiling = min(MAX_DELAY_S, base_s * 2 ** max(0, attempt - 1))
-    if failure.error_class == "slow-down":
+    if failure.error_class == Reason.SLOW_DOWN:
         ceiling *= SLOW_DOWN_FACTOR
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreading load, not secrecy

@@ -29,6 +29,7 @@ from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRA
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
 from enhancer.ledger import ItemState, Lease, Ledger
 from enhancer.ledger.engine import is_transient
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ class WorkerError(EnhancerError):
     """The worker process failed for no picture's fault; the task is worth another try."""
 
     default_kind = ErrorKind.TRANSIENT
-    default_reason = "worker"
+    default_reason = Reason.WORKER
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ class Watch:
     def ran_out_of_memory(self) -> bool:
         """Whether it was, or may have been, killed for the memory it took."""
         if self.failure is not None:
-            return self.failure.error_class == "memory-limit"
+            return self.failure.error_class == Reason.MEMORY_LIMIT
         return self.exit_code == -signal.SIGKILL
 
 
@@ -164,7 +165,7 @@ class Supervisor:
         wanted = ItemState.PENDING if self._mode == "enhance" else ItemState.ENHANCED
         if key is not None:
             row = self._ledger.items.get(self._lease.run_id, key)
-            return row is not None and row["state"] == wanted
+            return row is not None and row.state == wanted
         return self._ledger.items.shard_counts(self._lease.run_id, self._lease.shard_id).get(wanted, 0) > 0
 
     def run_once(self) -> Watch:
@@ -194,7 +195,7 @@ class Supervisor:
     def _give_back(self, key: str, *, tried: bool) -> None:
         """A picture that a dead worker had in hand is pending; it loses no attempt where it only waited."""
         row = self._ledger.items.get(self._lease.run_id, key)
-        if row is not None and row["state"] == ItemState.RUNNING:
+        if row is not None and row.state == ItemState.RUNNING:
             self._ledger.items.give_back(self._lease, key, delay_s=0, count_attempt=tried)
 
     def _one_worker(self, only: str | None = None) -> Watch:
@@ -273,13 +274,13 @@ class Supervisor:
         limit = self._settings.worker_memory_mb
         if limit and rss_mb > limit:
             message = f"the worker used {rss_mb:.0f} MB, more than ENHANCER_WORKER_MEMORY_MB={limit}"
-            return Failure(ErrorKind.POISON, "memory-limit", message, "worker")
+            return Failure(ErrorKind.POISON, Reason.MEMORY_LIMIT, message, "worker")
         deadline_s = self._settings.item_deadline_s
         silence_s, key = watch.silence()
         if silence_s > (deadline_s if watch.ready else max(deadline_s, START_DEADLINE_S)):
             message = f"no progress for {silence_s:.0f} s (ENHANCER_ITEM_DEADLINE_S={deadline_s:g})"
             watch.hung = key
-            return Failure(ErrorKind.POISON, "hung", message, "worker")
+            return Failure(ErrorKind.POISON, Reason.HUNG, message, "worker")
         return None
 
     def _renew(self) -> None:
@@ -324,8 +325,10 @@ def _why(watch: Watch) -> Failure:
     if watch.exit_code < 0:
         name = signal.Signals(-watch.exit_code).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return Failure(ErrorKind.POISON, "worker-killed", f"the worker died of {name}{hint}. {tail}", "worker")
-    return Failure(ErrorKind.POISON, "worker-died", f"the worker ended with status {watch.exit_code}. {tail}", "worker")
+        return Failure(ErrorKind.POISON, Reason.WORKER_KILLED, f"the worker died of {name}{hint}. {tail}", "worker")
+    return Failure(
+        ErrorKind.POISON, Reason.WORKER_DIED, f"the worker ended with status {watch.exit_code}. {tail}", "worker"
+    )
 
 
 def _rss_mb(pid: int) -> float:

@@ -50,12 +50,12 @@ def test_a_result_that_the_store_did_not_take_is_not_computed_again(site: Site) 
     work._work.put = ailing  # type: ignore[method-assign]
     work.run()
     row = site.items("r1")["a.png"]
-    assert (row["state"], row["attempts"], len(tries), len(enhanced)) == ("enhanced", 2, 2, 1)
-    assert row["details"]["cached"] is True
-    assert row["details"]["decisions"]
-    stored = site.ledger.results.get(row["identity"])
+    assert (row.state, row.attempts, len(tries), len(enhanced)) == ("enhanced", 2, 2, 1)
+    assert row.details["cached"] is True
+    assert row.details["decisions"]
+    stored = site.ledger.results.get(row.identity)
     assert stored is not None
-    assert digest(Path(stored["address"]).read_bytes()) == stored["digest"]
+    assert digest(Path(stored.address).read_bytes()) == stored.digest
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def files(new_site: Callable[..., Site], tmp_path: Path) -> Site:
 
 def test_a_later_worker_takes_from_files_what_is_stored_no_more(files: Site) -> None:
     work_on(files, files.plan("r1")).run()
-    first = {key: row["details"] for key, row in files.items("r1").items()}
+    first = {key: row.details for key, row in files.items("r1").items()}
     files.settle_as_it_is("r1")
     shutil.rmtree(files.work / "r1")
     work = work_on(files, files.plan("r2"))
@@ -75,16 +75,16 @@ def test_a_later_worker_takes_from_files_what_is_stored_no_more(files: Site) -> 
     work.run()
     rows = files.items("r2")
     assert enhanced == []
-    assert {row["state"] for row in rows.values()} == {"enhanced"}, "the ledger and the gate are not passed by"
+    assert {row.state for row in rows.values()} == {"enhanced"}, "the ledger and the gate are not passed by"
     for key, row in rows.items():
-        assert row["details"].pop("cached") is True
+        assert row.details.pop("cached") is True
         for told in ("decisions", "models", "warnings"):
-            assert row["details"][told] == first[key][told]
-        assert (row["width"], row["output_width"]) == (24, 24)
-        stored = files.ledger.results.get(row["identity"])
+            assert row.details[told] == first[key][told]
+        assert (row.width, row.output_width) == (24, 24)
+        stored = files.ledger.results.get(row.identity)
         assert stored is not None
-        assert stored["attempts"] == 1, "claimed anew"
-        assert digest(Path(stored["address"]).read_bytes()) == stored["digest"]
+        assert stored.attempts == 1, "claimed anew"
+        assert digest(Path(stored.address).read_bytes()) == stored.digest
 
 
 def test_workers_keep_no_files_unless_told(site: Site) -> None:

@@ -111,11 +111,11 @@ def test_the_same_bytes_twice_in_hand_are_computed_once(site: Site) -> None:
     site.put(a_png=png(1), b_png=png(1), c_png=png(1), d_png=png(2))
     enhance(site, site.plan("r1"))
     rows = site.items("r1")
-    assert {row["state"] for row in rows.values()} == {"enhanced"}
-    assert [rows[key]["reused"] for key in ("a.png", "b.png", "c.png", "d.png")] == [0, 1, 1, 0]
-    stored = site.ledger.results.get(rows["a.png"]["identity"])
+    assert {row.state for row in rows.values()} == {"enhanced"}
+    assert [rows[key].reused for key in ("a.png", "b.png", "c.png", "d.png")] == [0, 1, 1, 0]
+    stored = site.ledger.results.get(rows["a.png"].identity)
     assert stored is not None
-    assert stored["attempts"] == 1
+    assert stored.attempts == 1
 
 
 def test_where_the_first_of_the_same_bytes_fails_the_next_computes_them(site: Site) -> None:
@@ -132,8 +132,8 @@ def test_where_the_first_of_the_same_bytes_fails_the_next_computes_them(site: Si
     work._work.put = once  # type: ignore[method-assign]
     work.run()
     rows = site.items("r1")
-    assert {row["state"] for row in rows.values()} == {"enhanced"}
-    assert (rows["a.png"]["reused"], rows["b.png"]["reused"]) == (1, 0)
+    assert {row.state for row in rows.values()} == {"enhanced"}
+    assert (rows["a.png"].reused, rows["b.png"].reused) == (1, 0)
 
 
 def test_one_that_fails_leaves_the_claims_of_the_others_alone(site: Site) -> None:
@@ -145,7 +145,7 @@ def test_one_that_fails_leaves_the_claims_of_the_others_alone(site: Site) -> Non
 
     def look(picture: Any) -> Any:
         row = site.ledger.results.get(picture.identity)
-        claims.append(row is not None and row["state"] == "claimed")
+        claims.append(row is not None and row.state == "claimed")
         return record(picture)
 
     work._record = look  # type: ignore[method-assign]
@@ -188,7 +188,7 @@ def test_timings_are_of_each_picture_alone(site: Site) -> None:
     filled(site, 3)
     enhance(site, site.plan("r1"))
     for row in site.items("r1").values():
-        assert {"read", "decode", "enhance", "encode", "write"} <= set(row["details"]["timings"])
+        assert {"read", "decode", "enhance", "encode", "write"} <= set(row.details["timings"])
 
 
 def test_a_lost_lease_stops_all_and_records_nothing_more(site: Site) -> None:
@@ -263,8 +263,8 @@ def test_a_picture_that_kills_costs_what_waited_behind_it_no_attempt(site: Site)
     started = [event.key for event in told if event.event == "started"]
     assert started.count("queued.png") == 2, "else it was not in hand when the worker died"
     rows = site.items("r1")
-    assert rows["poison.png"]["error_class"] == "worker-killed"
-    assert {key: row["state"] for key, row in rows.items() if key != "poison.png"} == dict.fromkeys(
+    assert rows["poison.png"].error_class == "worker-killed"
+    assert {key: row.state for key, row in rows.items() if key != "poison.png"} == dict.fromkeys(
         ("p0.png", "p1.png", "p2.png", "p3.png", "queued.png"), "enhanced"
     )
-    assert (rows["poison.png"]["attempts"], rows["queued.png"]["attempts"]) == (2, 1)
+    assert (rows["poison.png"].attempts, rows["queued.png"].attempts) == (2, 1)

@@ -77,8 +77,8 @@ def shard_of(new_site: Callable[..., Site], root: Path, threads: int) -> tuple[S
 def results(site: Site) -> dict[str, NDArray[np.int16]]:
     found = {}
     for key, row in site.items("r1").items():
-        if row["state"] == "enhanced":
-            with PIL.Image.open(io.BytesIO((site.work / row["staged_key"]).read_bytes())) as opened:
+        if row.state == "enhanced":
+            with PIL.Image.open(io.BytesIO((site.work / row.staged_key).read_bytes())) as opened:
                 found[key] = np.asarray(opened, np.int16)
     return found
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.worker.events import EventStream
@@ -19,7 +18,7 @@ from enhancer.batch.worker.shard_work import ShardWork
 from enhancer.codecs import announced_pixels, decode
 from enhancer.identity import digest, identity_of
 from enhancer.image import Document
-from enhancer.ledger import Lease
+from enhancer.ledger import Item, Lease
 from enhancer.pipeline import Enhanced, encode_result
 from enhancer.recipe import Recipe
 from enhancer.result_cache import CachedResult, ResultCache, ResultParts
@@ -63,7 +62,7 @@ class PictureInHand:
         staged: the key under work_url that its result has after `write`.
     """
 
-    row: RowMapping
+    row: Item
     recipe: Recipe
     number: int
     timings: Timings = field(default_factory=Timings)
@@ -79,7 +78,7 @@ class PictureInHand:
     @property
     def key(self) -> str:
         """The picture's own."""
-        return str(self.row["key"])
+        return self.row.key
 
     def bytes_decoded(self) -> int:
         """What it takes in memory, now that its pixels are there: its file, its pixels, and room for the result's."""
@@ -156,7 +155,7 @@ class EnhanceSteps(ShardWork):
         """The result's bytes under work_url, under a name that no other attempt has."""
         lease = self._lease
         picture.staged = layout.staged_key(
-            lease.run_id, lease.shard_id, lease.epoch, picture.row["position"], picture.identity
+            lease.run_id, lease.shard_id, lease.epoch, picture.row.position, picture.identity
         )
         with picture.timings.measure("write"):
             self._work.put(picture.staged, picture.result.data, content_type=picture.result.parts.content_type)

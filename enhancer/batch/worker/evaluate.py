@@ -13,7 +13,7 @@ from hashlib import md5
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from enhancer.batch import layout
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic
@@ -25,14 +25,14 @@ from enhancer.contract import DecisionRecord
 from enhancer.errors import ErrorKind, LeaseLostError, PictureError, StorageError
 from enhancer.identity import digest, identity_of
 from enhancer.image import Document, Image, to_unit
-from enhancer.ledger import ItemState, Lease
+from enhancer.ledger import Item, ItemState, Lease
 from enhancer.ledger.halts import GATE
 from enhancer.ledger.items import HELD_ERROR
-from enhancer.ledger.leases import fence
 from enhancer.pipeline import Enhanced, encode_result
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_baseline, score_fidelity, score_reference
+from enhancer.reasons import Reason
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 from enhancer.stages.nets import Nets
@@ -57,7 +57,7 @@ class EvaluateShard(ShardWork):
 
     def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
         super().__init__(lease, settings, events)
-        self._reference = open_store(self._run["reference_url"], settings) if self._run["reference_url"] else None
+        self._reference = open_store(self._run.reference_url, settings) if self._run.reference_url else None
         self._result_limits = replace(self._limits, max_bytes=1 << 40, max_pixels=settings.max_output_pixels)
         self._scorer = LpipsScorer(settings)
 
@@ -71,14 +71,14 @@ class EvaluateShard(ShardWork):
             halt = self._watch.halt()
             if halt is not None and halt.kind == "stopped":
                 return
-            if only is None or row["key"] == only:
-                with structlog.contextvars.bound_contextvars(item=row["key"]):
+            if only is None or row.key == only:
+                with structlog.contextvars.bound_contextvars(item=row.key):
                     self._one(row)
         self._watch.refused(at_last=True)
 
-    def _one(self, row: RowMapping) -> None:
+    def _one(self, row: Item) -> None:
         """One picture; trouble is tried again a few times and then becomes its state."""
-        key = row["key"]
+        key = row.key
         self._events.send("started", key=key)
         for attempt in range(1, self._settings.item_attempts + 1):
             try:
@@ -97,38 +97,38 @@ class EvaluateShard(ShardWork):
                 self._events.send("progress", key=key)
         self._events.send("item", key=key, state=state.value)
 
-    def _attempt(self, row: RowMapping) -> ItemState:
-        stored = self._ledger.results.get(row["identity"])
-        if stored is None or stored["address"] is None:
-            raise StorageError(f"the result of {row['key']!r} is not stored any more", reason="result-gone")
+    def _attempt(self, row: Item) -> ItemState:
+        stored = self._ledger.results.get(row.require_identity())
+        if stored is None or stored.address is None:
+            raise StorageError(f"the result of {row.key!r} is not stored any more", reason=Reason.RESULT_GONE)
         data = self._input(row)
-        recipe = self._recipes[row["recipe_digest"]]
-        before = decode(data, name=row["key"], limits=self._limits, salvage=recipe.input.salvage)
-        root, name = split_address(stored["address"])
+        recipe = self._recipes[row.recipe_digest]
+        before = decode(data, name=row.key, limits=self._limits, salvage=recipe.input.salvage)
+        root, name = split_address(stored.address)
         after = decode(open_store(root, self._settings).get(name).data, name=name, limits=self._result_limits)
-        truth = self._truth(row["key"])
-        judged = self._judge(before, after, truth, recipe, row["details"] or {})
+        truth = self._truth(row.key)
+        judged = self._judge(before, after, truth, recipe, row.details or {})
         if not judged.verdict.passed:
             second = self._second_try(row, data, before, truth, recipe)
             if second is not None:
                 return second
-            if self._run["params"].get("on_rejection") == "pass_through":
+            if self._run.params.get("on_rejection") == "pass_through":
                 return self._pass_through(row, data, before, judged)
         return self._record(row, judged)
 
-    def _input(self, row: RowMapping) -> bytes:
+    def _input(self, row: Item) -> bytes:
         """The input's bytes, the very ones that were enhanced.
 
         Raises:
             StorageError: permanent, ``changed``: they are others by now; the next run sees a new picture.
         """
-        fetched = self._source.get(row["key"], max_bytes=self._settings.max_bytes)
-        if fetched.etag != row["etag"]:
-            recipe = self._recipes[row["recipe_digest"]]
-            if identity_of(digest(fetched.data), recipe) != row["identity"]:
+        fetched = self._source.get(row.key, max_bytes=self._settings.max_bytes)
+        if fetched.etag != row.etag:
+            recipe = self._recipes[row.recipe_digest]
+            if identity_of(digest(fetched.data), recipe) != row.identity:
                 raise StorageError(
-                    f"{row['key']!r} changed after it was enhanced; the next run enhances it as it is now",
-                    reason="changed",
+                    f"{row.key!r} changed after it was enhanced; the next run enhances it as it is now",
+                    reason=Reason.CHANGED,
                     kind=ErrorKind.PERMANENT,
                 )
         return fetched.data
@@ -159,18 +159,18 @@ class EvaluateShard(ShardWork):
         return Judged((fidelity, reference, baseline), judge(recipe.gate, fidelity, reference))
 
     def _second_try(
-        self, row: RowMapping, data: bytes, before: Document, truth: Image | None, recipe: Recipe
+        self, row: Item, data: bytes, before: Document, truth: Image | None, recipe: Recipe
     ) -> ItemState | None:
         """The one gentler attempt of a rejected picture; None where there is none to make or it is rejected too."""
         gentler = recipe.gentler()
-        if gentler == recipe or row["reused"]:
+        if gentler == recipe or row.reused:
             return None
-        lease, key = self._lease, row["key"]
+        lease, key = self._lease, row.key
         enhanced = self._enhancer.enhance_document(before, gentler)
         encoded = encode_result(data, before, enhanced, gentler.output, enhanced.stamp(gentler))
         after = decode(encoded.data, name=key, limits=self._result_limits)
         details = {
-            **(row["details"] or {}),
+            **(row.details or {}),
             "decisions": [decision.model_dump(mode="json") for decision in enhanced.decisions],
             "models": enhanced.models,
             "gentler": True,
@@ -178,11 +178,10 @@ class EvaluateShard(ShardWork):
         judged = self._judge(before, after, truth, gentler, details)
         if not judged.verdict.passed:
             return None
-        identity = row["identity"]
-        staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row["position"], identity)
+        identity = row.require_identity()
+        staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row.position, identity)
         self._work.put(staged, encoded.data, content_type=encoded.content_type)
-        with self._ledger.engine.begin() as connection:
-            fence(connection, lease)
+        with self._ledger.fenced(lease) as connection:
             self._ledger.results.replace(
                 connection,
                 identity,
@@ -196,35 +195,36 @@ class EvaluateShard(ShardWork):
             self._ledger.items.add_scores(connection, lease, key, map(score_columns, judged.scores))
             return self._pass(connection, key, staged_key=staged, details=details)
 
-    def _pass_through(self, row: RowMapping, data: bytes, before: Document, judged: Judged) -> ItemState:
+    def _pass_through(self, row: Item, data: bytes, before: Document, judged: Judged) -> ItemState:
         """A refused picture goes out as it came, but for what the recipe's output asks of any file (format, private
         metadata); the scores of what was refused stay on record.
         """
-        lease, key = self._lease, row["key"]
-        recipe = self._recipes[row["recipe_digest"]]
-        identity = digest(f"passed through {row['identity']}".encode())
+        lease, key = self._lease, row.key
+        recipe = self._recipes[row.recipe_digest]
+        identity = digest(f"passed through {row.identity}".encode())
         claim = self._ledger.results.claim(lease, identity)
         if claim.status == "stored" and claim.row is not None and not self._stored_is_there(claim.row):
-            self._ledger.results.reopen(lease, identity, address=claim.row["address"])
+            self._ledger.results.reopen(lease, identity, address=claim.row.address)
             claim = self._ledger.results.claim(lease, identity)
         if claim.status == "busy":
-            raise StorageError(f"another worker passes the bytes of {key!r} through just now", reason="busy-elsewhere")
+            raise StorageError(
+                f"another worker passes the bytes of {key!r} through just now", reason=Reason.BUSY_ELSEWHERE
+            )
         untouched = Enhanced(before)
         encoded = encode_result(data, before, untouched, recipe.output, untouched.stamp(recipe))
         reasons = "; ".join(judged.verdict.reasons)
         details = {
             "warnings": [f"published unenhanced, for the gate refused the result: {reasons}", *encoded.warnings],
-            "refused": {"decisions": (row["details"] or {}).get("decisions", []), "identity": row["identity"]},
+            "refused": {"decisions": (row.details or {}).get("decisions", []), "identity": row.identity},
         }
         page = before.first
         sizes = {"output_width": page.width, "output_height": page.height}
         columns: dict[str, Any] = {"reused": 1, "staged_key": None}
         if claim.status == "mine":
-            staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row["position"], identity)
+            staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row.position, identity)
             self._work.put(staged, encoded.data, content_type=encoded.content_type)
             columns = {"reused": 0, "staged_key": staged}
-        with self._ledger.engine.begin() as connection:
-            fence(connection, lease)
+        with self._ledger.fenced(lease) as connection:
             if claim.status == "mine":
                 self._ledger.results.store(
                     connection,
@@ -265,11 +265,10 @@ class EvaluateShard(ShardWork):
         self._ledger.items.move_in(connection, self._lease, key, ItemState.HELD, **columns, **held)
         return ItemState.HELD
 
-    def _record(self, row: RowMapping, judged: Judged) -> ItemState:
+    def _record(self, row: Item, judged: Judged) -> ItemState:
         """Scores always; the state as the gate says."""
-        key = row["key"]
-        with self._ledger.engine.begin() as connection:
-            fence(connection, self._lease)
+        key = row.key
+        with self._ledger.fenced(self._lease) as connection:
             self._ledger.items.add_scores(connection, self._lease, key, map(score_columns, judged.scores))
             if judged.verdict.passed:
                 return self._pass(connection, key)
@@ -278,10 +277,10 @@ class EvaluateShard(ShardWork):
         self._watch.refused()
         return ItemState.REJECTED
 
-    def _failed(self, row: RowMapping, failure: Failure) -> ItemState:
-        lasting = failure.kind is ErrorKind.POISON or row["failed_runs"] + 1 >= RUNS_BEFORE_QUARANTINE
+    def _failed(self, row: Item, failure: Failure) -> ItemState:
+        lasting = failure.kind is ErrorKind.POISON or row.failed_runs + 1 >= RUNS_BEFORE_QUARANTINE
         state = ItemState.QUARANTINED if lasting else ItemState.FAILED
-        self._ledger.items.move(self._lease, row["key"], state, **failure.columns())
+        self._ledger.items.move(self._lease, row.key, state, **failure.columns())
         if state is ItemState.FAILED:
             self._watch.failed()
         return state
