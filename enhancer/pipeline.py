@@ -336,7 +336,7 @@ class ImageEnhancer:
         return parse_recipe({**self.recipe.model_dump(), **updates}) if updates else self.recipe
 
     def _check_output_size(self, page: Image, recipe: Recipe) -> None:
-        before = limited_size(page.height, page.width, recipe.input.max_pixels, recipe.input.max_side)
+        before = limited_size(page.height, page.width, recipe.size_limit.max_pixels, recipe.size_limit.max_side)
         height, width = scaled_size(*before, recipe.scale)
         limit = self.settings.max_output_pixels
         if height * width > limit:

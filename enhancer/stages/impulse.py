@@ -59,7 +59,7 @@ class ImpulseRepair:
             A decision whose numbers are ``pepper`` and ``salt``, each a list with one rate (0..1) per channel, and,
             where applied, ``strokes``, the share of the extremes that lie in rows of one colour.
         """
-        if not context.recipe.repair_impulses:
+        if context.recipe.impulse_repair.mode == "off":
             return Decision(False, "the recipe has impulse repair off")
         pepper, salt = [], []
         for channel in range(pixels.shape[2]):

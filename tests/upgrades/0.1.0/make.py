@@ -27,7 +27,10 @@ NAME = "0.1.0"
 RULES: list[dict[str, Any]] = [
     {"match": "scans/raw/*", "recipe": "archive"},
     {"match": "scans/*", "recipe": "scan", "scale": 1.5},
-    {"match": "old/*", "recipe": {"name": "old-photo", "scale": 1, "sharpen": {"mode": "auto"}, "tone": {"gamma": 1.1}}},
+    {
+        "match": "old/*",
+        "recipe": {"name": "old-photo", "scale": 1, "sharpen": {"mode": "auto"}, "tone": {"gamma": 1.1}},
+    },
     {"match": "documents/*", "recipe": "document", "denoise_strength": 0},
     {"match": "night/*", "recipe": "low-light"},
     {"match": "medical/*", "recipe": {"name": "medical-grey", "output": {"format": "PNG", "strip_private": True}}},
@@ -159,14 +162,13 @@ def rows_of(url: str) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def main() -> int:
+def main() -> None:
     from enhancer.ledger.migrate import current
     from enhancer.storage import open_store
     from enhancer.version import __version__
 
     if __version__ != NAME:
-        print(f"this is version {__version__}: a record of {NAME} can only be made by {NAME}")
-        return 1
+        sys.exit(f"this is version {__version__}: a record of {NAME} can only be made by {NAME}")
     root = Path(sys.argv[1]).resolve()
     root.mkdir()
     settings, request = nights(root)
@@ -185,8 +187,7 @@ def main() -> int:
     shutil.rmtree(root / "output" / "_enhancer")
     for manifest in (root / "work").glob("*/manifest"):
         shutil.rmtree(manifest)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
