@@ -105,7 +105,7 @@ def write(number: int, run_id: str, batch: int, url: str, barrier: Any, queue: A
     """One writer: take a shard and move its items to `running` and on to `failed`, `batch` of them in a transaction."""
     with Ledger(url) as ledger:
         lease = ledger.leases.take(run_id, number, f"writer-{number}", 3600)
-        keys = [row["key"] for row in ledger.items.of_shard(run_id, number, ItemState.PENDING)]
+        keys = [row.key for row in ledger.items.of_shard(run_id, number, ItemState.PENDING)]
         barrier.wait()
         begun = time.monotonic()
         for state, columns in (

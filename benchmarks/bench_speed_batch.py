@@ -84,7 +84,7 @@ def by_step(site: Site) -> dict[str, float]:
     """Seconds of the worker by step, summed over the pictures; the stages under ``enhance`` apart."""
     spent: dict[str, float] = {}
     for row in site.items(RUN):
-        for step, seconds in row["details"]["timings"].items():
+        for step, seconds in (row.details or {})["timings"].items():
             spent[step] = spent.get(step, 0.0) + seconds
     stages = {step: seconds for step, seconds in spent.items() if step.startswith("enhance.")}
     if "enhance" in spent:

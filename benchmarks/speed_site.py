@@ -22,7 +22,7 @@ from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.reporting import report_run
 from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
-from enhancer.ledger import Ledger
+from enhancer.ledger import Ledger, ScoredItem
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
 
@@ -154,11 +154,11 @@ class Site:
             with self._timed("publish"):
                 publish_shard(reference, settings=self.settings, owner="benchmark")
         if only_enhance:
-            return dict(Counter(row["state"] for row in self.items(run_id)))
+            return dict(Counter(row.state for row in self.items(run_id)))
         with self._timed("report"):
             return dict(report_run(run_id, settings=self.settings).counts)
 
-    def items(self, run_id: str) -> list[dict[str, Any]]:
+    def items(self, run_id: str) -> list[ScoredItem]:
         """The rows of the ledger."""
         return list(Ledger(self.settings.ledger_url()).queries.iter_items(run_id))
 

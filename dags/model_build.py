@@ -16,6 +16,7 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task
 
 from enhancer.airflow.dag_tasks import DEFAULT_ARGS, WHERE_NETS_RUN
+from enhancer.reasons import Reason
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -60,7 +61,7 @@ def model_build() -> None:
         )
         failed = {row["name"]: row["error"]["message"] for row in rows if row["state"] == "failed"}
         if named and failed:
-            raise ModelError("; ".join(failed.values()), reason="not-built")
+            raise ModelError("; ".join(failed.values()), reason=Reason.NOT_BUILT)
         return rows
 
     build()

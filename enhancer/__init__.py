@@ -31,5 +31,8 @@ def __getattr__(name: str) -> object:
     if name in _HOMES:
         from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+        from enhancer.extras import imports_of_extras
+
+        with imports_of_extras():
+            return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'enhancer' has no attribute {name!r}")

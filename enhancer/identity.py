@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import cast
 
 from blake3 import blake3
 
-from enhancer.models.catalogue import fidelity_entry_beside, load_catalogue, super_resolution_entry
+from enhancer.models.catalogue import Purpose, fidelity_entry_beside, load_catalogue, super_resolution_entry
 from enhancer.recipe import Recipe
 from enhancer.stages.nets import denoiser_weights
 from enhancer.version import PIPELINE_VERSION
@@ -24,24 +25,20 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
     Returns:
         Catalogue names (the denoiser may also be a file) to the sha256 of their weights: the super-resolution net where
         the recipe enlarges, the fidelity net beside it where that is a perceptual one and is mixed or guarded, the
-        denoiser where its strength is above 0, the net against JPEG artefacts and the detector of scratches where the
-        recipe looks for them, the restorer of colours where it may be used.
+        denoiser where its strength is above 0, and for each stage what its options name
+        (:meth:`enhancer.options.StageOptions.nets`).
 
     Raises:
         ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
     """
-    entries = []
+    catalogue = load_catalogue()
+    purposes = [purpose for options in recipe.stage_options().values() for purpose in options.nets()]
+    entries = [catalogue.default(cast("Purpose", purpose)) for purpose in purposes]  # unknown ones are refused there
     if recipe.scale > 1:
         entries.append(super_resolution_entry(recipe.stage_scale, recipe.model))
         beside = fidelity_entry_beside(recipe.stage_scale, recipe.model)
-        if beside is not None and (recipe.super_resolution.guard == "auto" or recipe.super_resolution.blend < 1):
+        if beside is not None and (recipe.artifact_guard.wanted() or recipe.super_resolution.blend < 1):
             entries.append(beside)
-    if recipe.jpeg.mode == "auto":
-        entries.append(load_catalogue().default("jpeg"))
-    if recipe.scratches.mode == "auto":
-        entries.append(load_catalogue().default("scratches"))
-    if recipe.fading.mode == "auto" and recipe.fading.method == "learned":
-        entries.append(load_catalogue().default("colour"))
     weights = {entry.name: entry.sha256 for entry in entries}
     if recipe.denoise_strength > 0:
         name, sha256 = denoiser_weights(recipe.denoise_model)

@@ -1,11 +1,12 @@
-"""What a recipe may say of each classical stage. The stages document what ``auto`` measures; it may do nothing."""
+"""What a recipe may say of each stage. The stages document what ``auto`` measures; it may do nothing."""
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Mode = Literal["off", "auto"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
@@ -18,15 +19,53 @@ class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class StageOptions(_Options):
+    """What a recipe may say of one stage, under a key that is the stage's name (``_`` for ``-``).
+
+    It is the half of a stage's description that planning needs, which must load no stage: whether the stage may act,
+    which nets it may then use, what a gentler try of it is. The other half is the class
+    (:class:`enhancer.stages.base.Stage`).
+    """
+
+    purposes: ClassVar[tuple[str, ...]] = ()
+    """Of the catalogue's default nets that the stage may use; a net that a recipe names counts by its name."""
+
+    def wanted(self) -> bool:
+        """Whether the stage may act on some picture; by default wherever ``mode`` is not ``off``."""
+        return getattr(self, "mode", None) != "off"
+
+    def nets(self) -> tuple[str, ...]:
+        """Purposes of the nets that the stage may use under these options."""
+        return self.purposes if self.wanted() else ()
+
+    def gentler(self) -> Self:
+        """The options of the one second try after a refusal; by default the same."""
+        return self
+
+    def automatic(self) -> Self:
+        """What measures for itself instead of being off; where the options have no ``mode`` to set, the same."""
+        off = "mode" in type(self).model_fields and not self.wanted()
+        return type(self).model_validate({**self.model_dump(), "mode": "auto"}) if off else self
+
+
 class InputOptions(_Options):
-    """Before anything else: what to accept and how large."""
+    """What files to accept."""
 
     salvage: bool = Field(False, description="take what can be read of a damaged file instead of refusing it")
+
+
+class SizeLimitOptions(StageOptions):
+    """Reduction of what is larger than this, before anything else."""
+
     max_pixels: int | None = Field(None, ge=1, description="reduce larger pictures to so many pixels, aspect kept")
     max_side: int | None = Field(None, ge=1, description="reduce pictures with a longer side than this")
 
+    def wanted(self) -> bool:
+        """Where there is a limit."""
+        return self.max_pixels is not None or self.max_side is not None
 
-class LensOptions(_Options):
+
+class LensCorrectionOptions(StageOptions):
     """Corrections from the lens database, where camera and lens are known."""
 
     mode: Mode = "off"
@@ -35,14 +74,25 @@ class LensOptions(_Options):
     chromatic_aberration: bool = True
 
 
-class SuperResolutionOptions(_Options):
-    """Of a perceptual net only, which invents texture: how much of it, and whether it is watched."""
+class ImpulseRepairOptions(StageOptions):
+    """Repair of salt and pepper."""
+
+    mode: Mode = "auto"
+
+
+class SuperResolutionOptions(StageOptions):
+    """Of a perceptual net only, which invents texture: how much of it."""
 
     blend: Unit = Field(1.0, description="1 the perceptual net's result, 0 the default fidelity net's, between: a mix")
-    guard: Mode = Field("auto", description="auto: put the fidelity net's result back where there are artefacts")
 
 
-class ExposureOptions(_Options):
+class ArtifactGuardOptions(StageOptions):
+    """After a perceptual net: the fidelity net's result is put back where there are artefacts."""
+
+    mode: Mode = "auto"
+
+
+class ExposureOptions(StageOptions):
     """Exposure compensation in linear light."""
 
     mode: Mode = "off"
@@ -50,30 +100,44 @@ class ExposureOptions(_Options):
     ev: float | None = Field(None, ge=-5, le=5, description="this correction instead of a measured one")
 
 
-class JpegOptions(_Options):
+class JpegArtifactsOptions(StageOptions):
     """Removal of what JPEG compression left: blocks, ringing, smeared colour."""
+
+    purposes = ("jpeg",)
 
     mode: Mode = "auto"
 
 
-class ScratchOptions(_Options):
+class ScratchesOptions(StageOptions):
     """Scratches, dust and folds: found by a net, painted over from their surroundings."""
+
+    purposes = ("scratches",)
 
     mode: Mode = "off"
 
 
-class FadingOptions(_Options):
+class FadingOptions(StageOptions):
     """Restoration of faded prints: by a net where it is confident, or each channel stretched over the whole scale."""
+
+    purposes = ("colour",)
 
     mode: Mode = "off"
     method: Literal["learned", "classical"] = Field("learned", description="classical: never by the net")
 
+    def nets(self) -> tuple[str, ...]:
+        """None for the classical method."""
+        return super().nets() if self.method == "learned" else ()
 
-class CastOptions(_Options):
+
+class ColourCastOptions(StageOptions):
     """Colour cast correction: von Kries in linear light."""
 
     mode: Mode = "off"
     strength: Unit = 1.0
+
+    def gentler(self) -> Self:
+        """Half the correction."""
+        return self.model_copy(update={"strength": self.strength / 2})
 
 
 class ProgressiveOptions(_Options):
@@ -83,13 +147,21 @@ class ProgressiveOptions(_Options):
     blend: Unit = Field(0.7, description="of several stages: share of the net's result, the rest is bicubic")
 
 
-class ColourFixOptions(_Options):
+class ColourFixOptions(StageOptions):
     """Agreement of the enlarged picture's low frequencies with the input's."""
 
     mode: Mode = "auto"
 
 
-class LocalContrastOptions(_Options):
+class _ForLooks(StageOptions):
+    """Of a stage that is for looks alone: a gentler try goes without it."""
+
+    def gentler(self) -> Self:
+        """Nothing of it."""
+        return type(self)()
+
+
+class LocalContrastOptions(_ForLooks):
     """CLAHE on luminance."""
 
     mode: Literal["off", "auto", "on"] = "off"
@@ -97,7 +169,7 @@ class LocalContrastOptions(_Options):
     tiles: int = Field(8, ge=1, le=64, description="along the longer side")
 
 
-class ToneOptions(_Options):
+class ToneOptions(_ForLooks):
     """Tone curve on luminance, and saturation, in this order: black and white point, gamma, curve, saturation."""
 
     curve: Literal["none", "soft-contrast", "strong-contrast", "lift-shadows", "film"] | None = None
@@ -106,6 +178,10 @@ class ToneOptions(_Options):
     white_point: Unit = 1.0
     gamma: float = Field(1.0, gt=0, le=5, description="above 1 brightens the middle")
     saturation: float = Field(1.0, ge=0, le=4)
+
+    def wanted(self) -> bool:
+        """Where anything is asked for."""
+        return self != ToneOptions()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -118,7 +194,7 @@ class ToneOptions(_Options):
         return self
 
 
-class SharpenOptions(_Options):
+class SharpeningOptions(_ForLooks):
     """Sharpening; ``frequency`` with kernel 3 and amount 0.8 as specified."""
 
     mode: Literal["off", "auto", "on"] = "off"
@@ -134,10 +210,22 @@ class SharpenOptions(_Options):
         return self
 
 
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")
+"""The formats of this package that results can be written in."""
+
+
+def _written_format(name: str) -> str:
+    """A format of :data:`FORMATS`, or one that another package registers: its entry point's name, nothing loaded."""
+    added = sorted(point.name for point in entry_points(group="enhancer.formats"))
+    if name not in FORMATS and name not in added:
+        raise ValueError(f"no format is called {name!r} (known: {', '.join((*FORMATS, *added))})")
+    return name
+
+
 class OutputOptions(_Options):
     """How the result is encoded."""
 
-    format: Literal["JPEG", "PNG", "TIFF", "WEBP", "AVIF"] | None = Field(
+    format: Annotated[str, AfterValidator(_written_format)] | None = Field(
         None, description="None: the input's format where it can be written, else PNG or TIFF"
     )
     quality: int = Field(92, ge=1, le=100, description="for the lossy formats")

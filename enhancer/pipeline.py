@@ -143,7 +143,7 @@ class Pipeline:
         return weights_for(rest) | {f"file:{purpose}": sha256 for purpose, sha256 in replaced.items() if used[purpose]}
 
     def _check_output_size(self, page: Image, recipe: Recipe) -> None:
-        before = limited_size(page.height, page.width, recipe.input.max_pixels, recipe.input.max_side)
+        before = limited_size(page.height, page.width, recipe.size_limit.max_pixels, recipe.size_limit.max_side)
         height, width = scaled_size(*before, recipe.scale)
         limit = self.settings.max_output_pixels
         if height * width > limit:

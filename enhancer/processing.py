@@ -19,11 +19,11 @@ import structlog
 from numpy.typing import NDArray
 
 from enhancer.codecs import (
-    CONTENT_TYPES,
     Encoded,
     Limits,
     changes,
     choose_format,
+    content_type,
     decode,
     encode,
     target_key,
@@ -358,5 +358,5 @@ def encode_result(
         warnings: list[str] = []
         own = without_private(data, document.first.metadata, warnings) if options.strip_private else data
         if own is not None:
-            return Encoded(own, source_format, CONTENT_TYPES[source_format], tuple(warnings))
+            return Encoded(own, source_format, content_type(source_format), tuple(warnings))
     return encode(enhanced.document, options=options, processing=processing)

@@ -8,31 +8,50 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from enhancer.errors import RequestError
+from enhancer.extensions import recipe_key, stage_extensions
 from enhancer.options import (
-    CastOptions,
+    ArtifactGuardOptions,
+    ColourCastOptions,
     ColourFixOptions,
     ExposureOptions,
     FadingOptions,
+    ImpulseRepairOptions,
     InputOptions,
-    JpegOptions,
-    LensOptions,
+    JpegArtifactsOptions,
+    LensCorrectionOptions,
     LocalContrastOptions,
     OutputOptions,
     Precision,
     ProgressiveOptions,
-    ScratchOptions,
-    SharpenOptions,
+    ScratchesOptions,
+    SharpeningOptions,
+    SizeLimitOptions,
+    StageOptions,
     SuperResolutionOptions,
     ToneOptions,
 )
+from enhancer.presets import DEFAULT_PRESET
+from enhancer.presets import PRESETS as PRESETS  # noqa: PLC0414 - found here by its readers
+from enhancer.recipe_names import current_name, current_value, difference, merged, nearest, with_current_names
 
 DenoiseTable = Literal["measured", "specified"]
 
@@ -74,25 +93,58 @@ class Recipe(BaseModel):
     scale: float = Field(4.0, ge=1, le=8)
     denoise_strength: float = Field(0.5, ge=0, le=1)
     denoise_table: DenoiseTable = "measured"
-    repair_impulses: bool = True
     model: str | None = None
     denoise_model: str | None = None
     precision: Precision = "auto"
-    super_resolution: SuperResolutionOptions = SuperResolutionOptions()
     input: InputOptions = InputOptions()
-    lens: LensOptions = LensOptions()
-    jpeg: JpegOptions = JpegOptions()
-    scratches: ScratchOptions = ScratchOptions()
+    size_limit: SizeLimitOptions = SizeLimitOptions()
+    lens_correction: LensCorrectionOptions = LensCorrectionOptions()
+    impulse_repair: ImpulseRepairOptions = ImpulseRepairOptions()
+    jpeg_artifacts: JpegArtifactsOptions = JpegArtifactsOptions()
+    scratches: ScratchesOptions = ScratchesOptions()
     fading: FadingOptions = FadingOptions()
     exposure: ExposureOptions = ExposureOptions(mode="auto")
-    cast: CastOptions = CastOptions(mode="auto")
+    colour_cast: ColourCastOptions = ColourCastOptions(mode="auto")
+    super_resolution: SuperResolutionOptions = SuperResolutionOptions()
     progressive: ProgressiveOptions = ProgressiveOptions()
+    artifact_guard: ArtifactGuardOptions = ArtifactGuardOptions()
     colour_fix: ColourFixOptions = ColourFixOptions()
     local_contrast: LocalContrastOptions = LocalContrastOptions()
     tone: ToneOptions = ToneOptions()
-    sharpen: SharpenOptions = SharpenOptions()
+    sharpening: SharpeningOptions = SharpeningOptions()
     output: OutputOptions = OutputOptions()
     gate: Gate = Gate()
+    extensions: tuple[tuple[str, SerializeAsAny[StageOptions]], ...] = Field(
+        (), description="options of stages that other packages add; in JSON each stands under its own key"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, values: Any) -> Any:
+        """Former names become today's; what is under the key of an added stage is held against that stage's model."""
+        if not isinstance(values, Mapping):
+            return values
+        given = with_current_names(values)
+        if "extensions" in given:
+            raise ValueError("extensions: the options of an added stage stand under its own name")
+        added = []
+        for key, extension in stage_extensions().items():
+            if key not in given or key in cls.model_fields:
+                continue
+            model = extension.options()
+            try:
+                options = model.model_validate(given.pop(key))
+            except ValidationError as error:
+                raise ValueError(f"{key}: {describe(error)}") from error
+            if options != model():  # defaults are not kept, so that equal recipes are equal
+                added.append((key, options))
+        return {**given, "extensions": tuple(added)} if added else given
+
+    @model_serializer(mode="wrap")
+    def _flat(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        values.pop("extensions", None)
+        return values | {key: options.model_dump(mode=info.mode) for key, options in self.extensions}
 
     @property
     def stage_scale(self) -> float:
@@ -100,78 +152,60 @@ class Recipe(BaseModel):
         return round(float(self.scale ** (1 / self.progressive.stages)), 9)
 
     def canonical_json(self) -> str:
-        """Sorted, compact JSON: equal recipes have equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Sorted, compact JSON of the name and of what differs from its preset: equal recipes have equal text.
+
+        What is as the preset has it stays out (of a name that is no preset's, what is as :class:`Recipe` has it), at
+        every depth. So an option that a later version adds changes no text, whichever value a preset gives it, and the
+        text means to :func:`parse_recipe` what it meant to its writer.
+        """
+        values = self.model_dump(mode="json")
+        base = _values_of(self.name if self.name in PRESETS else "")
+        for key, options in self.extensions:
+            base = {**base, key: type(options)().model_dump(mode="json")}
+        return json.dumps({**difference(values, base), "name": self.name}, sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> str:
         """blake3 of the canonical JSON, hexadecimal."""
         return blake3(self.canonical_json().encode()).hexdigest()
 
-    def gentler(self) -> Recipe:
-        """The one second try of a rejected picture: half the denoising and cast correction, nothing for looks alone.
+    def stage_options(self) -> dict[str, StageOptions]:
+        """The options of each stage that has any, stages of other packages included, by their keys in the recipe.
 
-        Sharpening, local contrast and tone are turned off; exposure stays, since it is what the picture lacked.
+        Raises:
+            RequestError: another package's stage cannot be loaded.
         """
-        return self.model_copy(
-            update={
-                "denoise_strength": self.denoise_strength / 2,
-                "cast": self.cast.model_copy(update={"strength": self.cast.strength / 2}),
-                "local_contrast": LocalContrastOptions(),
-                "tone": ToneOptions(),
-                "sharpen": SharpenOptions(),
-            }
-        )
+        own = {name: value for name in Recipe.model_fields if isinstance(value := getattr(self, name), StageOptions)}
+        given = dict(self.extensions)
+        added = {key: given.get(key) or extension.options()() for key, extension in stage_extensions().items()}
+        return own | added
+
+    def options_of(self, stage: str) -> Any:
+        """The options of the stage called `stage` in records (``soft-focus``), whichever package it is from."""
+        return self.stage_options()[recipe_key(stage)]
+
+    def gentler(self) -> Recipe:
+        """The one second try of a rejected picture: half the denoising, and of each stage what it says of itself.
+
+        That is half the cast correction, and nothing for looks alone: sharpening, local contrast and tone are turned
+        off; exposure stays, since it is what the picture lacked.
+        """
+        changes = {key: options.gentler() for key, options in self.stage_options().items()}
+        return self._with_options({"denoise_strength": self.denoise_strength / 2}, changes)
+
+    def automatic(self) -> Recipe:
+        """The recipe with every stage that can measure for itself left to do so."""
+        return self._with_options({}, {key: options.automatic() for key, options in self.stage_options().items()})
+
+    def _with_options(self, values: dict[str, Any], changes: dict[str, StageOptions]) -> Recipe:
+        own = {key: options for key, options in changes.items() if key in Recipe.model_fields}
+        added = {key: options for key, options in changes.items() if key not in own and options != type(options)()}
+        return self.model_copy(update={**values, **own, "extensions": tuple(added.items())})
 
 
-DEFAULT_PRESET: Final = "photo"
-
-_AS_THEY_ARE: Final[dict[str, Any]] = {"exposure": {"mode": "off"}, "cast": {"mode": "off"}}
-"""Brightness and colours stay: what they are is what the picture says, or the look that somebody chose."""
-
-_NOTHING_ELSE: Final[dict[str, Any]] = {**_AS_THEY_ARE, "jpeg": {"mode": "off"}}
-"""For pictures whose every value may be evidence: nor is anything redrawn."""
-
-PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    "photo": ("photographs: 4x; noise, wrong exposure and clear colour casts go, where they are measured", {}),
-    "scan": (
-        "scanned prints and slides: 2x; noise and clear colour casts go, the brightness stays",
-        {"scale": 2.0, "scratches": {"mode": "auto"}, "exposure": {"mode": "off"}},
-    ),
-    "old-photo": (
-        "aged prints: 2x; stronger denoising, faded tones and clear casts mended, local contrast where it is flat",
-        {
-            "scale": 2.0,
-            "denoise_strength": 0.6,
-            "scratches": {"mode": "auto"},
-            "fading": {"mode": "auto"},
-            "local_contrast": {"mode": "auto"},
-        },
-    ),
-    "document": (
-        "text and drawings: 2x; light denoising, soft strokes sharpened, brightness and colours stay",
-        {"scale": 2.0, "denoise_strength": 0.3, **_AS_THEY_ARE, "sharpen": {"mode": "auto"}},
-    ),
-    "low-light": (
-        "night and indoor pictures: size kept; stronger denoising, exposure lifted by up to 4 stops, lamp light evened",
-        {"scale": 1.0, "denoise_strength": 0.6, "exposure": {"mode": "auto", "max_ev": 4.0}},
-    ),
-    "medical-grey": (
-        "grey diagnostic pictures: size kept; light denoising and nothing else, so that grey values keep their meaning",
-        {"scale": 1.0, "denoise_strength": 0.3, "repair_impulses": False, **_NOTHING_ELSE},
-    ),
-    "web-image": (
-        "small pictures from the web: 4x; light denoising, soft edges sharpened, the look that was chosen stays",
-        {"denoise_strength": 0.4, **_AS_THEY_ARE, "sharpen": {"mode": "auto"}},
-    ),
-    "archive": (
-        "masters for keeping: size kept; light denoising and impulse repair, nothing else",
-        {"scale": 1.0, "denoise_strength": 0.3, **_NOTHING_ELSE},
-    ),
-}
-"""One line for people, and what differs from :class:`Recipe`'s defaults.
-
-No preset turns lens correction on: most cameras correct their JPEGs themselves and EXIF does not tell.
-"""
+@functools.cache
+def _values_of(name: str) -> dict[str, Any]:
+    """A preset's values as JSON has them; of no preset, the defaults."""
+    return Recipe.model_validate(PRESETS[name][1] if name else {}).model_dump(mode="json")
 
 
 def preset(name: str, **overrides: Any) -> Recipe:
@@ -214,19 +248,9 @@ def parse_recipe(value: str | dict[str, Any] | Recipe | None) -> Recipe:
         raise RequestError("a recipe is a preset's name or a JSON object", reason="bad-recipe")
     base = PRESETS.get(str(value.get("name", DEFAULT_PRESET)), ("", {}))[1]
     try:
-        return Recipe.model_validate(_merged(_merged(Recipe().model_dump(), base), value))
+        return Recipe.model_validate(merged(merged(Recipe().model_dump(), base), with_current_names(value)))
     except ValidationError as error:
         raise RequestError(f"the recipe is not valid: {describe(error)}", reason="bad-recipe") from error
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`; mappings in both are merged in turn."""
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = _merged(below, value) if nested else value  # type: ignore[arg-type]
-    return result
 
 
 def with_settings(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
@@ -246,38 +270,30 @@ def with_settings(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         name, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals or not name:
             raise RequestError(f"{assignment!r} is not of the form stage.param=value", reason="bad-setting")
-        if name not in known:
-            raise RequestError(f"no recipe has {name!r}{_nearest(name, known)}", reason="unknown-setting")
+        current = current_name(name)
+        if current not in known:
+            raise RequestError(f"no recipe has {name!r}{nearest(name, known)}", reason="unknown-setting")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
-        *group, leaf = name.split(".")
-        changes = _merged(changes, {group[0]: {leaf: value}} if group else {leaf: value})
-    return parse_recipe(_merged(recipe.model_dump(), changes)) if changes else recipe
+        value = current_value(name, value)
+        *group, leaf = current.split(".")
+        changes = merged(changes, {group[0]: {leaf: value}} if group else {leaf: value})
+    return parse_recipe(merged(recipe.model_dump(), changes)) if changes else recipe
 
 
 def setting_names() -> tuple[str, ...]:
     """Every name that :func:`with_settings` takes: ``scale``, ``sharpen.amount``, ..."""
     names = []
-    for name, field in Recipe.model_fields.items():
-        group = field.annotation
+    groups: dict[str, Any] = {name: field.annotation for name, field in Recipe.model_fields.items()}
+    del groups["extensions"]
+    for name, group in (groups | {key: one.options() for key, one in stage_extensions().items()}).items():
         if isinstance(group, type) and issubclass(group, BaseModel):
             names += [f"{name}.{leaf}" for leaf in group.model_fields]
         else:
             names.append(name)
     return tuple(names)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """A hint for a name that is not known: the parameters of the stage it names, or the name it resembles."""
-    group = name.partition(".")[0]
-    inside = [other for other in known if other.startswith(f"{group}.")]
-    close = difflib.get_close_matches(name, inside or known, n=1) or difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    groups = dict.fromkeys(f"{head}.*" if dot else head for head, dot, _ in (other.partition(".") for other in known))
-    return f" (known: {', '.join(inside or groups)})"
 
 
 class Rule(BaseModel):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from hashlib import sha256
+from typing import Any, Literal
 
 import pytest
+from blake3 import blake3
 
+from enhancer import recipe as recipe_module
 from enhancer.errors import RequestError
+from enhancer.options import StageOptions
 from enhancer.recipe import (
     PRESETS,
     Recipe,
@@ -18,28 +24,90 @@ from enhancer.recipe import (
     with_settings,
 )
 
-GOLDEN = (
-    '{"cast":{"mode":"auto","strength":1.0},"colour_fix":{"mode":"auto"},"denoise_model":null,"denoise_strength":0.5,'
-    '"denoise_table":"measured",'
-    '"exposure":{"ev":null,"max_ev":3.0,"mode":"auto"},"fading":{"method":"learned","mode":"off"},'
-    '"gate":{"max_artifact_score":0.5,"max_low_frequency_shift":0.1,"max_residual_ratio":1.5,"min_score":0.25},'
-    '"input":{"max_pixels":null,"max_side":null,"salvage":false},'
-    '"jpeg":{"mode":"auto"},'
-    '"lens":{"chromatic_aberration":true,"distortion":true,"mode":"off","vignetting":true},'
-    '"local_contrast":{"clip_limit":2.0,"mode":"off","tiles":8},'
-    '"model":null,"name":"photo",'
-    '"output":{"colour_space":null,"convert":false,"format":null,"lossless":false,"quality":92,"strip_private":false},'
-    '"precision":"auto","progressive":{"blend":0.7,"stages":1},"repair_impulses":true,"scale":4.0,'
-    '"scratches":{"mode":"off"},'
-    '"sharpen":{"amount":0.8,"kernel":3,"method":"adaptive","mode":"off","threshold":0.0},'
-    '"super_resolution":{"blend":1.0,"guard":"auto"},'
-    '"tone":{"black_point":0.0,"curve":null,"gamma":1.0,"points":[],"saturation":1.0,"white_point":1.0},"version":1}'
-)
-"""Changing this text changes the identity of every stored result: raise the recipe's version knowingly."""
+VALUES = "ee8430"
+"""Changing a default or a preset's value makes other pictures of the same request, while nothing published is redone:
+raise PIPELINE_VERSION knowingly. A new option changes this too, and needs that only where it is on by default."""
 
 
-def test_the_canonical_text_of_the_default_recipe_never_changes_unnoticed() -> None:
-    assert parse_recipe(None).canonical_json() == GOLDEN
+def test_defaults_and_presets_never_change_unnoticed() -> None:
+    values = {"": Recipe().model_dump(mode="json")} | {name: preset(name).model_dump(mode="json") for name in PRESETS}
+    assert sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6] == VALUES
+
+
+CANONICAL = [
+    (None, '{"name":"photo"}'),
+    ("scan", '{"name":"scan"}'),
+    ({"name": "scan", "scale": 2, "exposure": {"mode": "off"}}, '{"name":"scan"}'),
+    ({"name": "scan", "exposure": {"mode": "auto"}}, '{"exposure":{"mode":"auto"},"name":"scan"}'),
+    ({"name": "ours"}, '{"name":"ours"}'),
+    ({"name": "ours", "scale": 4, "gate": {"min_score": 0.25, "max_residual_ratio": 2}},
+     '{"gate":{"max_residual_ratio":2.0},"name":"ours"}'),
+    ({"tone": {"points": [[0, 0], [1, 1]]}, "version": 1}, '{"name":"photo","tone":{"points":[[0.0,0.0],[1.0,1.0]]}}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "text"), CANONICAL)
+def test_the_canonical_text_is_the_name_and_what_differs_from_its_preset(value: Any, text: str) -> None:
+    assert parse_recipe(value).canonical_json() == text
+    assert parse_recipe(value).digest() == blake3(text.encode()).hexdigest()
+
+
+def test_an_option_that_a_later_version_adds_changes_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever value its presets give it."""
+
+    class Polish(StageOptions):
+        mode: Literal["off", "auto"] = "off"
+
+    class Later(Recipe):
+        polish: Polish = Polish()
+
+    asked = [{"name": name, "sharpening": {"mode": "on"}} for name in (*PRESETS, "ours")]
+    before = [parse_recipe(one).canonical_json() for one in asked]
+    text, values = PRESETS["scan"]
+    monkeypatch.setattr(recipe_module, "Recipe", Later)
+    monkeypatch.setitem(PRESETS, "scan", (text, {**values, "polish": {"mode": "auto"}}))
+    recipe_module._values_of.cache_clear()
+    try:
+        assert parse_recipe("scan").polish.mode == "auto"  # type: ignore[attr-defined]
+        assert [parse_recipe(one).canonical_json() for one in asked] == before
+    finally:
+        recipe_module._values_of.cache_clear()
+
+
+FORMER = [
+    ({"repair_impulses": False}, {"impulse_repair": {"mode": "off"}}),
+    ({"repair_impulses": True, "name": "medical-grey"}, {"impulse_repair": {"mode": "auto"}, "name": "medical-grey"}),
+    ({"lens": {"mode": "auto", "vignetting": False}}, {"lens_correction": {"mode": "auto", "vignetting": False}}),
+    ({"jpeg": {"mode": "off"}}, {"jpeg_artifacts": {"mode": "off"}}),
+    ({"cast": {"strength": 0.5}}, {"colour_cast": {"strength": 0.5}}),
+    ({"sharpen": {"mode": "on", "amount": 1}}, {"sharpening": {"mode": "on", "amount": 1}}),
+    ({"input": {"max_side": 40, "salvage": True}}, {"input": {"salvage": True}, "size_limit": {"max_side": 40}}),
+    ({"input": {"max_pixels": 9}}, {"size_limit": {"max_pixels": 9}}),
+    ({"super_resolution": {"guard": "off", "blend": 0.5}},
+     {"super_resolution": {"blend": 0.5}, "artifact_guard": {"mode": "off"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("former", "current"), FORMER)
+def test_former_names_are_the_same_request(former: dict[str, Any], current: dict[str, Any]) -> None:
+    assert parse_recipe(former) == parse_recipe(current) == parse_recipe(json.dumps(former))
+    assert parse_recipe(former).digest() == parse_recipe(current).digest() != parse_recipe(None).digest()
+    kept = copy.deepcopy(former)
+    parse_recipe(former)
+    assert former == kept  # the caller's mapping is as it was
+
+
+def test_former_names_of_settings_are_the_same_setting() -> None:
+    given = ["sharpen.amount=0.5", "repair_impulses=false", "input.max_side=9", "super_resolution.guard=off"]
+    recipe = with_settings(preset("photo"), given)
+    assert (recipe.sharpening.amount, recipe.impulse_repair.mode) == (0.5, "off")
+    assert (recipe.size_limit.max_side, recipe.artifact_guard.mode) == (9, "off")
+    assert with_settings(recipe, ["sharpening.amount=1", "sharpen.amount=2"]).sharpening.amount == 2
+
+
+def test_a_value_under_both_its_names_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"cast is the former name of colour_cast; give only colour_cast"):
+        parse_recipe({"cast": {"mode": "off"}, "colour_cast": {"strength": 0.5}})
 
 
 def test_equal_recipes_have_equal_text_however_they_were_written() -> None:
@@ -104,20 +172,20 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 
 def test_the_gentler_recipe_does_half_as_much_and_nothing_for_looks_alone() -> None:
-    recipe = preset("old-photo", sharpen={"mode": "on"}, tone={"gamma": 1.2}, cast={"strength": 0.8})
+    recipe = preset("old-photo", sharpening={"mode": "on"}, tone={"gamma": 1.2}, colour_cast={"strength": 0.8})
     gentler = recipe.gentler()
     assert (recipe.denoise_strength, gentler.denoise_strength) == (0.6, pytest.approx(0.3))
-    assert (gentler.cast.mode, gentler.cast.strength) == ("auto", pytest.approx(0.4))
-    assert (gentler.sharpen.mode, gentler.local_contrast.mode, gentler.tone.gamma) == ("off", "off", 1.0)
+    assert (gentler.colour_cast.mode, gentler.colour_cast.strength) == ("auto", pytest.approx(0.4))
+    assert (gentler.sharpening.mode, gentler.local_contrast.mode, gentler.tone.gamma) == ("off", "off", 1.0)
     before, after = recipe.model_dump(), gentler.model_dump()
     changed = {key for key in before if before[key] != after[key]}
-    assert changed == {"denoise_strength", "cast", "sharpen", "local_contrast", "tone"}
+    assert changed == {"denoise_strength", "colour_cast", "sharpening", "local_contrast", "tone"}
 
 
 def test_a_nested_mapping_changes_only_what_it_names() -> None:
     recipe = parse_recipe({"name": "low-light", "exposure": {"ev": 1.5}, "output": {"quality": 80}})
     assert (recipe.exposure.mode, recipe.exposure.max_ev, recipe.exposure.ev) == ("auto", 4, 1.5)
-    assert (recipe.output.quality, recipe.cast.mode) == (80, "auto")
+    assert (recipe.output.quality, recipe.colour_cast.mode) == (80, "auto")
 
 
 def test_grey_diagnostic_pictures_and_masters_keep_their_values() -> None:
@@ -125,11 +193,11 @@ def test_grey_diagnostic_pictures_and_masters_keep_their_values() -> None:
         recipe = preset(name)
         modes = {
             recipe.exposure.mode,
-            recipe.cast.mode,
-            recipe.lens.mode,
-            recipe.sharpen.mode,
+            recipe.colour_cast.mode,
+            recipe.lens_correction.mode,
+            recipe.sharpening.mode,
             recipe.local_contrast.mode,
-            recipe.jpeg.mode,
+            recipe.jpeg_artifacts.mode,
             recipe.scratches.mode,
             recipe.fading.mode,
         }
@@ -140,11 +208,11 @@ def test_grey_diagnostic_pictures_and_masters_keep_their_values() -> None:
 @pytest.mark.parametrize(
     ("assignment", "group", "field", "value"),
     [
-        ("sharpen.amount=0.5", "sharpen", "amount", 0.5),
-        ("sharpen.mode=on", "sharpen", "mode", "on"),
+        ("sharpening.amount=0.5", "sharpening", "amount", 0.5),
+        ("sharpening.mode=on", "sharpening", "mode", "on"),
         ("output.format=PNG", "output", "format", "PNG"),
         ("output.format=null", "output", "format", None),
-        ("lens.distortion = false", "lens", "distortion", False),
+        ("lens_correction.distortion = false", "lens_correction", "distortion", False),
         ("tone.points=[[0, 0], [0.5, 0.6], [1, 1]]", "tone", "points", ((0, 0), (0.5, 0.6), (1, 1))),
     ],
 )
@@ -159,21 +227,22 @@ def test_single_values_are_set(assignment: str, group: str, field: str, value: o
 
 
 def test_settings_add_up_and_the_last_of_a_name_wins() -> None:
-    recipe = with_settings(preset("photo"), ["scale=2", "sharpen.mode=on", "sharpen.amount=1", "scale=3"])
-    assert (recipe.scale, recipe.sharpen.mode, recipe.sharpen.amount) == (3, "on", 1)
+    recipe = with_settings(preset("photo"), ["scale=2", "sharpening.mode=on", "sharpening.amount=1", "scale=3"])
+    assert (recipe.scale, recipe.sharpening.mode, recipe.sharpening.amount) == (3, "on", 1)
     assert with_settings(recipe, []) is recipe
 
 
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("sharpness.amount=1", "no recipe has 'sharpness.amount'; did you mean 'sharpen.amount'"),
-        ("sharpen.amonut=1", "did you mean 'sharpen.amount'"),
+        ("sharpness.amount=1", "no recipe has 'sharpness.amount'; did you mean 'sharpening.amount'"),
+        ("sharpening.amonut=1", "did you mean 'sharpening.amount'"),
+        ("sharpen.amonut=1", "did you mean 'sharpening.amount'"),
         ("denoise=1", "did you mean 'denoise_"),
-        ("sharpen={}", "did you mean 'sharpen."),
-        ("xyz=1", r"known: .*scale, .*sharpen\.\*"),
-        ("sharpen.amount", "not of the form stage.param=value"),
-        ("sharpen.amount=much", "sharpen.amount"),
+        ("sharpening={}", "did you mean 'sharpening."),
+        ("xyz=1", r"known: .*scale, .*sharpening\.\*"),
+        ("sharpening.amount", "not of the form stage.param=value"),
+        ("sharpening.amount=much", "sharpening.amount"),
         ("scale=9", "scale"),
     ],
 )
@@ -204,7 +273,7 @@ def test_the_first_matching_rule_decides() -> None:
 def test_a_rule_may_hold_a_recipe_as_a_mapping() -> None:
     rules = parse_rules([{"match": "a/*", "recipe": {"name": "scan", "sharpen": {"mode": "auto"}}, "scale": 1}])
     recipe = resolve("a/b.png", rules)
-    assert (recipe.name, recipe.scale, recipe.sharpen.mode, recipe.exposure.mode) == ("scan", 1, "auto", "off")
+    assert (recipe.name, recipe.scale, recipe.sharpening.mode, recipe.exposure.mode) == ("scan", 1, "auto", "off")
 
 
 @pytest.mark.parametrize("recipe", [None, "web-image", {"name": "document", "tone": {"gamma": 1.1}}])

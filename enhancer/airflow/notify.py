@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from enhancer.errors import ErrorKind, RequestError, StorageError
+from enhancer.reasons import Reason
 from enhancer.settings import Settings, get_settings
 
 log = structlog.get_logger(__name__)
@@ -30,14 +31,14 @@ def run_is_late(context: Mapping[str, Any]) -> None:
     settings = _settings_of_callback()
     with Ledger(settings.ledger_url()) as ledger:
         run = ledger.queries.find_by_dag_run(dag_id, dag_run_id)
-    if run is not None and run["state"] == "finished":
+    if run is not None and run.state == "finished":
         log.info("a deadline passed, but the run has ended", dag=dag_id, dag_run=dag_run_id)
         return
     how_far = "it has not been planned yet"
     if run is not None:
-        done = sum(count for state, count in run["counts"].items() if state not in ("pending", "running"))
-        total = sum(run["counts"].values())
-        how_far = f"{done} of {total} pictures are through (enhancer batch status {run['run_id']})"
+        done = sum(count for state, count in run.counts.items() if state not in ("pending", "running"))
+        total = sum(run.counts.values())
+        how_far = f"{done} of {total} pictures are through (enhancer batch status {run.run_id})"
     notify("late", f"{dag_id}/{dag_run_id}", f"{dag_id} is late: run {dag_run_id} has not ended; {how_far}", settings)
 
 
@@ -91,7 +92,7 @@ def _settings_of_callback() -> Settings:
         if settings.ledger_dsn is None:
             raise RequestError(
                 f"a deadline's callback may not read Connections ({error}): set ENHANCER_LEDGER_DSN on the workers",
-                reason="no-connection",
+                reason=Reason.NO_CONNECTION,
             ) from error
         log.info("a deadline's callback may not read Connections: the ENHANCER_* settings stand")
         return settings

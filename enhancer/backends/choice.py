@@ -23,6 +23,7 @@ from pathlib import Path
 
 from enhancer.backends.base import Net
 from enhancer.errors import ModelError
+from enhancer.extras import imports_of_extras
 from enhancer.models import builds
 from enhancer.models.builds import BuildPrecision, Kept, Runtime
 from enhancer.models.catalogue import ModelEntry
@@ -77,7 +78,8 @@ def _is_cuda(device: str) -> bool:
     """Whether the device is a CUDA one; torch, which takes seconds to load, is asked only where a driver is there."""
     if device == "cpu" or (device == "auto" and not _has_driver()):
         return False
-    from enhancer.backends.torch_backend import pick_device
+    with imports_of_extras():
+        from enhancer.backends.torch_backend import pick_device
 
     return pick_device(device).type == "cuda"
 
@@ -145,8 +147,9 @@ def _find(
 
 
 def _in_torch(entry: ModelEntry, settings: Settings, device: str, *, half: bool) -> Net:
-    from enhancer.backends.torch_backend import TorchNet
-    from enhancer.models.loading import load_module, spec_of
+    with imports_of_extras():
+        from enhancer.backends.torch_backend import TorchNet
+        from enhancer.models.loading import load_module, spec_of
 
     path: Path = ensure(entry, settings)
     module = load_module(entry, path)

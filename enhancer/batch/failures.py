@@ -24,9 +24,11 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from enhancer.errors import EnhancerError, ErrorKind, ModelError
+from enhancer.errors import EnhancerError, ErrorKind, MissingExtraError, ModelError
+from enhancer.extras import missing_extra
 from enhancer.ledger import ItemState
 from enhancer.ledger.engine import is_transient
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
 T = TypeVar("T")
@@ -37,17 +39,17 @@ MAX_MESSAGE: Final = 2000
 WAIT_S: Final = 1.0
 """Longest sleep between two calls of `while_waiting`."""
 
-SYSTEMIC: Final = frozenset({"bad-credentials", "no-credentials", "no-such-store", "wrong-region"})
+SYSTEMIC: Final = frozenset({Reason.BAD_CREDENTIALS, Reason.NO_CREDENTIALS, Reason.NO_SUCH_STORE, Reason.WRONG_REGION})
 """Reasons of a store that no picture is at fault for: the task fails, and the pictures stay as they were."""
 
 NOT_THE_PICTURE: Final = frozenset(
     {
-        "access-denied",  # a person grants access
-        "archived",  # or restores the object
-        "bad-result",  # the stored result is damaged; made anew by the next run
-        "changed",  # the next run sees another picture
-        "gone",  # so is the result, or the input
-        "target-collision",  # of two keys with one target; a person renames one
+        Reason.ACCESS_DENIED,  # a person grants access
+        Reason.ARCHIVED,  # or restores the object
+        Reason.BAD_RESULT,  # the stored result is damaged; made anew by the next run
+        Reason.CHANGED,  # the next run sees another picture
+        Reason.GONE,  # the result, or the input
+        Reason.TARGET_COLLISION,  # two keys with one target; a person renames one
     }
 )
 """Permanent, but without a fault of the picture: failed, not quarantined."""
@@ -56,11 +58,11 @@ RUNS_BEFORE_QUARANTINE: Final = 3
 """A picture that ended `failed` in so many runs in a row is quarantined: a person has to look."""
 
 _TABLE: Final[tuple[tuple[type[BaseException], ErrorKind, str], ...]] = (
-    (MemoryError, ErrorKind.TRANSIENT, "out-of-memory"),
-    (TimeoutError, ErrorKind.TRANSIENT, "timeout"),
-    (ConnectionError, ErrorKind.TRANSIENT, "connection"),
-    (OSError, ErrorKind.TRANSIENT, "system"),
-    (NotImplementedError, ErrorKind.PERMANENT, "unsupported"),
+    (MemoryError, ErrorKind.TRANSIENT, Reason.OUT_OF_MEMORY),
+    (TimeoutError, ErrorKind.TRANSIENT, Reason.TIMEOUT),
+    (ConnectionError, ErrorKind.TRANSIENT, Reason.CONNECTION),
+    (OSError, ErrorKind.TRANSIENT, Reason.SYSTEM),
+    (NotImplementedError, ErrorKind.PERMANENT, Reason.UNSUPPORTED),
 )
 
 
@@ -89,28 +91,34 @@ def classify(error: BaseException, stage: str) -> Failure:
     Our own errors say it themselves; databases' and the system's are looked up; what is unknown is permanent, because a
     bug in the code or a picture that trips a library ends the same way next time.
     """
+    error = missing_extra(error) or error
     if isinstance(error, EnhancerError):
         return Failure(error.kind, error.reason, error.message[:MAX_MESSAGE], stage)
     text = f"{type(error).__name__}: {error}"[:MAX_MESSAGE]
     if isinstance(error, SQLAlchemyError):
         kind = ErrorKind.TRANSIENT if is_transient(error) else ErrorKind.PERMANENT
         # The statement's parameters may hold what does not belong into a log; the driver's own message is enough.
-        return Failure(kind, "ledger", f"{type(error).__name__}: {getattr(error, 'orig', '')}"[:MAX_MESSAGE], stage)
+        return Failure(
+            kind, Reason.LEDGER, f"{type(error).__name__}: {getattr(error, 'orig', '')}"[:MAX_MESSAGE], stage
+        )
     for kind_of_error, kind, reason in _TABLE:
         if isinstance(error, kind_of_error):
             return Failure(kind, reason, text, stage)
-    return Failure(ErrorKind.PERMANENT, "unexpected", text, stage)
+    return Failure(ErrorKind.PERMANENT, Reason.UNEXPECTED, text, stage)
 
 
 def is_systemic(error: BaseException) -> bool:
     """Whether the trouble is the surroundings' and would hit every picture alike: the ledger, the store as a whole, a
-    net that cannot be had. A value that the ledger's database does not take, and a net that runs out of memory, are
-    one picture's.
+    net or a library that cannot be had. A value that the ledger's database does not take, and a net that runs out of
+    memory, are one picture's.
     """
+    error = missing_extra(error) or error
     if isinstance(error, SQLAlchemyError):
         return not isinstance(error, DataError)
+    if isinstance(error, MissingExtraError):
+        return True
     if isinstance(error, ModelError):
-        return error.reason != "out-of-memory"
+        return error.reason != Reason.OUT_OF_MEMORY
     return isinstance(error, EnhancerError) and error.reason in SYSTEMIC
 
 
@@ -140,7 +148,7 @@ def pause_before_retry(failure: Failure, attempt: int, settings: Settings) -> fl
     if failure.kind is not ErrorKind.TRANSIENT or attempt >= settings.item_attempts:
         return None
     ceiling = min(MAX_DELAY_S, settings.item_retry_delay_s * 2 ** max(0, attempt - 1))
-    if failure.error_class == "slow-down":
+    if failure.error_class == Reason.SLOW_DOWN:
         ceiling *= SLOW_DOWN_FACTOR
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311 - spreading load, not secrecy
 

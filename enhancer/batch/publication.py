@@ -24,6 +24,7 @@ from enhancer.batch.halting import RunWatch
 from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import Item, ItemState, Lease, Ledger, Result
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 from enhancer.storage import open_store, split_address
 from enhancer.storage.base import ObjectInfo, ObjectStore
@@ -34,13 +35,13 @@ log = structlog.get_logger(__name__)
 class TargetBusyError(StorageError):
     """Another run is copying to this target right now."""
 
-    default_reason = "target-busy"
+    default_reason = Reason.TARGET_BUSY
 
 
 class ResultMovedError(StorageError):
     """The stored object has moved since its address was read: another try finds it."""
 
-    default_reason = "moved"
+    default_reason = Reason.MOVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class Publisher:
             return self._output.copy_from(open_store(root, self._settings), key, target.key)
         except StorageError as error:
             stored = self._ledger.results.get(row.require_identity())
-            is_away = error.reason in ("gone", "no-such-store")
+            is_away = error.reason in (Reason.GONE, Reason.NO_SUCH_STORE)
             if is_away and stored is not None and stored.address not in (None, address):
                 raise ResultMovedError(f"{address} has moved to {stored.address}") from error
             raise
@@ -222,7 +223,7 @@ class Publisher:
             row.key,
             ItemState.SKIPPED,
             stage="publish",
-            error_class="superseded",
+            error_class=Reason.SUPERSEDED,
             error_message="a later run publishes this picture",
         )
 
@@ -261,9 +262,11 @@ def verify(store: ObjectStore, key: str, there: ObjectInfo | None, stored: Resul
     if there is None or there.size != stored.size:
         found = "nothing" if there is None else f"{there.size} bytes"
         raise StorageError(
-            f"{store.address(key)} holds {found} instead of {stored.size} bytes after copying", reason="bad-copy"
+            f"{store.address(key)} holds {found} instead of {stored.size} bytes after copying", reason=Reason.BAD_COPY
         )
     if there.etag == stored.md5:
         return
     if digest(store.get(key).data) != stored.digest:
-        raise StorageError(f"{store.address(key)} does not hold the bytes that were copied to it", reason="bad-copy")
+        raise StorageError(
+            f"{store.address(key)} does not hold the bytes that were copied to it", reason=Reason.BAD_COPY
+        )

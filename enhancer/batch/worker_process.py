@@ -24,6 +24,7 @@ from enhancer.batch.failures import Failure
 from enhancer.batch.relayed_logs import relay
 from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
 TICK_S: Final = 0.5
@@ -42,7 +43,7 @@ class WorkerError(EnhancerError):
     """The worker process failed for no picture's fault; the task is worth another try."""
 
     default_kind = ErrorKind.TRANSIENT
-    default_reason = "worker"
+    default_reason = Reason.WORKER
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ class Watch:
     def ran_out_of_memory(self) -> bool:
         """Whether it was, or may have been, killed for the memory it took."""
         if self.failure is not None:
-            return self.failure.error_class == "memory-limit"
+            return self.failure.error_class == Reason.MEMORY_LIMIT
         return self.exit_code == -signal.SIGKILL
 
     def why(self) -> Failure:
@@ -114,9 +115,9 @@ class Watch:
         if self.exit_code < 0:
             name = signal.Signals(-self.exit_code).name
             hint = " (out of memory?)" if name == "SIGKILL" else ""
-            return Failure(ErrorKind.POISON, "worker-killed", f"the worker died of {name}{hint}. {tail}", "worker")
+            return Failure(ErrorKind.POISON, Reason.WORKER_KILLED, f"the worker died of {name}{hint}. {tail}", "worker")
         message = f"the worker ended with status {self.exit_code}. {tail}"
-        return Failure(ErrorKind.POISON, "worker-died", message, "worker")
+        return Failure(ErrorKind.POISON, Reason.WORKER_DIED, message, "worker")
 
 
 OnEvent = Callable[[Event], None]
@@ -230,13 +231,13 @@ class WorkerProcess:
         limit = self._settings.worker_memory_mb
         if limit and rss_mb > limit:
             message = f"the worker used {rss_mb:.0f} MB, more than ENHANCER_WORKER_MEMORY_MB={limit}"
-            return Failure(ErrorKind.POISON, "memory-limit", message, "worker")
+            return Failure(ErrorKind.POISON, Reason.MEMORY_LIMIT, message, "worker")
         deadline_s = self._settings.item_deadline_s
         silence_s, key = watch.silence()
         if silence_s > (deadline_s if watch.ready else max(deadline_s, START_DEADLINE_S)):
             message = f"no progress for {silence_s:.0f} s (ENHANCER_ITEM_DEADLINE_S={deadline_s:g})"
             watch.hung = key
-            return Failure(ErrorKind.POISON, "hung", message, "worker")
+            return Failure(ErrorKind.POISON, Reason.HUNG, message, "worker")
         return None
 
 

@@ -13,6 +13,7 @@ import typer
 from enhancer.cli.command import Interrupted, Json, Reply, command, error_summary
 from enhancer.cli.ledger import open_ledger
 from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption, SetOption
+from enhancer.reasons import Reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -235,25 +236,25 @@ def status(
     with open_ledger(load_settings()) as ledger:
         newest = ledger.queries.runs(limit=1)
         if run is None and not newest:
-            raise RequestError("the ledger has no runs yet", reason="no-run")
-        name = run or str(newest[0]["run_id"])
+            raise RequestError("the ledger has no runs yet", reason=Reason.NO_RUN)
+        name = run or newest[0].run_id
         row = ledger.runs.get(name)
         if watch:
             with watching() as show_progress:
-                while row["state"] != "finished":
+                while row.state != "finished":
                     show_progress(ledger.queries.progress(name))
                     time.sleep(WATCH_S)
                     row = ledger.runs.get(name)
         progress = ledger.queries.progress(name)
         halt = ledger.halts.of(name)
-    state = row["outcome"] or row["state"]
+    state = row.outcome or row.state
     summary = {
         "run": name,
-        "state": row["state"],
-        "outcome": row["outcome"],
+        "state": row.state,
+        "outcome": row.outcome,
         "halt": None if halt is None else {"kind": halt.kind, "reason": halt.reason},
-        "report": row["report_address"],
-        **progress,
+        "report": row.report_address,
+        **progress.as_dict(),
     }
 
     def show(console: Console) -> None:
@@ -261,8 +262,8 @@ def status(
         if halt is not None:
             console.print(f"{halt.kind}: {halt.reason}", soft_wrap=True)
         console.print(describe(progress), soft_wrap=True)
-        if row["report_address"]:
-            console.print(f"report: {row['report_address']}", soft_wrap=True)
+        if row.report_address:
+            console.print(f"report: {row.report_address}", soft_wrap=True)
 
     return Reply(Envelope(command="batch status", ok=True, summary=summary), show)
 
@@ -313,17 +314,17 @@ def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) ->
         if error is None:
             raise RuntimeError(f"run {name} left no row in the ledger")
         raise error
-    counts: dict[str, int] = row["counts"]
+    counts: dict[str, int] = row.counts
     bad = [state.value for state in ItemState if state not in GOOD and counts.get(state.value)]
     rows, _ = ledger.queries.items(name, state=bad, limit=LISTED) if bad else ([], 0)
     records = [record_of(item) for item in rows]
     summary = {
         "run": name,
-        "outcome": row["outcome"],
-        "listed": row["listed"],
-        "unchanged": row["quick_skipped"],
+        "outcome": row.outcome,
+        "listed": row.listed,
+        "unchanged": row.quick_skipped,
         "counts": counts,
-        "report": row["report_address"],
+        "report": row.report_address,
         "items_are": "those that did not end well; the report has all",
         **({"error": error_summary(error)} if error is not None else {}),
     }

@@ -104,7 +104,7 @@ def _inspect_one(one: Input, recipe: Recipe, settings: Settings) -> ItemRecord:
     record.facts = {"bytes": len(data), **_facts(document), **_measured(pixels, context)}
     record.decisions = _decisions(pixels, context)
     shown = {decision.stage: decision for decision in record.decisions}
-    automatic = replace(context, recipe=_all_auto(recipe), decisions={})
+    automatic = replace(context, recipe=recipe.automatic(), decisions={})
     record.facts["auto"] = [
         decision.model_dump() for decision in _decisions(pixels, automatic) if decision != shown[decision.stage]
     ]
@@ -197,15 +197,6 @@ def _decisions(pixels: FloatPixels, context: Context) -> list[DecisionRecord]:
             DecisionRecord(stage=stage.name, applied=decision.applied, reason=decision.reason, numbers=decision.numbers)
         )
     return records
-
-
-def _all_auto(recipe: Recipe) -> Recipe:
-    """The recipe with every stage that can measure for itself left to do so."""
-    from enhancer.recipe import with_settings
-
-    groups = ("jpeg", "lens", "scratches", "fading", "exposure", "cast", "local_contrast", "sharpen")
-    off = [name for name in groups if getattr(recipe, name).mode == "off"]
-    return with_settings(recipe, [f"{name}.mode=auto" for name in off])
 
 
 def _show(console: Console, records: list[ItemRecord], recipe: Recipe) -> None:

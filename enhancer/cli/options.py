@@ -26,7 +26,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Set one value of the recipe, such as sharpen.amount=0.5; may be given several times.",
+        help="Set one value of the recipe, such as sharpening.amount=0.5; may be given several times.",
         metavar="STAGE.PARAM=VALUE",
     ),
 ]

@@ -22,6 +22,7 @@ from xml.parsers.expat import ExpatError
 
 from enhancer.codecs import exif as exif_patch
 from enhancer.codecs import ifd, iptc
+from enhancer.codecs import xmp as xmp_patch
 from enhancer.image import Metadata
 
 EXIF_TAGS: Final = frozenset(
@@ -75,6 +76,14 @@ def strip_private(metadata: Metadata, warnings: list[str]) -> Metadata:
             warnings.append(f"{name} is not readable and was left out whole, to be private: {error}")
             kept[name] = None
     return replace(metadata, exif=kept["EXIF"], xmp=kept["XMP"], iptc=kept["IPTC"])
+
+
+def says_orientation(metadata: Metadata) -> bool:
+    """Whether EXIF or XMP still says how the picture is to be turned (``metadata.orientation``, as decoded)."""
+    said = exif_patch.orientation(metadata.exif) if metadata.exif is not None else None
+    if said is None and metadata.xmp is not None:
+        said = xmp_patch.orientation(metadata.xmp)
+    return (said if said is not None and 1 <= said <= 8 else 1) == metadata.orientation
 
 
 def _strip_exif(block: bytes) -> bytes | None:

@@ -48,6 +48,16 @@ def split(samples: Raster) -> Found:
     return Found(pixels=samples)
 
 
+def interleaved(page: Image) -> Raster:
+    """H x W (grey) or H x W x 2..4, contiguous, alpha last: the opposite of :func:`split`."""
+    samples: Raster = page.pixels
+    if page.alpha is not None:
+        samples = np.concatenate([page.pixels, page.alpha[..., None]], axis=2)
+    if samples.shape[2] == 1:
+        samples = samples[..., 0]
+    return np.ascontiguousarray(samples)
+
+
 def finish(found: Found, *, format_name: str, name: str) -> Image:
     """The page upright, its metadata checked: trouble there becomes a warning, never a failure.
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 from enhancer.errors import ErrorKind, RequestError
+from enhancer.reasons import Reason
 
 SUPPORTED = ("sqlite", "postgresql")
 
@@ -51,7 +52,8 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError as error:  # its text is not repeated: it could show a password
         raise RequestError(
-            f"the ledger's address is not a database URL: set ENHANCER_LEDGER_DSN to {ways}", reason="bad-ledger-dsn"
+            f"the ledger's address is not a database URL: set ENHANCER_LEDGER_DSN to {ways}",
+            reason=Reason.BAD_LEDGER_DSN,
         ) from error
     dialect = parsed.get_backend_name()
     if dialect == "postgres":  # the older spelling, which Airflow Connections still print
@@ -59,7 +61,7 @@ def parse_url(url: str) -> URL:
     if dialect not in SUPPORTED:
         raise RequestError(
             f"the ledger runs on SQLite or PostgreSQL, not {dialect!r}: set ENHANCER_LEDGER_DSN to {ways}",
-            reason="bad-ledger-dsn",
+            reason=Reason.BAD_LEDGER_DSN,
         )
     if dialect == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from enhancer.errors import RequestError
 from enhancer.ledger.engine import open_engine, parse_url, reading, sqlite_file
+from enhancer.reasons import Reason
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -96,7 +97,7 @@ def check(url: str) -> None:
     _refuse_unknown(found)
     if found != needed:
         what = "has no tables yet" if found is None else f"is at revision {found}; this version needs {needed}"
-        raise RequestError(f"the ledger {what}: run `enhancer ledger upgrade`", reason="ledger-schema")
+        raise RequestError(f"the ledger {what}: run `enhancer ledger upgrade`", reason=Reason.LEDGER_SCHEMA)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -113,5 +114,5 @@ def _refuse_unknown(revision: str | None) -> None:
         raise RequestError(
             f"the ledger's schema (revision {revision}) is newer than this version of the package: "
             "install the version that wrote it, or a later one",
-            reason="ledger-schema",
+            reason=Reason.LEDGER_SCHEMA,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
@@ -13,10 +13,17 @@ from enhancer.ledger.bulk import insert_rows
 from enhancer.ledger.engine import reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
+from enhancer.ledger.rows import Item, Run, Shard
 from enhancer.ledger.states import AWAIT_A_PERSON, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
 from enhancer.paging import batched
+from enhancer.reasons import Reason
 from enhancer.version import __version__
+
+
+def no_such_run(run_id: str) -> RequestError:
+    """The error of a run's id that the ledger does not know."""
+    return RequestError(f"the ledger knows no run {run_id!r}: `enhancer ledger runs` lists them", reason=Reason.NO_RUN)
 
 
 class Runs:
@@ -66,19 +73,17 @@ class Runs:
             return False
         return True
 
-    def get(self, run_id: str) -> RowMapping:
+    def get(self, run_id: str) -> Run:
         """One run.
 
         Raises:
             RequestError: there is no such run.
         """
         with reading(self._engine) as connection:
-            row = connection.execute(select(run).where(run.c.run_id == run_id)).mappings().one_or_none()
+            row = connection.execute(select(run).where(run.c.run_id == run_id)).one_or_none()
         if row is None:
-            raise RequestError(
-                f"the ledger knows no run {run_id!r}: `enhancer ledger runs` lists them", reason="no-run"
-            )
-        return row
+            raise no_such_run(run_id)
+        return Run(*row)
 
     def add_items(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert planned items of one run, in one statement; rows carry the item table's columns.
@@ -123,23 +128,20 @@ class Runs:
                 update(run).where(run.c.run_id == run_id, run.c.state == "planning").values(state="running", **values)
             )
 
-    def shards_of(self, run_id: str) -> Sequence[RowMapping]:
+    def shards_of(self, run_id: str) -> list[Shard]:
         """The run's shards in order."""
         with reading(self._engine) as connection:
-            return (
-                connection.execute(select(shard).where(shard.c.run_id == run_id).order_by(shard.c.shard_id))
-                .mappings()
-                .all()
-            )
+            rows = connection.execute(select(shard).where(shard.c.run_id == run_id).order_by(shard.c.shard_id))
+            return [Shard(*row) for row in rows]
 
-    def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, RowMapping]:
+    def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, Item]:
         """For each key the item row of the last finished run that had it, where that row's outcome still matters.
 
         That is a verdict or a hold that no one released, or a failure.
         """
         matters = (*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED)
         finished_here = and_(run.c.input_url == input_url, run.c.output_url == output_url, run.c.state == "finished")
-        found: dict[str, RowMapping] = {}
+        found: dict[str, Item] = {}
         with reading(self._engine) as connection:
             for some in batched(keys):
                 latest = (
@@ -155,9 +157,9 @@ class Runs:
                     .join(latest, and_(latest.c.key == item.c.key, latest.c.created_at == run.c.created_at))
                     .where(finished_here, item.c.state.in_(matters))
                     .order_by(run.c.run_id)
-                ).mappings()
-                found.update((row["key"], row) for row in rows)
-        return {key: row for key, row in found.items() if not (row["released"] and row["state"] in AWAIT_A_PERSON)}
+                )
+                found.update((row.key, Item(*row)) for row in rows)
+        return {key: row for key, row in found.items() if not (row.released and row.state in AWAIT_A_PERSON)}
 
     def abandoned(self, quiet_s: float, *, input_url: str | None = None, output_url: str | None = None) -> list[str]:
         """Runs that are not finished, began `quiet_s` ago or earlier and had no lease since, the oldest first."""
@@ -229,7 +231,7 @@ class Runs:
                 select(run.c.summary).where(run.c.run_id == run_id).with_for_update()
             ).one_or_none()
             if row is None:
-                raise RequestError(f"the ledger knows no run {run_id!r}", reason="no-run")
+                raise no_such_run(run_id)
             connection.execute(
                 update(run).where(run.c.run_id == run_id).values(summary={**(row.summary or {}), **notes})
             )
@@ -252,7 +254,7 @@ class Runs:
                 (item.c.state == ItemState.HELD) & (item.c.released == 0),
                 state=ItemState.REJECTED.value,
                 stage="score",
-                error_class="dropped",
+                error_class=Reason.DROPPED,
                 error_message="held by the run gate, and dropped by a person",
             )
             summary = connection.execute(

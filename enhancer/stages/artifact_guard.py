@@ -70,7 +70,7 @@ class ArtifactGuard:
 
         Args:
             pixels: what super-resolution gave; values that are no numbers are found and replaced.
-            context: its source, its recipe's ``super_resolution.guard``.
+            context: its source, its recipe's ``artifact_guard``.
 
         Returns:
             A decision whose numbers are the shares of the area that are replaced, by cause and in ``all``; how far
@@ -130,8 +130,8 @@ class ArtifactGuard:
 
 def guarded(context: Context) -> bool:
     """Whether the guard will look at what super-resolution gives, and mend values that are no numbers."""
-    options = context.recipe.super_resolution
-    wanted = context.recipe.scale > 1 and options.guard == "auto" and options.blend > 0
+    recipe = context.recipe
+    wanted = recipe.scale > 1 and recipe.artifact_guard.wanted() and recipe.super_resolution.blend > 0
     return wanted and context.source is not None and fidelity_beside(context) is not None
 
 

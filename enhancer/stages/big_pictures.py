@@ -48,7 +48,7 @@ def in_tiles(decision: Decision, pixels: Pixels, context: Context) -> bool:
         and numbers["net_scale"] == recipe.scale
         and fidelity_beside(context) is None
         and recipe.local_contrast.mode == "off"
-        and recipe.sharpen.mode == "off"
+        and recipe.sharpening.mode == "off"
         and recipe.tone == ToneOptions()
     )
 

@@ -108,13 +108,13 @@ class ColourCast:
 
         Args:
             pixels: H x W x C, float32 in [0, 1]; one channel has no cast.
-            context: the recipe's ``cast`` and its mask of visible pixels.
+            context: the recipe's ``colour_cast`` and its mask of visible pixels.
 
         Returns:
             A decision whose numbers are ``shifts`` (mired from D65 by estimator), ``confidence``, ``off_locus`` and,
             where applied, the illuminant's ``cct`` in kelvins and ``xy``, and ``gains`` (of linear R, G and B).
         """
-        options = context.recipe.cast
+        options = context.recipe.colour_cast
         if options.mode == "off" or options.strength == 0:
             return Decision(False, "the recipe's cast correction is off")
         if pixels.shape[2] == 1:

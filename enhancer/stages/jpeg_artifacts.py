@@ -38,14 +38,15 @@ class JpegArtifacts:
 
         Args:
             pixels: H x W x C, float32 in [0, 1].
-            context: the recipe's ``jpeg.mode``; format, depth and ``jpeg_quality`` of its metadata; earlier decisions.
+            context: the recipe's ``jpeg_artifacts.mode``; format, depth and ``jpeg_quality`` of its metadata; earlier
+                decisions.
 
         Returns:
             A decision whose numbers are the ``quality`` (libjpeg's, 1 to 100), ``source`` (``file``: its tables;
             ``pixels``: :func:`enhancer.stages.jpeg_history.former_jpeg`, with its ``agreement``) and, where applied,
             the ``step`` that the net is told (the tables' mean over 255) and its name as ``model``.
         """
-        if context.recipe.jpeg.mode == "off":
+        if context.recipe.jpeg_artifacts.mode == "off":
             return Decision(False, "the recipe leaves JPEG artefacts alone")
         for name in RESAMPLING:
             if name in context.decisions and context.decisions[name].applied:

@@ -27,7 +27,7 @@ from lensfunpy import ModifyFlags
 from numpy.typing import NDArray
 
 from enhancer.image import FloatPixels
-from enhancer.options import LensOptions
+from enhancer.options import LensCorrectionOptions
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.exif_camera import Shot, read_shot
 from enhancer.stages.light import from_linear, to_linear
@@ -83,7 +83,7 @@ class LensCorrection:
             "aperture": match.aperture,
             "distance": match.distance,
         }
-        corrections = _corrections(match, context.recipe.lens, colour=pixels.shape[2] == 3)
+        corrections = _corrections(match, context.recipe.lens_correction, colour=pixels.shape[2] == 3)
         if not corrections:
             return Decision(False, f"nothing wanted is known of {match.lens.model}", numbers)
         numbers["corrections"] = corrections
@@ -126,7 +126,7 @@ class LensCorrection:
 
 def _hindrance(pixels: FloatPixels, context: Context) -> str | None:
     """Why this picture needs no looking up."""
-    if context.recipe.lens.mode == "off":
+    if context.recipe.lens_correction.mode == "off":
         return "the recipe has lens correction off"
     if context.visible is not None:
         return "a picture with transparency is not as a camera took it"
@@ -252,7 +252,7 @@ def _words(name: str, maker: str) -> list[str]:
     return sorted(f"{float(word):g}" if word[0].isdigit() else word for word in words if word not in ignored)
 
 
-def _corrections(match: Match, options: LensOptions, *, colour: bool) -> list[str]:
+def _corrections(match: Match, options: LensCorrectionOptions, *, colour: bool) -> list[str]:
     """Those that the recipe wants and the database can make."""
     lens = match.lens
     known = {

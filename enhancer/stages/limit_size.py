@@ -13,7 +13,7 @@ from enhancer.stages.resize import resize
 
 
 class SizeLimit:
-    """Reduces a picture to the recipe's ``input.max_pixels`` and ``input.max_side``; never enlarges.
+    """Reduces a picture to the recipe's ``size_limit.max_pixels`` and ``size_limit.max_side``; never enlarges.
 
     The kernel is Lanczos with three lobes, widened with the reduction so that nothing aliases, on the values as they
     are encoded, which is how the pictures that nets learn from were reduced.
@@ -31,7 +31,7 @@ class SizeLimit:
         Returns:
             A decision whose numbers are the new ``height`` and ``width`` and the ``scale`` of the longer side.
         """
-        options = context.recipe.input
+        options = context.recipe.size_limit
         if options.max_pixels is None and options.max_side is None:
             return Decision(False, "the recipe sets no limit")
         height, width = pixels.shape[:2]

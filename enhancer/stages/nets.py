@@ -19,6 +19,7 @@ from enhancer.models.catalogue import (
 )
 from enhancer.models.download import sha256_of
 from enhancer.options import Precision
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class Nets:
 class NetNeededError(EnhancerError):
     """Something asked for a net where none may run."""
 
-    default_reason = "net-needed"
+    default_reason = Reason.NET_NEEDED
 
 
 class NoNets(Nets):

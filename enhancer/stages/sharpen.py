@@ -84,7 +84,7 @@ class Sharpening:
             A decision whose numbers are ``blur`` (pixels), ``edges``, ``noise`` (levels of 255), and where applied
             ``method``, ``kernel`` and ``amount``. In ``auto`` the kernel grows until its Gaussian is 0.7 of the blur.
         """
-        options = context.recipe.sharpen
+        options = context.recipe.sharpening
         if options.mode == "off":
             return Decision(False, "the recipe has sharpening off")
         if options.amount == 0:
@@ -126,7 +126,7 @@ class Sharpening:
         if decision.numbers["method"] == "adaptive":
             change = adaptive_change(luma, kernel, amount, noise=(decision.numbers["noise"] or 0) / 255)
         else:
-            threshold = context.recipe.sharpen.threshold if decision.numbers["method"] == "unsharp" else 0.0
+            threshold = context.recipe.sharpening.threshold if decision.numbers["method"] == "unsharp" else 0.0
             high = high_pass(luma, kernel)
             change = np.where(np.abs(high) >= threshold, amount * high, np.float32(0))
         sharpened: FloatPixels = np.clip(block + change[..., None], 0, 1)

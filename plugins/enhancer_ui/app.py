@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -12,21 +13,22 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from enhancer.errors import EnhancerError, StorageError
+from enhancer.reasons import Reason
 from enhancer_ui import api, pages
 from enhancer_ui.security import Guard
 
-_STATUS = {
-    "bad-connection": HTTPStatus.SERVICE_UNAVAILABLE,
-    "bad-key": HTTPStatus.BAD_REQUEST,
-    "bad-ledger-dsn": HTTPStatus.SERVICE_UNAVAILABLE,
-    "foreign-address": HTTPStatus.FORBIDDEN,
-    "gone": HTTPStatus.NOT_FOUND,
-    "ledger": HTTPStatus.SERVICE_UNAVAILABLE,
-    "no-run": HTTPStatus.NOT_FOUND,
-    "not-allowed": HTTPStatus.FORBIDDEN,
-    "not-found": HTTPStatus.NOT_FOUND,
-    "too-many-bytes": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+_STATUS: Final[dict[str, HTTPStatus]] = {
+    Reason.BAD_CONNECTION: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.BAD_KEY: HTTPStatus.BAD_REQUEST,
+    Reason.BAD_LEDGER_DSN: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.FOREIGN_ADDRESS: HTTPStatus.FORBIDDEN,
+    Reason.GONE: HTTPStatus.NOT_FOUND,
+    Reason.LEDGER: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.NO_RUN: HTTPStatus.NOT_FOUND,
+    Reason.NOT_ALLOWED: HTTPStatus.FORBIDDEN,
+    Reason.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Reason.TOO_MANY_BYTES: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Reason.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from enhancer.ledger.rows import Run, ScoredItem
 from enhancer.ledger.states import ItemState
 
 TONES: Final[dict[str, str]] = {
@@ -105,9 +106,9 @@ def duration(start: float | None, end: float | None) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def took(run: Mapping[str, Any]) -> str:
+def took(run: Run) -> str:
     """How long the run took, or has been at work."""
-    return duration(run["created_at"], run["finished_at"] or time.time())
+    return duration(run.created_at, run.finished_at or time.time())
 
 
 def filesize(count: int | None) -> str:
@@ -139,9 +140,9 @@ def size(width: int | None, height: int | None) -> str:
     return f"{width} \N{MULTIPLICATION SIGN} {height}" if width and height else ""
 
 
-def gain(item: Mapping[str, Any]) -> float | None:
+def gain(item: ScoredItem) -> float | None:
     """PSNR over the baseline (bicubic, or the untouched input), in dB, where the truth is known."""
-    scores = item["scores"]
+    scores = item.scores
     reached, before = (scores.get(kind, {}).get("psnr") for kind in ("reference", "baseline"))
     return None if reached is None or before is None else float(reached) - float(before)
 

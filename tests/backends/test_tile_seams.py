@@ -20,7 +20,7 @@ from enhancer.models.catalogue import load_catalogue
 from enhancer.models.loading import load_module, spec_of
 from enhancer.models.store import kept_path
 from enhancer.settings import Settings
-from tests.conftest import USER_MODELS
+from tests.model_cache import MODEL_CACHE
 
 Planes = NDArray[np.float32]
 
@@ -28,7 +28,7 @@ Planes = NDArray[np.float32]
 def load(name: str, folder: Path, halo: int | None = None) -> TorchNet:
     """A net of the catalogue, with a halo of its own or another."""
     entry = load_catalogue().get(name)
-    path = kept_path(entry, Settings(home=folder, model_dir=USER_MODELS))
+    path = kept_path(entry, Settings(home=folder, model_dir=MODEL_CACHE))
     if not path.is_file():
         pytest.skip(f"needs the weights: enhancer models fetch {name}")
     module = load_module(entry, path)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.plan.planning import Plan, plan_run
@@ -23,7 +22,7 @@ from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.tasks import publish_shard
 from enhancer.batch.worker_process import worker_environment
 from enhancer.identity import digest
-from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger import Item, ItemState, Ledger, ScoredItem
 from enhancer.ledger.leases import fence
 from enhancer.settings import Settings
 
@@ -104,21 +103,21 @@ class Site:
     def plan(self, run_id: str = "r1", **params: Any) -> Plan:
         return plan_run(self.request(**params), settings=self.settings, run_id=run_id, trigger="cli")
 
-    def items(self, run_id: str) -> dict[str, dict[str, Any]]:
-        return {row["key"]: row for row in self.ledger.queries.iter_items(run_id)}
+    def items(self, run_id: str) -> dict[str, ScoredItem]:
+        return {row.key: row for row in self.ledger.queries.iter_items(run_id)}
 
     def states(self, run_id: str) -> dict[str, str]:
-        return {key: row["state"] for key, row in self.items(run_id).items()}
+        return {key: row.state for key, row in self.items(run_id).items()}
 
     # ------------------------------------------------------------ steps of a run, without a worker
 
-    def stage(self, run_id: str, key: str, data: bytes, target_key: str | None = None) -> RowMapping:
+    def stage(self, run_id: str, key: str, data: bytes, target_key: str | None = None) -> Item:
         """What enhance and evaluate leave behind: the result `data` under work_url, the item `scored`."""
         row = self.ledger.items.get(run_id, key)
         assert row is not None
-        lease = self.ledger.leases.take(run_id, row["shard_id"], "test", 60)
+        lease = self.ledger.leases.take(run_id, row.shard_id, "test", 60)
         identity = digest(data + key.encode() + run_id.encode())
-        staged = layout.staged_key(run_id, lease.shard_id, lease.epoch, row["position"], identity)
+        staged = layout.staged_key(run_id, lease.shard_id, lease.epoch, row.position, identity)
         path = self.work / staged
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -161,14 +160,14 @@ class Site:
         for reference in plan.shards:
             lease = self.ledger.leases.take(plan.run_id, reference["shard"], "test", 60)
             for row in self.ledger.items.of_shard(plan.run_id, lease.shard_id, ItemState.ENHANCED):
-                self.ledger.items.move(lease, row["key"], ItemState.SCORED)
+                self.ledger.items.move(lease, row.key, ItemState.SCORED)
             self.ledger.leases.release(lease)
 
     def settle(self, run_id: str, key: str, state: ItemState, **columns: Any) -> None:
         """End one item without work."""
         row = self.ledger.items.get(run_id, key)
         assert row is not None
-        lease = self.ledger.leases.take(run_id, row["shard_id"], "test", 60)
+        lease = self.ledger.leases.take(run_id, row.shard_id, "test", 60)
         self.ledger.items.move(lease, key, ItemState.RUNNING)
         self.ledger.items.move(lease, key, state, **columns)
 

@@ -125,7 +125,7 @@ def test_states(scored: Site) -> None:
 
 
 def test_a_reference_counts_where_it_fits_and_can_be_read(scored: Site) -> None:
-    kinds = {key: set(row["scores"]) for key, row in scored.items("scored").items() if row["scores"]}
+    kinds = {key: set(row.scores) for key, row in scored.items("scored").items() if row.scores}
     assert kinds.pop("truth.png") == kinds.pop("greytruth.png") == {"fidelity", "reference", "baseline"}
     assert kinds.pop("rejected.png") == {"fidelity", "reference", "baseline"}
     assert set(kinds) == {
@@ -136,7 +136,7 @@ def test_a_reference_counts_where_it_fits_and_can_be_read(scored: Site) -> None:
 
 
 def test_the_figures_are_scikit_images(scored: Site) -> None:
-    scores = scored.items("scored")["truth.png"]["scores"]
+    scores = scored.items("scored")["truth.png"].scores
     result = load(scored.output / "truth.png")
     truth = load(scored.root / "truth" / "truth.png")
     source = load(scored.input / "truth.png")
@@ -149,7 +149,7 @@ def test_the_figures_are_scikit_images(scored: Site) -> None:
 
 def test_every_figure_has_its_protocol(scored: Site) -> None:
     for row in scored.items("scored").values():
-        for kind, figures in row["scores"].items():
+        for kind, figures in row.scores.items():
             protocol = figures["protocol"]
             assert protocol["space"] == "rgb"
             assert protocol["data_range"] == 1.0
@@ -161,60 +161,60 @@ def test_every_figure_has_its_protocol(scored: Site) -> None:
 
 def test_what_the_gate_rejects_says_why_and_is_not_published(scored: Site) -> None:
     row = scored.items("scored")["rejected.png"]
-    assert (row["stage"], row["error_class"]) == ("score", "gate")
-    assert "score against the reference" in row["error_message"]
-    assert "0.900" in row["error_message"]
+    assert (row.stage, row.error_class) == ("score", "gate")
+    assert "score against the reference" in row.error_message
+    assert "0.900" in row.error_message
     assert not (scored.output / "rejected.png").exists()
-    assert row["scores"]["reference"]["score"] < 0.9
+    assert row.scores["reference"]["score"] < 0.9
 
 
 def test_the_gentler_attempt_is_what_is_published_and_recorded(scored: Site) -> None:
     row = scored.items("scored")["gentler.png"]
-    assert row["details"]["gentler"] is True
-    (decision,) = [decision for decision in row["details"]["decisions"] if decision["stage"] == "denoising"]
+    assert row.details["gentler"] is True
+    (decision,) = [decision for decision in row.details["decisions"] if decision["stage"] == "denoising"]
     whole = np.sqrt(np.mean(np.square(decision["numbers"]["sigma"])))  # over the channels
     assert decision["numbers"]["sigma_removed"] == pytest.approx(whole / 2, rel=0.01)
-    assert row["scores"]["fidelity"]["residual_ratio"] < 0.7
-    result = scored.ledger.results.get(row["identity"])
+    assert row.scores["fidelity"]["residual_ratio"] < 0.7
+    result = scored.ledger.results.get(row.identity)
     assert result is not None
-    assert result["attempts"] == 2
-    assert result["effective_recipe"]["denoise_strength"] == 0.25
-    assert digest((scored.output / "gentler.png").read_bytes()) == result["digest"]
+    assert result.attempts == 2
+    assert result.effective_recipe["denoise_strength"] == 0.25
+    assert digest((scored.output / "gentler.png").read_bytes()) == result.digest
     run = scored.ledger.runs.get("scored")
-    assert run["recipes"][row["recipe_digest"]]["denoise_strength"] == 0.5  # as requested: the identity stands
+    assert run.recipes[row.recipe_digest]["denoise_strength"] == 0.5  # as requested: the identity stands
 
 
 def test_a_gentler_attempt_that_does_not_help_leaves_the_first_verdict(scored: Site) -> None:
     row = scored.items("scored")["hopeless.png"]
-    assert (row["state"], row["error_class"]) == ("rejected", "gate")
-    assert "removed residual over noise" in row["error_message"]
-    assert row["scores"]["fidelity"]["residual_ratio"] > 0.7
-    result = scored.ledger.results.get(row["identity"])
+    assert (row.state, row.error_class) == ("rejected", "gate")
+    assert "removed residual over noise" in row.error_message
+    assert row.scores["fidelity"]["residual_ratio"] > 0.7
+    result = scored.ledger.results.get(row.identity)
     assert result is not None
-    assert result["effective_recipe"]["denoise_strength"] == 0.5
+    assert result.effective_recipe["denoise_strength"] == 0.5
 
 
 @pytest.mark.parametrize(("name", "stage"), [("dark", "exposure"), ("faded", "fading")])
 def test_a_corrected_picture_passes_without_a_reference(scored: Site, name: str, stage: str) -> None:
     row = scored.items("scored")[f"{name}.png"]
-    assert stage in [decision["stage"] for decision in row["details"]["decisions"] if decision["applied"]]
+    assert stage in [decision["stage"] for decision in row.details["decisions"] if decision["applied"]]
     before, after = (
         (load(folder / f"{name}.png") / 255).reshape(16, 16, 16, 16, 3).mean(axis=(1, 3))  # cells of 16 x 16 pixels
         for folder in (scored.input, scored.output)
     )
     bound = Gate().max_low_frequency_shift
     assert np.abs(after - before).mean() > bound, "else it would pass if held against the input as it came"
-    fidelity = row["scores"]["fidelity"]
+    fidelity = row.scores["fidelity"]
     assert fidelity["low_frequency_shift"] < bound / 10
     assert fidelity["artifact_score"] < 0.05
 
 
 def test_an_input_that_changed_or_vanished_after_it_was_enhanced_is_not_scored(scored: Site) -> None:
     rows = scored.items("scored")
-    assert (rows["changed.png"]["stage"], rows["changed.png"]["error_class"]) == ("score", "changed")
-    assert (rows["vanished.png"]["stage"], rows["vanished.png"]["error_class"]) == ("score", "gone")
-    assert rows["changed.png"]["scores"] == {}
-    assert rows["touched.png"]["scores"]["fidelity"]["psnr"] > 0  # the same bytes under a new ETag are the same
+    assert (rows["changed.png"].stage, rows["changed.png"].error_class) == ("score", "changed")
+    assert (rows["vanished.png"].stage, rows["vanished.png"].error_class) == ("score", "gone")
+    assert rows["changed.png"].scores == {}
+    assert rows["touched.png"].scores["fidelity"]["psnr"] > 0  # the same bytes under a new ETag are the same
 
 
 @pytest.mark.parametrize("task", [evaluate_shard, second_look_at_shard])
@@ -299,9 +299,10 @@ def test_a_result_that_was_damaged_where_it_is_stored_is_made_anew(
 
 def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site) -> None:
     """As the input came, said so in its record; the figures of what was refused stay."""
-    truths = str(scored.root / "truth")
+    truths, output = str(scored.root / "truth"), scored.root / "through"
     plan = scored.plan(
         "through",
+        output_url=str(output),
         rules=json.dumps(RULES),
         recipe=None,
         reference_url=truths,
@@ -315,17 +316,17 @@ def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site
     second_look_at_shard(reference, settings=scored.settings, owner="test")
     publish_shard(reference, settings=scored.settings, owner="test")
     row = scored.items("through")["rejected.png"]
-    assert (row["state"], row["passed_through"], row["error_class"]) == ("published", 1, None)
+    assert (row.state, row.passed_through, row.error_class) == ("published", 1, None)
     source = (scored.input / "rejected.png").read_bytes()
-    assert (scored.output / "rejected.png").read_bytes() == source
-    assert row["scores"]["reference"]["score"] < 0.9
+    assert (output / "rejected.png").read_bytes() == source
+    assert row.scores["reference"]["score"] < 0.9
     record = record_of(row)
     assert record.passed_through
     assert record.decisions == []
     assert record.warnings[0].startswith("published unenhanced, for the gate refused the result: score against the")
-    target = scored.ledger.targets.get(str(scored.output / "rejected.png"))
+    target = scored.ledger.targets.get(str(output / "rejected.png"))
     assert target is not None
-    assert target["digest"] == digest(source)
+    assert target.digest == digest(source)
     assert scored.ledger.halts.passed_through("through") == 1
     assert scored.ledger.halts.gate_figures("through") == (1, 1)
 
@@ -359,6 +360,6 @@ def test_what_was_enhanced_before_its_run_was_held_is_scored_and_held(scored: Si
     second_look_at_shard(reference, settings=scored.settings, owner="test")
     publish_shard(reference, settings=scored.settings, owner="test")
     row = scored.items("waits")["plain.png"]
-    assert (row["state"], row["error_class"], row["error_message"]) == ("held", "run-gate", "by hand")
-    assert set(row["scores"]) == {"fidelity"}
+    assert (row.state, row.error_class, row.error_message) == ("held", "run-gate", "by hand")
+    assert set(row.scores) == {"fidelity"}
     assert not (other / "plain.png").exists()

@@ -55,11 +55,11 @@ def test_the_manifest_is_what_a_naive_listing_gives(site: Site) -> None:
         )
     assert lines_of(plan) == expected
     rows = site.items(plan.run_id)
-    assert [{name: rows[line["key"]][name] for name in line} for line in expected] == expected
-    assert {row["state"] for row in rows.values()} == {"pending"}
+    assert [{name: getattr(rows[line["key"]], name) for name in line} for line in expected] == expected
+    assert {row.state for row in rows.values()} == {"pending"}
     run = site.ledger.runs.get(plan.run_id)
-    assert {value["denoise_strength"] for value in run["recipes"].values()} == {0.25, 0.5}
-    assert (run["listed"], run["items"], run["state"]) == (7, 7, "running")
+    assert {value["denoise_strength"] for value in run.recipes.values()} == {0.25, 0.5}
+    assert (run.listed, run.items, run.state) == (7, 7, "running")
 
 
 def test_shards_are_contiguous_cover_everything_and_are_named_in_the_references(site: Site) -> None:
@@ -78,7 +78,7 @@ def test_shards_are_contiguous_cover_everything_and_are_named_in_the_references(
         assert set(reference) == {"run", "shard", "uri", "n"}
         keys = {json.loads(line)["key"] for line in Path(reference["uri"]).read_text().splitlines()}
         rows = site.ledger.items.of_shard("r4", reference["shard"], ItemState.PENDING)
-        assert {row["key"] for row in rows} == keys
+        assert {row.key for row in rows} == keys
 
 
 def test_the_header_holds_the_digest_of_all_shard_files(site: Site) -> None:
@@ -88,7 +88,7 @@ def test_the_header_holds_the_digest_of_all_shard_files(site: Site) -> None:
     plan = plan_run(site.request(), settings=settings, run_id="r1", trigger="cli")
     whole = b"".join(Path(reference["uri"]).read_bytes() for reference in plan.shards)
     header = json.loads((site.work / "r1/manifest/manifest.json").read_text())
-    assert header["digest"] == blake3(whole).hexdigest() == site.ledger.runs.get("r1")["manifest_digest"]
+    assert header["digest"] == blake3(whole).hexdigest() == site.ledger.runs.get("r1").manifest_digest
     assert [shard[:2] for shard in header["shards"]] == [[ref["shard"], ref["n"]] for ref in plan.shards]
 
 
@@ -99,7 +99,7 @@ def test_one_large_picture_fills_several_shards_and_none_is_empty(site: Site) ->
     settings = site.settings.model_copy(update={"min_shards": 2, "shard_minutes": 0.3})
     plan = plan_run(site.request(), settings=settings, run_id="r1", trigger="cli")
     assert [reference["n"] for reference in plan.shards] == [1, 3]
-    assert plan.summary["shards"] == site.ledger.runs.get("r1")["shards"] == 2
+    assert plan.summary["shards"] == site.ledger.runs.get("r1").shards == 2
     at_least = site.settings.model_copy(update={"min_shards": 3})
     more = plan_run(site.request(), settings=at_least, run_id="r2", trigger="cli")
     assert [reference["n"] for reference in more.shards] == [1, 2, 1]
@@ -111,7 +111,7 @@ def test_estimates_are_stored_uncorrected_so_that_calibration_does_not_feed_on_i
     for number in range(3):
         plan = site.plan(f"r{number}", rerun="all")
         (shard,) = site.ledger.runs.shards_of(plan.run_id)
-        assert shard["cost_s"] == pytest.approx(raw)
+        assert shard.cost_s == pytest.approx(raw)
         assert plan.summary["estimated_s"] == pytest.approx(raw * (1 if number == 0 else 4), abs=0.06)
         lease = site.ledger.leases.take(plan.run_id, 0, "test", 60)
         site.ledger.leases.release(lease, busy_s=4 * raw)  # this machine is four times slower
@@ -194,7 +194,7 @@ def test_planning_that_was_killed_in_the_middle_starts_anew(site: Site) -> None:
     settings = site.settings.model_copy(update={"min_shards": 3})
     three = Site(site.root, settings, site.ledger)
     three.child_killed("os.rename", r"shard-00001\.jsonl", "plan", {"params": three.params(), "run": "r1"})
-    assert site.ledger.runs.get("r1")["state"] == "planning"
+    assert site.ledger.runs.get("r1").state == "planning"
     assert site.items("r1")  # it got some way
     site.put_key("0.png", png(10))
     site.put_key("7.png", png(7))
@@ -204,7 +204,7 @@ def test_planning_that_was_killed_in_the_middle_starts_anew(site: Site) -> None:
     assert keys_of(site, plan) == [f"{number}.png" for number in (0, 1, 2, 3, 4, 5, 7)]
     assert sorted(site.items("r1")) == keys_of(site, plan)
     assert len(plan.shards) == 3
-    assert site.ledger.runs.get("r1")["state"] == "running"
+    assert site.ledger.runs.get("r1").state == "running"
 
 
 def test_a_frozen_manifest_stays_whatever_happens_to_the_input_and_the_params(site: Site) -> None:

@@ -52,10 +52,10 @@ def test_what_a_person_released_may_be_tried_again(judged: Site) -> None:
 
 def test_a_picture_is_tried_again_by_the_recipe_that_was_asked_for_then(judged: Site) -> None:
     plan = redrive(judged)
-    then = judged.items("r1")["c.png"]["recipe_digest"]
+    then = judged.items("r1")["c.png"].recipe_digest
     assert {line["recipe_digest"] for line in lines_of(plan)} == {then}
-    assert judged.ledger.runs.get("again")["recipes"][then]["scale"] == json.loads(PLAIN)["scale"]
-    assert judged.items("again")["c.png"]["failed_runs"] == 1
+    assert judged.ledger.runs.get("again").recipes[then]["scale"] == json.loads(PLAIN)["scale"]
+    assert judged.items("again")["c.png"].failed_runs == 1
 
 
 def test_a_named_run_brings_its_addresses_along(judged: Site) -> None:
@@ -125,7 +125,7 @@ def test_an_abandoned_run_that_cannot_be_closed_now_stays_open(left: Site) -> No
     expire(left)
     left.output.write_bytes(b"a file where the output's folder should be")
     assert finish_abandoned(left.settings) == []
-    assert left.ledger.runs.get("night")["state"] == "running"
+    assert left.ledger.runs.get("night").state == "running"
 
 
 def test_a_ledger_without_tables_is_refused_with_the_way_out(tmp_path: Path) -> None:

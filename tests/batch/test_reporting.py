@@ -37,11 +37,11 @@ def test_the_threshold_is_passed_by_more_than_it(site: Site, failed: int, outcom
             report_run("r1", settings=site.settings)
         assert caught.value.kind == "permanent"
     run = site.ledger.runs.get("r1")
-    assert (run["state"], run["outcome"]) == ("finished", outcome)
+    assert (run.state, run.outcome) == ("finished", outcome)
     envelope = Envelope.model_validate_json((site.output / "_enhancer/reports/r1/report.json").read_text())
     assert envelope.ok is (outcome == "success")
     assert len(envelope.items) == 4
-    assert "too slow" in Path(run["report_address"]).read_text() or not failed
+    assert "too slow" in Path(run.report_address).read_text() or not failed
 
 
 def test_a_failed_run_stays_failed_when_asked_again(site: Site) -> None:
@@ -81,7 +81,7 @@ def test_staged_objects_that_no_result_points_to_are_swept(site: Site) -> None:
     site.put(a_png=png(1))
     plan = site.plan("r1")
     row = site.stage("r1", "a.png", b"twin")
-    left = site.work / f"r1/staged/00000-1/{row['position']:08d}-0123456789abcdef"
+    left = site.work / f"r1/staged/00000-1/{row.position:08d}-0123456789abcdef"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(b"of an attempt that died")
     site.publish(plan)
@@ -132,6 +132,6 @@ def test_figures_and_gains() -> None:
     assert figure(31.256) == "31.26"
     assert figure(0.12345, 3) == "0.123"
     scores = {"reference": {"psnr": 31.0}, "baseline": {"psnr": 28.5}, "fidelity": {"psnr": 50.0}}
-    assert gain_db({"scores": scores}) == 2.5
-    assert gain_db({"scores": {"fidelity": {"psnr": 50.0}}}) is None
-    assert gain_db({"scores": {"reference": {"psnr": None}, "baseline": {"psnr": 1.0}}}) is None
+    assert gain_db(scores) == 2.5
+    assert gain_db({"fidelity": {"psnr": 50.0}}) is None
+    assert gain_db({"reference": {"psnr": None}, "baseline": {"psnr": 1.0}}) is None

@@ -30,6 +30,7 @@ from demo.services.airflow import AirflowServices
 from demo.services.postgres import PostgresServer
 from demo.services.processes import wait_until
 from demo.services.valkey import ValkeyServer
+from tests.model_cache import MODEL_CACHE
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1500)]
 
@@ -90,7 +91,7 @@ def finished(
                 "ENHANCER_ENHANCE_POOL": "gpu",
                 "ENHANCER_DEVICE": "cpu",
                 "ENHANCER_THREADS": "1",
-                "ENHANCER_MODEL_DIR": str(Path.home() / ".cache" / "enhancer" / "models"),
+                "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
                 # A machine that is busy with other tests is no failure.
                 "ENHANCER_TASK_RETRIES": "2",
                 "ENHANCER_TASK_RETRY_DELAY_S": "1",

@@ -14,6 +14,11 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from enhancer.models.catalogue import load_catalogue
+from enhancer.models.store import ensure
+from enhancer.settings import Settings
+from tests.model_cache import MODEL_CACHE
+
 RUNNER = Path(__file__).with_name("running.py")
 GOOD = ("astronaut.png", "below/cat.jpg", "below/coffee.png")
 
@@ -47,7 +52,8 @@ def runs(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[st
     requests.append(["model_build", {"models": ["scratches", "fast-x2"], "runtime": "tensorrt"}])
     models = folder / "models"  # whose builds are the test's own
     models.mkdir()
-    for kept in (Path.home() / ".cache" / "enhancer" / "models").glob("*-*.*"):
+    weights = ensure(load_catalogue().get("lpips-alex"), Settings(model_dir=MODEL_CACHE))
+    for kept in (weights, weights.with_suffix(".json")):
         (models / kept.name).symlink_to(kept)
     (folder / "requests.json").write_text(json.dumps(requests))
     environment = {

@@ -17,7 +17,6 @@ from typing import IO, Any, Final, Literal
 
 import structlog
 from blake3 import blake3
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
@@ -25,7 +24,7 @@ from enhancer.batch.plan.estimate import Estimate, in_words
 from enhancer.batch.plan.redriving import candidates
 from enhancer.batch.plan.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
 from enhancer.batch.plan.shards import Cut, calibrate, cut, estimate_s
-from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger import Item, ItemState, Ledger, Target
 from enhancer.ledger.items import UNFINISHED
 from enhancer.ledger.migrate import check
 from enhancer.ledger.states import AWAIT_A_PERSON
@@ -104,7 +103,7 @@ def plan_run(
             params=request.as_params(),
             recipes={},
         )
-        if ledger.runs.get(run_id)["state"] == "planning":
+        if ledger.runs.get(run_id).state == "planning":
             _freeze(request, settings, ledger, run_id)
         return _plan_of(ledger, run_id)
 
@@ -203,9 +202,9 @@ def _redriven(
     """What earlier runs left undone. Size and ETag are as they were then: the worker reads what is there now."""
     for before, recipe in candidates(ledger, request, redrive):
         tally.listed += 1
-        digest = before["recipe_digest"]
+        digest = before.recipe_digest
         _note(recipe, digest, tally)
-        info = ObjectInfo(before["key"], before["size"], before["etag"])
+        info = ObjectInfo(before.key, before.size, before.etag)
         yield _row(run_id, info, recipe, digest, tally.items, before)
 
 
@@ -248,7 +247,7 @@ def _decide(
             tally.quick_skipped += 1
             continue
         before = earlier.get(info.key)
-        if before is not None and not _same(before, info, digest, "etag", "size"):
+        if before is not None and (before.etag, before.size, before.recipe_digest) != (info.etag, info.size, digest):
             before = None
         if request.rerun == "failed" and before is None:
             continue
@@ -260,9 +259,9 @@ def _decide(
             yield row
 
 
-def _stands(before: RowMapping, rerun: Rerun) -> bool:
+def _stands(before: Item, rerun: Rerun) -> bool:
     """Whether this run leaves the picture as the earlier one left it."""
-    return before["state"] in AWAIT_A_PERSON if rerun == "missing" else rerun == "failed" and before["state"] == "held"
+    return before.state in AWAIT_A_PERSON if rerun == "missing" else rerun == "failed" and before.state == "held"
 
 
 def _recipe_of(request: RunRequest, key: str, tally: _Tally) -> tuple[Recipe, str]:
@@ -280,16 +279,14 @@ def _note(recipe: Recipe, digest: str, tally: _Tally) -> None:
         tally.recipes[digest] = recipe.model_dump(mode="json")
 
 
-def _same(row: RowMapping, info: ObjectInfo, recipe_digest: str, etag: str, size: str) -> bool:
-    return (row[etag], row[size], row["recipe_digest"]) == (info.etag, info.size, recipe_digest)
-
-
-def _unchanged(target: RowMapping | None, info: ObjectInfo, recipe_digest: str) -> bool:
-    return target is not None and _same(target, info, recipe_digest, "input_etag", "input_size")
+def _unchanged(target: Target | None, info: ObjectInfo, recipe_digest: str) -> bool:
+    return target is not None and (
+        (target.input_etag, target.input_size, target.recipe_digest) == (info.etag, info.size, recipe_digest)
+    )
 
 
 def _row(
-    run_id: str, info: ObjectInfo, recipe: Recipe, digest: str, position: int, before: RowMapping | None
+    run_id: str, info: ObjectInfo, recipe: Recipe, digest: str, position: int, before: Item | None
 ) -> dict[str, Any]:
     return {
         "run_id": run_id,
@@ -307,19 +304,26 @@ def _row(
     }
 
 
-def _failed_runs(before: RowMapping) -> int:
+def _failed_runs(before: Item) -> int:
     """Runs in a row that a picture failed in. A run that was cut short is not its fault, and proves nothing."""
-    if before["state"] not in (ItemState.FAILED, ItemState.NOT_ATTEMPTED):
+    if before.state not in (ItemState.FAILED, ItemState.NOT_ATTEMPTED):
         return 0
-    charged = before["state"] == ItemState.FAILED and before["error_class"] != UNFINISHED
-    return int(before["failed_runs"]) + int(charged)
+    charged = before.state == ItemState.FAILED and before.error_class != UNFINISHED
+    return int(before.failed_runs) + int(charged)
 
 
-def _repeat(row: dict[str, Any], before: RowMapping) -> dict[str, Any]:
+def _repeat(row: dict[str, Any], before: Item) -> dict[str, Any]:
     """The earlier verdict as this run's row: no shard, no work."""
-    names = ("stage", "error_class", "error_message", "identity", "target_key", "details")
-    kept = {name: before[name] for name in names}
-    return {**_columns(row, NO_SHARD), **kept, "state": before["state"]}
+    return {
+        **_columns(row, NO_SHARD),
+        "state": before.state,
+        "stage": before.stage,
+        "error_class": before.error_class,
+        "error_message": before.error_message,
+        "identity": before.identity,
+        "target_key": before.target_key,
+        "details": before.details,
+    }
 
 
 def _columns(row: dict[str, Any], shard_id: int) -> dict[str, Any]:
@@ -382,15 +386,14 @@ def _line(row: dict[str, Any]) -> str:
 
 def _plan_of(ledger: Ledger, run_id: str) -> Plan:
     row = ledger.runs.get(run_id)
-    shards: Sequence[RowMapping] = ledger.runs.shards_of(run_id)
     references = [
         {
             "run": run_id,
-            "shard": shard["shard_id"],
-            "uri": f"{row['work_url']}/{layout.shard_manifest_key(run_id, shard['shard_id'])}",
-            "n": shard["items"],
+            "shard": shard.shard_id,
+            "uri": f"{row.work_url}/{layout.shard_manifest_key(run_id, shard.shard_id)}",
+            "n": shard.items,
         }
-        for shard in shards
+        for shard in ledger.runs.shards_of(run_id)
     ]
-    summary = {name: row[name] for name in ("listed", "quick_skipped", "items", "shards")}
-    return Plan(run_id, references, {**summary, **(row["summary"] or {})})
+    counts = {"listed": row.listed, "quick_skipped": row.quick_skipped, "items": row.items, "shards": row.shards}
+    return Plan(run_id, references, {**counts, **(row.summary or {})})

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping
-
 from enhancer.batch.plan.request import Redrive, RunRequest
-from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger import Item, ItemState, Ledger
 from enhancer.ledger.migrate import check
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings
@@ -31,12 +29,13 @@ def redrive_request(params: Mapping[str, Any], settings: Settings) -> RunRequest
         check(settings.ledger_url())
         with Ledger(settings.ledger_url()) as ledger:
             row = ledger.runs.get(redrive["run"])
-        given |= {name: row[name] for name in ("input_url", "output_url", "work_url", "reference_url")}
+        urls = {"input_url": row.input_url, "output_url": row.output_url, "work_url": row.work_url}
+        given |= {**urls, "reference_url": row.reference_url}
     chosen = {name: value for name, value in redrive.items() if value is not None}
     return RunRequest.from_params({**given, "redrive": chosen}, settings)
 
 
-def candidates(ledger: Ledger, request: RunRequest, redrive: Redrive) -> Iterator[tuple[RowMapping, Recipe]]:
+def candidates(ledger: Ledger, request: RunRequest, redrive: Redrive) -> Iterator[tuple[Item, Recipe]]:
     """What may be tried again, released pictures included, in key order, each with the recipe that was asked for then;
     a page in memory.
     """
@@ -51,8 +50,8 @@ def candidates(ledger: Ledger, request: RunRequest, redrive: Redrive) -> Iterato
         prefix=request.prefix,
     )
     for row in rows:
-        run_id = row["run_id"]
+        run_id = row.run_id
         if run_id not in recipes:
-            asked = ledger.runs.get(run_id)["recipes"]
+            asked = ledger.runs.get(run_id).recipes
             recipes[run_id] = {digest: parse_recipe(recipe) for digest, recipe in asked.items()}
-        yield row, recipes[run_id][row["recipe_digest"]]
+        yield row, recipes[run_id][row.recipe_digest]

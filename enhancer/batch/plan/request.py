@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from enhancer.errors import RequestError
+from enhancer.reasons import Reason
 from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
 from enhancer.settings import OnRejection, Settings
 from enhancer.storage import canonical_url
@@ -101,7 +102,7 @@ class RunRequest(BaseModel):
         for name in ("input_url", "output_url"):
             if not values[name]:
                 raise RequestError(
-                    f"{name} is not set: give it as a param or set ENHANCER_{name.upper()}", reason="missing-param"
+                    f"{name} is not set: give it as a param or set ENHANCER_{name.upper()}", reason=Reason.MISSING_PARAM
                 )
             values[name] = _canonical(name, values[name])
         beside_output = f"{values['output_url']}/{RESERVED_PREFIX}work"
@@ -113,7 +114,9 @@ class RunRequest(BaseModel):
         try:
             request = cls.model_validate(values)
         except ValidationError as error:
-            raise RequestError(f"the run's params are not valid: {describe(error)}", reason="bad-params") from error
+            raise RequestError(
+                f"the run's params are not valid: {describe(error)}", reason=Reason.BAD_PARAMS
+            ) from error
         request.check()
         return request
 
@@ -125,7 +128,7 @@ class RunRequest(BaseModel):
                 raise RequestError(
                     f"{name} ({written}) and input_url ({self.input_url}) overlap, but the input is never written to: "
                     "choose another bucket or a prefix beside it",
-                    reason="overlapping-urls",
+                    reason=Reason.OVERLAPPING_URLS,
                 )
         from enhancer.identity import weights_for
 

@@ -25,6 +25,7 @@ from enhancer.batch.failures import classify
 from enhancer.batch.relayed_logs import log_to_supervisor
 from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream, ShardMode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
+from enhancer.extras import imports_of_extras
 from enhancer.ledger import Lease
 from enhancer.settings import Settings, get_settings
 
@@ -99,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = get_settings()
     limit_threads(settings)
     try:
-        run(arguments, settings, events)
+        with imports_of_extras():
+            run(arguments, settings, events)
     except LeaseLostError as error:
         events.send("error", reason=error.reason, message=error.message)
         return EXIT_LEASE_LOST

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.shard_work import ShardWork
 from enhancer.codecs import announced_pixels
 from enhancer.identity import digest, identity_of
-from enhancer.ledger import Lease
+from enhancer.ledger import Item, Lease
 from enhancer.processing import Picture, Processing
 from enhancer.result_cache import ResultCache
 from enhancer.settings import Settings
@@ -37,7 +36,7 @@ class PictureInHand(Picture):
         staged: the key under work_url that its result has after `write`.
     """
 
-    row: RowMapping
+    row: Item
     number: int
     expected_bytes: int = 0
     etag: str = ""
@@ -111,7 +110,7 @@ class EnhanceSteps(ShardWork):
         """The result's bytes under work_url, under a name that no other attempt has."""
         lease = self._lease
         picture.staged = layout.staged_key(
-            lease.run_id, lease.shard_id, lease.epoch, picture.row["position"], picture.identity
+            lease.run_id, lease.shard_id, lease.epoch, picture.row.position, picture.identity
         )
         with picture.timings.measure("write"):
             self._work.put(picture.staged, picture.result.data, content_type=picture.result.parts.content_type)

@@ -31,6 +31,7 @@ from enhancer.ledger.halts import GATE
 from enhancer.ledger.items import HELD_ERROR
 from enhancer.processing import Picture, Processing
 from enhancer.quality.perceptual import LpipsScorer
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 from enhancer.stages.nets import NetNeededError, Nets, NoNets
 from enhancer.storage import open_store, split_address
@@ -94,7 +95,7 @@ class EvaluateShard(ShardWork):
     def _evaluate(self, row: Item) -> ItemState:
         stored = self._ledger.results.get(row.require_identity())
         if stored is None or stored.address is None:
-            raise StorageError(f"the result of {row.key!r} is not stored any more", reason="result-gone")
+            raise StorageError(f"the result of {row.key!r} is not stored any more", reason=Reason.RESULT_GONE)
         picture = Picture(name=row.key, recipe=self._recipes[row.recipe_digest], data=self._input(row))
         self._processing.decode(picture)
         before = picture.document.first
@@ -119,7 +120,7 @@ class EvaluateShard(ShardWork):
         ):
             raise StorageError(
                 f"{row.key!r} changed after it was enhanced; the next run enhances it as it is now",
-                reason="changed",
+                reason=Reason.CHANGED,
                 kind=ErrorKind.PERMANENT,
             )
         return fetched.data
@@ -140,7 +141,7 @@ class EvaluateShard(ShardWork):
             raise StorageError(
                 f"the result of {picture.name!r} is stored at {address}, damaged ({error.message}); the next run makes "
                 "it anew",
-                reason="bad-result",
+                reason=Reason.BAD_RESULT,
                 kind=ErrorKind.PERMANENT,
             ) from error
 
@@ -189,7 +190,9 @@ class EvaluateShard(ShardWork):
             self._ledger.results.reopen(lease, identity, address=claim.row.address)
             claim = self._ledger.results.claim(lease, identity)
         if claim.status == "busy":
-            raise StorageError(f"another worker passes the bytes of {key!r} through just now", reason="busy-elsewhere")
+            raise StorageError(
+                f"another worker passes the bytes of {key!r} through just now", reason=Reason.BUSY_ELSEWHERE
+            )
         self._processing.leave(picture)
         self._processing.encode(picture)
         data, parts, page = picture.result.data, picture.result.parts, picture.document.first

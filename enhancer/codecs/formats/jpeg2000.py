@@ -9,14 +9,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import imagecodecs
-
-from enhancer.codecs.colour import widen
-from enhancer.codecs.limits import Limits
-from enhancer.codecs.raster import Found, split
+from enhancer.codecs.formats.spec import FormatSpec
 from enhancer.errors import PictureError
+
+if TYPE_CHECKING:
+    from enhancer.codecs.limits import Limits
+    from enhancer.codecs.raster import Found
 
 CODESTREAM: Final = b"\xff\x4f\xff\x51"
 _SRGB, _GREY = 16, 17
@@ -38,13 +38,18 @@ class _Boxes:
     xmp: bytes | None = None
 
 
-def read_jpeg2000(data: bytes, name: str, limits: Limits) -> list[Found]:
+def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     """The picture of a JPEG 2000 file.
 
     Raises:
         PictureError: limits, ``truncated``, ``corrupt`` or ``unsupported``.
         Exception: what OpenJPEG's binding raises on damaged data.
     """
+    import imagecodecs
+
+    from enhancer.codecs.colour import widen
+    from enhancer.codecs.raster import split
+
     boxes = _Boxes(codestream=0) if data.startswith(CODESTREAM) else _read_boxes(data)
     if boxes.codestream < 0:
         raise PictureError(f"{name}: the JPEG 2000 file holds no codestream", reason="truncated")
@@ -131,3 +136,11 @@ def _walk(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, int, in
             return
         yield kind, start, min(stop, end)
         position = stop
+
+
+SPEC: Final = FormatSpec(
+    name="JPEG2000",
+    title="JPEG 2000",
+    recognises=lambda data: data.startswith((b"\0\0\0\x0cjP  ", CODESTREAM)),
+    read=_read,
+)

@@ -8,20 +8,22 @@ recorded. Patient data is not carried over.
 from __future__ import annotations
 
 import io
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from enhancer.codecs.colour import Raster, widen
-from enhancer.codecs.limits import Limits
-from enhancer.codecs.raster import Found
+from enhancer.codecs.formats.spec import FormatSpec
 from enhancer.errors import PictureError
+from enhancer.extras import install_command
+
+if TYPE_CHECKING:
+    from enhancer.codecs.colour import Raster
+    from enhancer.codecs.limits import Limits
+    from enhancer.codecs.raster import Found
 
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _HEAD: Final = 2048
 
 
-def read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
+def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     """The first frame of a grey DICOM picture.
 
     Raises:
@@ -33,9 +35,7 @@ def read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
         import pydicom
         from pydicom.pixels import pixel_array
     except ImportError as error:
-        raise PictureError(
-            f"{name}: DICOM needs pydicom: pip install 'airflow-image-enhancer[dicom]'", reason="unsupported"
-        ) from error
+        raise PictureError(f"{name}: DICOM needs pydicom: {install_command('dicom')}", reason="unsupported") from error
     if _DEFLATED in data[:_HEAD]:
         raise _unsupported("a deflated data set, whose size is not known before", name)
     dataset = pydicom.dcmread(io.BytesIO(data))
@@ -54,6 +54,11 @@ def read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
 
 
 def _found(samples: Raster, bits: int, dataset: Any, *, inverted: bool) -> Found:
+    import numpy as np
+
+    from enhancer.codecs.colour import widen
+    from enhancer.codecs.raster import Found
+
     lowest = -(1 << (bits - 1)) if int(dataset.get("PixelRepresentation", 0)) else 0
     highest = lowest + (1 << bits) - 1
     # Bits above the stored ones may hold overlays in old files: out of range, they are cut to it.
@@ -79,3 +84,12 @@ def _found(samples: Raster, bits: int, dataset: Any, *, inverted: bool) -> Found
 
 def _unsupported(what: str, name: str) -> PictureError:
     return PictureError(f"{name}: a DICOM with {what} is not supported; export it as TIFF first", reason="unsupported")
+
+
+SPEC: Final = FormatSpec(
+    name="DICOM",
+    title="DICOM",
+    recognises=lambda data: data[128:132] == b"DICM",
+    read=_read,
+    rank=1,  # its first 128 bytes are anybody's: a file may be a TIFF or JPEG as well
+)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import io
-import re
-import struct
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from enhancer.codecs.colour import widen
-from enhancer.codecs.limits import Limits
-from enhancer.codecs.raster import Found, split
+from enhancer.codecs.formats.spec import FormatSpec
+from enhancer.codecs.iso_boxes import brands, extents, is_avif, largest_extent
 from enhancer.errors import PictureError
+from enhancer.extras import install_command
+
+if TYPE_CHECKING:
+    from enhancer.codecs.limits import Limits
+    from enhancer.codecs.raster import Found
+
+_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"mif1"})
 
 
-def read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
+def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     """The primary picture of a HEIF file. libheif turns it as the container says; EXIF's orientation plays no part.
 
     Raises:
         PictureError: limits; ``unsupported`` without pillow-heif.
         Exception: what libheif's binding raises on damaged data.
     """
+    import numpy as np
+
+    from enhancer.codecs.colour import widen
+    from enhancer.codecs.raster import split
+
     try:
         import pillow_heif
     except ImportError as error:
         raise PictureError(
-            f"{name}: HEIC needs pillow-heif: pip install 'airflow-image-enhancer[heic]'", reason="unsupported"
+            f"{name}: HEIC needs pillow-heif: {install_command('heic')}", reason="unsupported"
         ) from error
     for width, height in extents(data):
         limits.check_size(width, height, name)
@@ -45,9 +53,14 @@ def read_heif(data: bytes, name: str, limits: Limits) -> list[Found]:
     return [found]
 
 
-def extents(data: bytes) -> list[tuple[int, int]]:
-    """(width, height) of every picture in a HEIF or AVIF, tiles and the whole they make up among them: its image
-    spatial extents (ISO/IEC 23008-12, ispe).
-    """
-    boxes = re.finditer(rb"ispe\0\0\0\0(.{8})", data[: 1 << 16], re.DOTALL)
-    return [struct.unpack(">II", match[1]) for match in boxes]
+def _announced(data: bytes, name: str, limits: Limits) -> int:
+    return largest_extent(data)
+
+
+SPEC: Final = FormatSpec(
+    name="HEIF",
+    title="HEIC",
+    recognises=lambda data: bool(_BRANDS & brands(data)) and not is_avif(data),
+    read=_read,
+    announced=_announced,
+)
