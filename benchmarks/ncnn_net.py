@@ -13,7 +13,7 @@ from enhancer.image import FloatPixels
 from enhancer.models.ncnn import FLOAT32_TAG, MAGIC
 
 if TYPE_CHECKING:
-    from enhancer.models.plain import PlainNet
+    from enhancer.models.architectures.plain import PlainNet
 
 RELU = 1
 """ncnn's number of the activation that a convolution applies to its own result."""

@@ -30,8 +30,9 @@ from enhancer.deployment.export import as_openvino_input, to_onnx, traced
 from enhancer.deployment.quantise import quantised
 from enhancer.image import from_unit, to_unit
 from enhancer.models import builds
-from enhancer.models.catalogue import ModelEntry, PypiSource, load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.catalogue import ModelEntry, load_catalogue
+from enhancer.models.entry import PypiSource
+from enhancer.models.loading import load_net
 from enhancer.models.ncnn import read_weights
 from enhancer.models.sources import published_weights
 from enhancer.models.store import ensure
@@ -87,8 +88,8 @@ class Workshop:
     def rrdbnet(self) -> Candidate:
         """Real-ESRGAN's x4plus: RRDBNet of 23 blocks."""
         entry = load_catalogue().get("realesrgan-x4plus")
-        module = load_module(entry, ensure(entry, self.settings))
-        return Candidate("RRDBNet-23", module, spec_of(entry, module), self._published(entry))
+        net = load_net(entry, ensure(entry, self.settings))
+        return Candidate("RRDBNet-23", net.module, net.spec, self._published(entry))
 
     def compact(self) -> Candidate:
         """Real-ESRGAN's video net: SRVGGNetCompact, 16 convolutions of 64 channels with PReLU."""
@@ -122,16 +123,17 @@ class Workshop:
     def dat_light(self) -> Candidate:
         """DAT-light, the catalogue's best net for fidelity."""
         entry = load_catalogue().get("dat-light-x4")
-        module = load_module(entry, ensure(entry, self.settings))
-        return Candidate("DAT-light", module, spec_of(entry, module), own=entry)
+        net = load_net(entry, ensure(entry, self.settings))
+        return Candidate("DAT-light", net.module, net.spec, own=entry)
 
     def ours(self, name: str = "fast-x4") -> Candidate:
         """One of the package's own nets at 4x."""
         entry = load_catalogue().get(name)
-        module: Any = load_module(entry, ensure(entry, self.settings))
+        net = load_net(entry, ensure(entry, self.settings))
+        module: Any = net.module
         files = self._folder / f"{name}.param", self._folder / f"{name}.bin"
         write_plain(module, *files)
-        return Candidate(f"{name} (ours)", module, spec_of(entry, module), files, own=entry)
+        return Candidate(f"{name} (ours)", module, net.spec, files, own=entry)
 
     def net(self, one: Candidate, runtime: str) -> Net:
         """The candidate, ready to run.

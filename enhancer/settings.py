@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=_default_home, description="caches and the default ledger")
     model_dir: Path | None = Field(None, description="model cache; None: home/models")
     model_mirror: str | None = Field(None, description="folder or address with the weights, tried first")
+    catalogue: Path | None = Field(None, description="TOML file with nets of your own, beside the package's")
     offline: bool = Field(False, description="never download")
 
     # Results that were computed before.

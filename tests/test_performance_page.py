@@ -15,7 +15,7 @@ from benchmarks.speed import LONG_S, machines, medians, operations
 from benchmarks.speed_plots import PLOTS, drawn
 from benchmarks.summary import IMAGES, PAGES, with_figures
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 
@@ -85,13 +85,14 @@ def test_a_plain_net_in_ncnn_gives_what_torch_does(tmp_path: Path) -> None:
     pytest.importorskip("ncnn")
     from benchmarks.ncnn_net import NcnnNet, write_plain
     from enhancer.backends.torch_backend import TorchNet
-    from enhancer.models.plain import PlainNet
+    from enhancer.models.architectures.plain import PlainNet
 
     entry = load_catalogue().get("fast-x4")
-    module = load_module(entry, ensure(entry, Settings(home=tmp_path)))
+    net = load_net(entry, ensure(entry, Settings(home=tmp_path)))
+    module = net.module
     assert isinstance(module, PlainNet)
     write_plain(module, tmp_path / "net.param", tmp_path / "net.bin")
-    spec = spec_of(entry, module)
+    spec = net.spec
     given = np.random.default_rng(3).random((1, 3, 19, 27), np.float32)
     found = NcnnNet(tmp_path / "net.param", tmp_path / "net.bin", spec).run(given)
     expected = TorchNet(module, spec, "cpu").run(given)

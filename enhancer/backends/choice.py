@@ -19,7 +19,6 @@ import ctypes
 import importlib.util
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from enhancer.backends.base import Net
 from enhancer.errors import ModelError
@@ -149,8 +148,7 @@ def _find(
 def _in_torch(entry: ModelEntry, settings: Settings, device: str, *, half: bool) -> Net:
     with imports_of_extras():
         from enhancer.backends.torch_backend import TorchNet
-        from enhancer.models.loading import load_module, spec_of
+        from enhancer.models.loading import load_net
 
-    path: Path = ensure(entry, settings)
-    module = load_module(entry, path)
-    return TorchNet(module, spec_of(entry, module), device, half=half)
+    net = load_net(entry, ensure(entry, settings))
+    return TorchNet(net.module, net.spec, device, half=half)

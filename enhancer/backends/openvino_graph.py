@@ -52,7 +52,7 @@ def plain_graph(weights: Mapping[str, Array], shape: PlainShape) -> Any:
     """The net as an ``openvino.Model`` with one input, ``picture``, and one output, ``result``.
 
     Args:
-        weights: ``convolutions.N.weight`` and ``.bias``, as :class:`enhancer.models.plain.PlainNet` has them.
+        weights: ``convolutions.N.weight`` and ``.bias``, as :class:`enhancer.models.architectures.plain.PlainNet` has them.
         shape: of the net.
 
     Returns:

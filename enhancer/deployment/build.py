@@ -124,12 +124,12 @@ class _Maker:
         self, entry: ModelEntry, runtime: Runtime, precision: BuildPrecision, settings: Settings, folder: Path
     ) -> None:
         from enhancer.backends.torch_backend import TorchNet
-        from enhancer.models.loading import load_module, spec_of
+        from enhancer.models.loading import load_net
 
         self._entry, self._runtime, self._precision, self._settings = entry, runtime, precision, settings
         self._weights = ensure(entry, settings)
-        self._module = load_module(entry, self._weights)
-        spec = spec_of(entry, self._module)
+        net = load_net(entry, self._weights)
+        self._module, spec = net.module, net.spec
         self._torch = TorchNet(self._module, spec, "cpu")
         tile = INT8_MAX_TILE if precision == "int8" and entry.architecture == "Plain" else spec.max_tile
         self.spec = replace(spec, runtime=runtime, precision=precision, max_tile=tile)
@@ -177,7 +177,7 @@ class _Maker:
         from enhancer.deployment.export import as_openvino_input, to_openvino
         from enhancer.deployment.quantise import quantised
         from enhancer.deployment.rounding import rounded_weights
-        from enhancer.models.plain import PlainNet
+        from enhancer.models.architectures.plain import PlainNet
 
         if isinstance(self._module, PlainNet):
             self._rounded = self._rounded or rounded_weights(self._module, [sample.given for sample in calibration])

@@ -22,7 +22,7 @@ def worth_building(runtime: Runtime, precision: BuildPrecision, settings: Settin
     """
     found = []
     for entry in load_catalogue().entries:
-        if entry.purpose not in CHECKED or (precision == "int8" and entry.architecture == "DAT"):
+        if entry.purpose not in CHECKED or (precision == "int8" and not entry.gains_by_int8):
             continue
         if builds.find(entry, runtime, precision, settings) is None:
             found.append(entry)

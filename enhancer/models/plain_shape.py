@@ -1,4 +1,7 @@
-"""What tells one plain net (:mod:`enhancer.models.plain`) from another, without torch: backends need no more."""
+"""What tells one plain net (:mod:`enhancer.models.architectures.plain`) from another: all that backends need.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Restoration of faded colour prints by a small net that knows how prints age and what photographs look like.
 
-The net (:mod:`enhancer.models.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function for all pixels:
-scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated
+The net (:mod:`enhancer.models.architectures.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function
+for all pixels: scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated
 on the full picture, so that its cost and result do not depend on how the net was run.
 
 The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps
@@ -29,7 +29,7 @@ from enhancer.stages.light import from_linear, to_linear
 
 PREVIEW_SIDE: Final = 256
 LOOK: Final = 48
-"""Side of what the net looks at, as :mod:`enhancer.models.colour` has it."""
+"""Side of what the net looks at, as :mod:`enhancer.models.architectures.colour` has it."""
 LEAST_LOG_ODDS: Final = 1.75
 """Confidence (0.85) from which the net's function is applied: with it 90 % of aged pictures of the training folder that
 were kept for validation are restored, and 1.2 % of its 340 unfaded ones are touched."""
@@ -50,7 +50,7 @@ meet them too, for they have little of it."""
 BLACK: Final = np.float32(10**-2.4)
 DENSITY_RANGE: Final = (np.float32(-0.5), np.float32(4))
 SMALLEST: Final = 1e-3
-"""As in :func:`enhancer.models.colour.restored`."""
+"""As in :func:`enhancer.models.architectures.colour.restored`."""
 CHUNK: Final = 1 << 20
 """Pixels that are computed at once."""
 

@@ -19,7 +19,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from enhancer.image import FloatPixels, to_unit
-from enhancer.models.colour import ColourNet, restored
+from enhancer.models.architectures.colour import ColourNet, restored
 from enhancer.stages.colour_restoration import look_at
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.training.ageing import aged, random_ageing

@@ -1,7 +1,7 @@
 """Train a net that restores really damaged pictures and, above a scale of 1, enlarges them: ``make train-restore-x4``.
 
-The damage of :mod:`enhancer.training.real_damage` is drawn anew in every step. The loss is L1, which rewards what can be
-known, plus LPIPS, which rewards what looks right: by VGG on few windows of the batch, as it is dear, and by the much
+The damage of :mod:`enhancer.training.real_damage` is drawn anew in every step. The loss is L1, which rewards what can
+be known, plus LPIPS, which rewards what looks right: by VGG on few windows of the batch, as it is dear, and by the much
 cheaper AlexNet on more. The windows begin anywhere, so that no pattern of the nets' strides is learned.
 """
 

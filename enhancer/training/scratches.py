@@ -23,7 +23,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from enhancer.image import FloatPixels
-from enhancer.models.damage_net import MULTIPLE
+from enhancer.models.architectures.damage import MULTIPLE
 from enhancer.training.damage import FAINT, TRAINED, VISIBLE, Damaged, Draw, damaged, printed, scanned
 from enhancer.training.detection import Agreement, agreement
 from enhancer.training.held_out import training_pictures

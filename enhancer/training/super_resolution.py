@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from enhancer.image import to_unit
-from enhancer.models.plain import COLOURS
+from enhancer.models.architectures.plain import COLOURS
 from enhancer.quality.metrics import psnr
 from enhancer.training.held_out import training_pictures
 from enhancer.training.loop import Schedule, device, train

@@ -20,7 +20,7 @@ from enhancer.backends.joining import RUNS_AT_ONCE, JoinedNet
 from enhancer.backends.tiler import run_tiled
 from enhancer.backends.torch_backend import TorchNet, pick_device
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 from enhancer.stages.nets import Nets
@@ -44,8 +44,8 @@ def photograph() -> Planes:
 
 def fast_x4(device: str = "cuda", *, half: bool = False) -> TorchNet:
     entry = load_catalogue().get("fast-x4")
-    module = load_module(entry, ensure(entry, Settings()))
-    return TorchNet(module, spec_of(entry, module), device, half=half)
+    net = load_net(entry, ensure(entry, Settings()))
+    return TorchNet(net.module, net.spec, device, half=half)
 
 
 def psnr(one: Planes, other: Planes) -> float:

@@ -22,7 +22,7 @@ from enhancer.backends.torch_backend import TorchNet
 from enhancer.batch.plan.planning import Plan
 from enhancer.errors import LeaseLostError
 from enhancer.models.catalogue import ModelEntry
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import ensure
 from enhancer.processing import Picture
 from tests.batch.in_process import nothing, shard_of, staged_writes, steps
@@ -60,8 +60,8 @@ def nets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
     opened: dict[str, Counted] = {}
 
     def open_net(entry: ModelEntry, settings: Any, device: str, precision: str) -> Counted:
-        module = load_module(entry, ensure(entry, settings))
-        opened[entry.name] = Counted(TorchNet(module, spec_of(entry, module), "cpu"), batch_tiles=8)
+        net = load_net(entry, ensure(entry, settings))
+        opened[entry.name] = Counted(TorchNet(net.module, net.spec, "cpu"), batch_tiles=8)
         return opened[entry.name]
 
     monkeypatch.setattr("enhancer.stages.nets.open_net", open_net)

@@ -23,7 +23,7 @@ from enhancer.backends.torch_backend import TorchNet
 from enhancer.errors import ModelError
 from enhancer.models import store
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_module, load_net
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.settings import get_settings
 
@@ -35,8 +35,8 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 def load(name: str) -> TorchNet:
     entry = load_catalogue().get(name)
-    module = load_module(entry, store.ensure(entry, get_settings()))
-    return TorchNet(module, spec_of(entry, module), "cpu")
+    net = load_net(entry, store.ensure(entry, get_settings()))
+    return TorchNet(net.module, net.spec, "cpu")
 
 
 @pytest.fixture(scope="module")

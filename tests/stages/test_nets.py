@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from enhancer.errors import ModelError
 from enhancer.identity import weights_for
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.plain import PlainNet, PlainShape
 from enhancer.models.store import ensure
 from enhancer.recipe import preset
 from enhancer.settings import Settings

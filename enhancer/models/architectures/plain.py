@@ -7,13 +7,17 @@ fraction of its size, as in FFDNet (K. Zhang et al., IEEE TIP 2018). How such a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from enhancer.models.architecture import Architecture, Hints
 from enhancer.models.plain_shape import COLOURS, PlainShape
+from enhancer.models.spec import NetSpec
 
 __all__ = ["COLOURS", "PlainNet", "PlainShape"]
 
@@ -52,3 +56,42 @@ class PlainNet(nn.Module):
         change = self.convolutions[-1](planes)
         result: Tensor = functional.pixel_shuffle(change + picture.repeat_interleave(scale**2, dim=1), scale * fold)
         return result[..., : scale * height, : scale * width]
+
+
+def load(state: Mapping[str, Tensor], hints: Hints) -> PlainNet:
+    """The net of an entry with these weights.
+
+    Raises:
+        KeyError, ValueError, RuntimeError: they are another net's.
+    """
+    net = PlainNet(PlainShape.of(state, scale=hints.scale, conditions=hints.conditions, fold=hints.fold))
+    net.load_state_dict(dict(state))
+    return net
+
+
+def recognise(state: Mapping[str, Tensor]) -> PlainNet | None:
+    """A denoiser with a noise map, such as ours and what was adapted from it; None where it is something else."""
+    kernels = [tensor for tensor in state.values() if tensor.ndim == 4]
+    if not kernels or any(not key.startswith("convolutions.") for key in state):
+        return None
+    # What comes out is the folded picture, what goes in the same and the noise map: that gives the fold away.
+    first, last = state["convolutions.0.weight"], state[f"convolutions.{len(kernels) - 1}.weight"]
+    fold = {COLOURS: 1, 4 * COLOURS: 2}.get(last.shape[0])
+    if fold is None or first.shape[1] != last.shape[0] + 1:
+        return None
+    net = PlainNet(PlainShape.of(state, scale=1, conditions=1, fold=fold))
+    net.load_state_dict(dict(state))
+    return net
+
+
+def spec_of(net: PlainNet, name: str) -> NetSpec:
+    """What the tiler and the stages must know of it."""
+    return net.shape.spec(name)
+
+
+def fresh(shape: Mapping[str, Any]) -> PlainNet:
+    """A net with random weights; `shape` has the fields of :class:`PlainShape`."""
+    return PlainNet(PlainShape(**shape))
+
+
+ARCHITECTURE: Final = Architecture("Plain", load, spec_of, recognise, fresh)

@@ -20,6 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from enhancer.models.architecture import Architecture, Hints
+from enhancer.models.spec import NetSpec
+
 LOOK: Final = 48
 """Side of what the net looks at."""
 OUTPUTS: Final = 16
@@ -100,15 +103,20 @@ class ColourNet(nn.Module):
         return torch.cat((veil, white, matrix.flatten(1), raw[:, 15:16]), dim=1)
 
 
-def load(state: Mapping[str, Tensor]) -> ColourNet:
+def load(state: Mapping[str, Tensor], hints: Hints) -> ColourNet:
     """The net with given weights; its widths are read off them.
 
     Raises:
         KeyError, RuntimeError: they are not this net's.
     """
     net = ColourNet(state["convolutions.0.weight"].shape[0], state["last.weight"].shape[1])
-    net.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    net.load_state_dict(dict(state))
     return net
+
+
+def spec_of(net: ColourNet, name: str) -> NetSpec:
+    """What its stage must know of it; it is not tiled."""
+    return NetSpec(name, scale=1, in_channels=3, out_channels=OUTPUTS, halo=0, minimum=LOOK)
 
 
 def restored(pixels: Tensor, numbers: Tensor) -> Tensor:
@@ -160,3 +168,6 @@ def _moments(look: Tensor) -> Tensor:
     normal = centred / deviation[..., None]
     correlations = torch.stack([(normal[:, a] * normal[:, b]).mean(1) for a, b in ((0, 1), (0, 2), (1, 2))], dim=1)
     return torch.cat((4 * mean - 2, 4 * deviation - 1, 2 * correlations - 1), dim=1)
+
+
+ARCHITECTURE: Final = Architecture("Colour", load, spec_of, only_side=LOOK)

@@ -1,15 +1,19 @@
-"""FFDNet for colour: a denoiser that is told how strong the noise is, pixel by pixel.
+"""FFDNet for colour: a denoiser that is given the strength of the noise, pixel by pixel.
 
 K. Zhang, W. Zuo, L. Zhang, "FFDNet: Toward a Fast and Flexible Solution for CNN-based Image Denoising", IEEE TIP 2018.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from enhancer.models.architecture import Architecture, Hints
+from enhancer.models.spec import NetSpec
 
 MAX_TILE: Final = 768
 """One such tile takes about 0.2 GB."""
@@ -49,3 +53,31 @@ class FFDNet(nn.Module):
         sigma = functional.avg_pool2d(even[:, 3:], 2)
         clean: Tensor = self.model(torch.cat((folded, sigma), dim=1))
         return functional.pixel_shuffle(clean, 2)[..., :height, :width]
+
+
+def load(state: Mapping[str, Tensor], hints: Hints) -> FFDNet:
+    """The net with these weights.
+
+    Raises:
+        RuntimeError: they are another net's.
+    """
+    net = FFDNet()
+    net.load_state_dict(dict(state))
+    return net
+
+
+def recognise(state: Mapping[str, Tensor]) -> FFDNet | None:
+    """The net from its weights, which spandrel takes for DnCNN's; None where they are something else's."""
+    net = FFDNet()
+    if {key: tensor.shape for key, tensor in state.items()} != {k: t.shape for k, t in net.state_dict().items()}:
+        return None
+    net.load_state_dict(dict(state))
+    return net
+
+
+def spec_of(net: FFDNet, name: str) -> NetSpec:
+    """What the tiler and the stages must know of it; the halo is its exact reach."""
+    return NetSpec(name, scale=1, in_channels=4, out_channels=3, halo=HALO, multiple_of=2, minimum=2, max_tile=MAX_TILE)
+
+
+ARCHITECTURE: Final = Architecture("FFDNet", load, spec_of, recognise)

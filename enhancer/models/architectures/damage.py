@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from enhancer.models.architecture import Architecture, Hints
+from enhancer.models.spec import NetSpec
 
 COLOURS: Final = 3
 FOLD: Final = 2
@@ -76,16 +79,34 @@ class DamageNet(nn.Module):
         return functional.pixel_shuffle(self.last(fine), FOLD)
 
 
-def load(state: Mapping[str, Tensor]) -> DamageNet:
-    """The net with these weights, in float32 whatever they are kept in.
+def load(state: Mapping[str, Tensor], hints: Hints) -> DamageNet:
+    """The net with these weights.
 
     Raises:
-        KeyError: they are no such net's.
-        RuntimeError: likewise.
+        KeyError, RuntimeError: they are another net's.
     """
     net = DamageNet(DamageShape.of(state))
-    net.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    net.load_state_dict(dict(state))
     return net
+
+
+def spec_of(net: DamageNet, name: str) -> NetSpec:
+    """What the tiler and the stages must know of it."""
+    return NetSpec(
+        name,
+        scale=1,
+        in_channels=COLOURS,
+        out_channels=1,
+        halo=HALO,
+        multiple_of=MULTIPLE,
+        minimum=MULTIPLE,
+        max_tile=MAX_TILE,
+    )
+
+
+def fresh(shape: Mapping[str, Any]) -> DamageNet:
+    """A net with random weights; `shape` has the fields of :class:`DamageShape`."""
+    return DamageNet(DamageShape(**shape))
 
 
 def _doubled(planes: Tensor) -> Tensor:
@@ -98,3 +119,6 @@ def _convolutions(given: int, wanted: int, dilations: tuple[int, ...]) -> nn.Seq
         layers += [nn.Conv2d(given, wanted, 3, padding=dilation, dilation=dilation), nn.ReLU()]
         given = wanted
     return nn.Sequential(*layers)
+
+
+ARCHITECTURE: Final = Architecture("Damage", load, spec_of, fresh=fresh)
