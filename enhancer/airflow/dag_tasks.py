@@ -102,7 +102,7 @@ def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> lis
     return planned.shards
 
 
-@task(**WHERE_NETS_RUN, **SHARD_TASK)
+@task(queue=WHERE_NETS_RUN["queue"], pool=WHERE_NETS_RUN["pool"], **SHARD_TASK)
 def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
     from enhancer.airflow.connections import settings_from_airflow
@@ -122,7 +122,7 @@ def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
     return measured("evaluate")(evaluate_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, **WHERE_NETS_RUN, **SHARD_TASK)
+@task(queue=WHERE_NETS_RUN["queue"], pool=WHERE_NETS_RUN["pool"], trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
 def second_look(shard: dict[str, Any]) -> dict[str, Any]:
     """Where the nets are: a gentler attempt at what the gate refused, and scores that need a net. Usually nothing."""
     from enhancer.airflow.connections import settings_from_airflow
