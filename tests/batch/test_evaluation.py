@@ -235,9 +235,9 @@ def blocky() -> bytes:
 def test_evaluation_leaves_what_needs_a_net_for_the_second_look(new_site: Callable[..., Site], tmp_path: Path) -> None:
     """The gentler attempt, and the correction that a net makes: neither may run where evaluation does."""
     site = new_site(tmp_path)
-    for seed, name in enumerate(["gentler", "hopeless", "plain"]):
+    for seed, name in enumerate(["gentler", "hopeless", "plain"], start=1):
         site.put_key(f"{name}.png", encode(noisy(seed)))
-    site.put_key("twin of gentler.png", encode(noisy(0)))
+    site.put_key("twin of gentler.png", encode(noisy(1)))
     site.put_key("blocky.jpg", blocky())
     rules = [
         {"match": "twin*", "recipe": recipe(0.5, max_residual_ratio=0.7)},
