@@ -50,7 +50,7 @@ def jpeg(side: int) -> bytes:
 def one(case: str) -> dict[str, Any]:
     """One case in this process: the file comes on standard input, as it would from a store."""
     from enhancer.codecs import Limits, decode
-    from enhancer.pipeline import ImageEnhancer, encode_result
+    from enhancer.processing import ImageEnhancer, encode_result
 
     data = sys.stdin.buffer.read()
     recipe = CASES[case]["recipe"]

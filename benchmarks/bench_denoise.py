@@ -23,7 +23,7 @@ from benchmarks.results import print_table, write_results
 from enhancer.backends.base import Net
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels, to_unit
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.metrics import psnr, ssim
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.recipe import Recipe, preset

@@ -133,7 +133,7 @@ def product_ways(data: bytes) -> dict[str, Callable[[], object]]:
     """The package's own decoder, pipeline and encoder, where all that they import is here."""
     try:
         from enhancer.codecs import Limits, decode
-        from enhancer.pipeline import ImageEnhancer, encode_result
+        from enhancer.processing import ImageEnhancer, encode_result
         from enhancer.recipe import parse_recipe
     except ImportError as error:
         print(f"the package's pipeline is left out: {error}")

@@ -36,7 +36,7 @@ from benchmarks.speed import machines, medians
 from benchmarks.speed_nets import SHARED, Bytes, Candidate, Unavailable, Workshop, enlarger, set5
 from enhancer.backends.base import Net
 from enhancer.codecs import Limits, decode
-from enhancer.pipeline import ImageEnhancer, encode_result
+from enhancer.processing import ImageEnhancer, encode_result
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import get_settings
 

@@ -1,7 +1,7 @@
 """Fuzzing files through the nightly job's own supervisor and worker, watched from outside.
 
 A round is a folder of files, planned as a run with everything off but decoding (and encoding, where the input's format
-cannot be written) and enhanced by :func:`enhancer.batch.enhancing.enhance_shard` in this process: what kills a decoder
+cannot be written) and enhanced by :func:`enhancer.batch.tasks.enhance_shard` in this process: what kills a decoder
 here kills what it would kill in production. The ledger says what became of each file; /proc says what the worker holds.
 """
 
@@ -18,9 +18,9 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.fuzz_mutation import mutated
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.request import RunRequest
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.events import Event
 from enhancer.ledger import TERMINAL, Ledger, ScoredItem
 from enhancer.ledger.migrate import upgrade

@@ -18,12 +18,10 @@ import psutil
 from PIL import Image as PillowImage
 from skimage import data
 
-from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.request import RunRequest
-from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import report_run
+from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
 from enhancer.ledger import Ledger, ScoredItem
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
@@ -142,7 +140,9 @@ class Site:
         request = RunRequest.from_params(params, self.settings)
         with self._timed("plan"):
             plan = plan_run(request, settings=self.settings, run_id=run_id, trigger="cli")
-        tasks = {"enhance": enhance_shard} if only_enhance else {"enhance": enhance_shard, "evaluate": evaluate_shard}
+        tasks = {"enhance": enhance_shard}
+        if not only_enhance:
+            tasks |= {"evaluate": evaluate_shard, "second_look": second_look_at_shard}
         for reference in plan.shards:
             for mode, task in tasks.items():
                 begin = time.monotonic()

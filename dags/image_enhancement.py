@@ -89,7 +89,7 @@ PARAMS = {
     default_args=DEFAULT_ARGS,
 )
 def image_enhancement() -> None:
-    """List -> manifest -> shards -> [enhance -> evaluate -> publish] per shard -> report."""
+    """List -> manifest -> shards -> [enhance -> evaluate -> second look -> publish] per shard -> report."""
 
     @task
     def plan() -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ PARAMS = {
     default_args=DEFAULT_ARGS,
 )
 def redrive_failed() -> None:
-    """Ledger -> manifest -> shards -> [enhance -> evaluate -> publish] per shard -> report."""
+    """Ledger -> manifest -> shards -> [enhance -> evaluate -> second look -> publish] per shard -> report."""
 
     @task
     def plan() -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from enhancer.version import __version__
 
 if TYPE_CHECKING:
     from enhancer.image import Document, Image, Metadata
-    from enhancer.pipeline import ImageEnhancer
+    from enhancer.processing import ImageEnhancer
     from enhancer.recipe import Recipe
 
 __all__ = ["Document", "Image", "ImageEnhancer", "Metadata", "Recipe", "__version__"]
@@ -20,7 +20,7 @@ __all__ = ["Document", "Image", "ImageEnhancer", "Metadata", "Recipe", "__versio
 _HOMES = {
     "Document": "enhancer.image",
     "Image": "enhancer.image",
-    "ImageEnhancer": "enhancer.pipeline",
+    "ImageEnhancer": "enhancer.processing",
     "Metadata": "enhancer.image",
     "Recipe": "enhancer.recipe",
 }

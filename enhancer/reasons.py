@@ -39,6 +39,8 @@ class Reason(StrEnum):
     CHANGED = "changed"
     RESULT_GONE = "result-gone"
     BAD_COPY = "bad-copy"
+    BAD_RESULT = "bad-result"
+    MOVED = "moved"
     SUPERSEDED = "superseded"
     TARGET_BUSY = "target-busy"
     TARGET_COLLISION = "target-collision"
@@ -108,6 +110,7 @@ class Reason(StrEnum):
     NO_BUILD = "no-build"
     NOT_BUILT = "not-built"
     TOO_LOSSY = "too-lossy"
+    NET_NEEDED = "net-needed"
     TOO_FEW_PICTURES = "too-few-pictures"
     NOT_BETTER = "not-better"
 

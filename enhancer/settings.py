@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     )
     reference_check_schedule: str | None = Field("@daily", description="of the canary run; empty: manual runs only")
     pool: str = "default_pool"
-    enhance_pool: str | None = Field(None, description="pool of the enhance tasks; None: pool")
+    enhance_pool: str | None = Field(None, description="pool of the enhance and second look tasks; None: pool")
     enhance_queue: str = "default"
     evaluate_queue: str = "default"
     executor: str | None = Field(None, description="executor of the shard tasks; None: the deployment's default")

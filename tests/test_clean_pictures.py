@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.recipe import PRESETS, preset
 from enhancer.settings import Settings
 from tests.model_cache import MODEL_CACHE

@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 from enhancer.codecs import Limits, decode
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.artifacts import artifact_score
 from enhancer.quality.metrics import psnr
 from enhancer.recipe import preset

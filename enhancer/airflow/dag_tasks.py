@@ -107,19 +107,29 @@ def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.enhancing import enhance_shard
+    from enhancer.batch.tasks import enhance_shard
 
     return measured("enhance")(enhance_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task(queue=SETTINGS.evaluate_queue, pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
 def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
-    """Score and judge what was enhanced; what the gate rejects gets one gentler attempt."""
+    """Score and judge what was enhanced. No net of a recipe runs here: what needs one is left for the second look."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.evaluation import evaluate_shard
+    from enhancer.batch.tasks import evaluate_shard
 
     return measured("evaluate")(evaluate_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
+
+
+@task(queue=WHERE_NETS_RUN["queue"], pool=WHERE_NETS_RUN["pool"], trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
+def second_look(shard: dict[str, Any]) -> dict[str, Any]:
+    """Where the nets are: a gentler attempt at what the gate refused, and scores that need a net. Usually nothing."""
+    from enhancer.airflow.connections import settings_from_airflow
+    from enhancer.airflow.metrics import measured
+    from enhancer.batch.tasks import second_look_at_shard
+
+    return measured("second_look")(second_look_at_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task(pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
@@ -127,15 +137,15 @@ def publish(shard: dict[str, Any]) -> dict[str, Any]:
     """Bring what passed to its target, each picture in one atomic step."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.publication import publish_shard
+    from enhancer.batch.tasks import publish_shard
 
     return measured("publish")(publish_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task_group
 def shard(shard: dict[str, Any]) -> None:
-    """One shard's way: enhance -> evaluate -> publish."""
-    enhance(shard=shard) >> evaluate(shard=shard) >> publish(shard=shard)
+    """One shard's way: enhance -> evaluate -> second look -> publish."""
+    enhance(shard=shard) >> evaluate(shard=shard) >> second_look(shard=shard) >> publish(shard=shard)
 
 
 @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False, on_failure_callback=tell)

@@ -6,7 +6,7 @@ Outside of an Airflow task (the command line) nothing is sent: the ledger has al
     enhancer.seconds.STEP       timing   per picture and step: read, decode, enhance, encode, write, enhance.STAGE
     enhancer.cache.hits         counter  results that a worker had computed before and found in its cache
     enhancer.shard.wait         timing   from the run's planning until a worker first took the shard
-    enhancer.shard.TASK         timing   a shard's enhance, evaluate or publish
+    enhancer.shard.TASK         timing   a shard's enhance, evaluate, second_look or publish
     enhancer.images_per_second  gauge    pictures that an enhance task got done, over its time
     enhancer.peak_memory_mb     gauge    the largest resident memory of a shard's workers
 """
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Task = Literal["enhance", "evaluate", "publish"]
+Task = Literal["enhance", "evaluate", "second_look", "publish"]
 
 _TASK_RUNNER: Final = "airflow.sdk.execution_time.task_runner"
 """Loaded in every Airflow task, where it has configured the metrics, and nowhere else."""

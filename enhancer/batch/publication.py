@@ -1,4 +1,4 @@
-"""The publish task: bring each scored result to its target so that a crash at any moment leaves either the old or the
+"""Publication: bring each scored result to its target so that a crash at any moment leaves either the old or the
 whole new object, and a ledger that can tell which.
 
     row `committing`, with the target claimed -> copy in one atomic step -> verify size and checksum
@@ -12,14 +12,14 @@ arbiter.)
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from enhancer.batch import layout
-from enhancer.batch.failures import Failure, classify, is_systemic
+from enhancer.batch.failures import Failure, attempt_all, classify, end_state, is_systemic, pause_before_retry
 from enhancer.batch.halting import RunWatch
 from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest
@@ -31,37 +31,17 @@ from enhancer.storage.base import ObjectInfo, ObjectStore
 
 log = structlog.get_logger(__name__)
 
-BUSY_POLL_S = 1.0
-
-
-def publish_shard(reference: Mapping[str, Any], *, settings: Settings, owner: str) -> dict[str, int]:
-    """Publish every scored picture of a shard. Idempotent.
-
-    Args:
-        reference: the shard, ``{"run", "shard", "uri", "n"}``.
-        settings: with the ledger's DSN and the store's keys.
-        owner: who holds the lease, for people.
-
-    Returns:
-        The shard's items by state.
-
-    Raises:
-        LeaseLostError: another attempt owns the shard.
-    """
-    with Ledger(settings.ledger_url()) as ledger:
-        lease = ledger.leases.take(str(reference["run"]), int(reference["shard"]), owner, settings.lease_ttl_s)
-        publisher = Publisher(lease, ledger, settings)
-        publisher.run()
-        ledger.leases.release(lease)
-        counts = ledger.items.shard_counts(lease.run_id, lease.shard_id)
-    log.info("shard published", run=lease.run_id, shard=lease.shard_id, **counts)
-    return counts
-
 
 class TargetBusyError(StorageError):
     """Another run is copying to this target right now."""
 
     default_reason = Reason.TARGET_BUSY
+
+
+class ResultMovedError(StorageError):
+    """The stored object has moved since its address was read: another try finds it."""
+
+    default_reason = Reason.MOVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,49 +62,48 @@ class Publisher:
         self._work = open_store(self._run.work_url, settings)
         self._renewed_at = time.monotonic()
         self._watch = RunWatch(ledger, settings, lease, self._run.params)
-        self._written: _Target | None = None
-        """Where this picture's copy was begun."""
+        self._written: dict[str, _Target] = {}
+        """By key, where a copy was begun that is not recorded."""
 
     def run(self, *states: ItemState) -> None:
         """Publish what was `committing` when someone crashed, then what is `scored` (or only `states`).
 
         Of a halted run only what was begun.
         """
-        for state in states or (ItemState.COMMITTING, ItemState.SCORED):
+        pictures = self._pictures(states or (ItemState.COMMITTING, ItemState.SCORED))
+        try:
+            attempt_all(pictures, self._attempt, self._renew)
+        except LeaseLostError:  # who has lost the lease leaves no target that its row misdescribes
+            for key in [*self._written]:
+                self._check_what_was_written(key)
+            raise
+
+    def _pictures(self, states: tuple[ItemState, ...]) -> Iterator[Item]:
+        for state in states:
             for row in self._ledger.items.of_shard(self._lease.run_id, self._lease.shard_id, state):
                 if state is not ItemState.COMMITTING and self._watch.halt() is not None:
                     return
-                self._renew()
                 if state is ItemState.COMMITTING:  # someone died over it, and may have left half a copy beside it
                     self._output.clear_interrupted(row.require_target_key().rpartition("/")[0])
-                self._one(row)
+                yield row
 
-    def _one(self, row: Item) -> None:
-        """One picture, whatever becomes of it; who has lost the lease leaves no target that its row misdescribes."""
-        self._written = None
+    def _attempt(self, row: Item, number: int) -> float | None:
+        """One try of one picture; the pause before its next one, or None: it came to its end."""
+        self._renew()
         try:
-            self._try(row)
+            self._publish(row)
         except LeaseLostError:
-            self._look_at_what_was_written()
             raise
-
-    def _try(self, row: Item) -> None:
-        """One picture; trouble is tried again with a pause and then becomes its state."""
-        for attempt in range(1, self._settings.item_attempts + 1):
-            try:
-                self._publish(row)
-                return
-            except LeaseLostError:
+        except Exception as error:  # one picture's trouble must not stop the others
+            if is_systemic(error):
                 raise
-            except Exception as error:  # one picture's trouble must not stop the others
-                if is_systemic(error):
-                    raise
-                failure = classify(error, "publish")
-                log.warning("publishing failed", key=row.key, attempt=attempt, error=str(error))
-                if attempt == self._settings.item_attempts or not isinstance(error, StorageError):
-                    self._give_up(row, failure)
-                    return
-                time.sleep(BUSY_POLL_S * attempt)
+            failure = classify(error, "publish")
+            log.warning("publishing failed", key=row.key, attempt=number, error=str(error))
+            pause = pause_before_retry(failure, number, self._settings)
+            if pause is None:
+                self._give_up(row, failure)
+            return pause
+        return None
 
     def _give_up(self, row: Item, failure: Failure) -> None:
         """The end of it for this run. Where the copy had begun, the target may hold either bytes: its row stops
@@ -133,8 +112,11 @@ class Publisher:
         item = self._ledger.items.get(self._lease.run_id, row.key)
         if item is not None and item.state == ItemState.COMMITTING:
             self._ledger.targets.forget(self._lease, self._output.address(row.require_target_key()))
-        self._ledger.items.move(self._lease, row.key, ItemState.FAILED, **failure.columns())
-        self._watch.failed()
+        self._written.pop(row.key, None)
+        state = end_state(failure, row.failed_runs)
+        self._ledger.items.move(self._lease, row.key, state, **failure.columns())
+        if state is ItemState.FAILED:
+            self._watch.failed()
 
     def _publish(self, row: Item) -> None:
         stored = self._ledger.results.get(row.require_identity())
@@ -142,33 +124,35 @@ class Publisher:
             raise ObjectGoneError(f"the result of {row.key!r} is not stored any more; the next run makes it again")
         target = _Target(row.require_target_key(), self._output.address(row.require_target_key()))
         if not self._commit(row, target):
-            self._look_at_what_was_written()
+            self._check_what_was_written(row.key)
             return
         there: ObjectInfo | None
         if stored.address != target.address:
-            self._written = target
+            self._written[row.key] = target
             there = self._copy(row, stored.address, target)
         else:
             there = self._output.head(target.key)
         verify(self._output, target.key, there, stored)
         if self._record(row, stored, target):
+            self._written.pop(row.key, None)
             self._delete_staged(row, stored)
         else:
-            self._look_at_what_was_written()
+            self._check_what_was_written(row.key)
 
     def _copy(self, row: Item, address: str, target: _Target) -> ObjectInfo:
         """Copy the stored object to the target.
 
         Raises:
-            ObjectGoneError: it has moved since, as another run published it first; worth another look.
+            ResultMovedError: another run published it first, and its staged copy is gone.
         """
         root, key = split_address(address)
         try:
             return self._output.copy_from(open_store(root, self._settings), key, target.key)
         except StorageError as error:
             stored = self._ledger.results.get(row.require_identity())
-            if error.reason == Reason.NO_SUCH_STORE and stored is not None and stored.address != address:
-                raise ObjectGoneError(f"{address} has moved to {stored.address}") from error
+            is_away = error.reason in (Reason.GONE, Reason.NO_SUCH_STORE)
+            if is_away and stored is not None and stored.address not in (None, address):
+                raise ResultMovedError(f"{address} has moved to {stored.address}") from error
             raise
 
     def _commit(self, row: Item, target: _Target) -> bool:
@@ -219,17 +203,18 @@ class Publisher:
             self._ledger.items.move_in(connection, lease, key, end)
         return True
 
-    def _look_at_what_was_written(self) -> None:
+    def _check_what_was_written(self, key: str) -> None:
         """The target has another owner by now, and our copy may lie over what that one published: no store can fence
         us out. So compare, and let a row that is wrong now vouch for nothing.
         """
-        if self._written is None:
+        target = self._written.pop(key, None)
+        if target is None:
             return
         try:
-            found = digest(self._output.get(self._written.key).data)
+            found = digest(self._output.get(target.key).data)
         except ObjectGoneError:
             found = None
-        self._ledger.targets.doubt(self._written.address, found)
+        self._ledger.targets.doubt(target.address, found)
 
     def _superseded(self, connection: Any, row: Item) -> None:
         self._ledger.items.move_in(

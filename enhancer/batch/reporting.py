@@ -18,10 +18,10 @@ from enhancer.batch import layout
 from enhancer.batch.plan.planning import NO_SHARD
 from enhancer.batch.publication import Publisher, delete_staged
 from enhancer.batch.report_page import render_page
-from enhancer.batch.supervisor import Supervisor
+from enhancer.batch.worker_process import WorkerProcess
 from enhancer.contract import Envelope, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, StorageError
-from enhancer.ledger import GOOD, CountedRun, ItemState, Lease, Ledger, Run, ScoredItem
+from enhancer.ledger import GOOD, CountedRun, ItemState, Ledger, Run, ScoredItem
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
 from enhancer.storage import open_store
@@ -201,9 +201,8 @@ def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, di
         if event.event == "item" and event.key is not None:
             pictures[event.key] = dict(event.data)
 
-    watcher = Supervisor("thumbnails", Lease(run_id, -1, REPORT_OWNER, 0), ledger, settings, keep)
     try:
-        watch = watcher.run_once()
+        watch = WorkerProcess("thumbnails", [run_id], settings, on_event=keep).run()
         if not watch.finished:
             died_at = ", ".join(watch.suspects())
             log.warning("the report has fewer pictures: its worker died", key=died_at, exit_code=watch.exit_code)

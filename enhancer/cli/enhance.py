@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from enhancer.cli.outputs import Target
     from enhancer.cli.sheet import Sheet
     from enhancer.contract import ItemRecord
-    from enhancer.pipeline import ImageEnhancer
+    from enhancer.processing import ImageEnhancer
     from enhancer.recipe import Recipe
     from enhancer.settings import Settings
 
@@ -93,7 +93,7 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
     from enhancer.identity import weights_for
     from enhancer.models.catalogue import super_resolution_entry
     from enhancer.models.store import ensure
-    from enhancer.pipeline import ImageEnhancer
+    from enhancer.processing import ImageEnhancer
     from enhancer.result_cache import ResultCache
 
     weights_for(recipe)  # refuses names that the catalogue does not have

@@ -182,6 +182,21 @@ class Items:
             )
             return {state: int(count) for state, count in rows}
 
+    def annotate(self, connection: Connection, lease: Lease, key: str, details: dict[str, Any]) -> None:
+        """Replace the details of an `enhanced` item, which stays so, within the caller's fenced transaction.
+
+        Raises:
+            ValueError: the item is not `enhanced`.
+        """
+        noted = connection.execute(
+            update(item)
+            .where(item.c.run_id == lease.run_id, item.c.shard_id == lease.shard_id, item.c.key == key)
+            .where(item.c.state == ItemState.ENHANCED)
+            .values(details=details, updated_at=db_now())
+        ).rowcount
+        if noted != 1:
+            raise ValueError(f"{key!r} in run {lease.run_id} is not enhanced")
+
     def add_scores(self, connection: Connection, lease: Lease, key: str, scores: Iterable[dict[str, Any]]) -> None:
         """Replace the item's scores, within the caller's fenced transaction.
 

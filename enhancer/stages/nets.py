@@ -10,7 +10,7 @@ from typing import Final
 from enhancer.backends.base import Net
 from enhancer.backends.choice import open_net, runs_on_gpu
 from enhancer.backends.joining import JoinedNet
-from enhancer.errors import ModelError
+from enhancer.errors import EnhancerError, ModelError
 from enhancer.models.catalogue import (
     ModelEntry,
     fidelity_entry_beside,
@@ -19,6 +19,7 @@ from enhancer.models.catalogue import (
 )
 from enhancer.models.download import sha256_of
 from enhancer.options import Precision
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
 FILE_ENDING: Final = ".safetensors"
@@ -191,6 +192,19 @@ class Nets:
                 self._nets[name, precision] = net if net.spec.batch_tiles == 1 else JoinedNet(net)
                 self._hashes[name] = sha256
             return self._nets[name, precision]
+
+
+class NetNeededError(EnhancerError):
+    """Something asked for a net where none may run."""
+
+    default_reason = Reason.NET_NEEDED
+
+
+class NoNets(Nets):
+    """Stands where nets would, in a place where none may run: every request raises :class:`NetNeededError`."""
+
+    def _once(self, name: str, precision: Precision, sha256: str, load: Callable[[], Net]) -> Net:
+        raise NetNeededError(f"the net {name} is needed, and none may run here")
 
 
 def _file_name(path: Path, sha256: str) -> str:

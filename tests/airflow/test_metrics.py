@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from enhancer.airflow import metrics
-from enhancer.batch.publication import publish_shard
+from enhancer.batch.tasks import publish_shard
 from enhancer.ledger import ItemState
 from tests import operations_page
 from tests.batch.site_builder import Site, png

@@ -19,8 +19,8 @@ import PIL.Image
 from enhancer.batch import layout
 from enhancer.batch.plan.planning import Plan, plan_run
 from enhancer.batch.plan.request import RunRequest
-from enhancer.batch.publication import publish_shard
-from enhancer.batch.supervisor import worker_environment
+from enhancer.batch.tasks import publish_shard
+from enhancer.batch.worker_process import worker_environment
 from enhancer.identity import digest
 from enhancer.ledger import Item, ItemState, Ledger, ScoredItem
 from enhancer.ledger.leases import fence
@@ -32,7 +32,7 @@ PLAIN = '{"name": "archive", "scale": 1, "denoise_strength": 0}'
 KILLED_AT = """
 import json, os, re, signal, sys
 from enhancer.batch.plan.planning import plan_run
-from enhancer.batch.publication import publish_shard
+from enhancer.batch.tasks import publish_shard
 from enhancer.batch.plan.request import RunRequest
 from enhancer.settings import get_settings
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from enhancer import identity
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.plan.planning import plan_run
-from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import report_run
+from enhancer.batch.tasks import enhance_shard, publish_shard
 from enhancer.errors import ErrorKind, LeaseLostError
 from enhancer.recipe import parse_recipe
 from tests.batch.in_process import enhance

@@ -10,7 +10,7 @@ import pytest
 
 from enhancer.batch.plan.estimate import Estimate, in_words
 from enhancer.batch.plan.shards import BASE_SECONDS, SECONDS_PER_MB
-from enhancer.batch.supervisor import worker_environment
+from enhancer.batch.worker_process import worker_environment
 from enhancer.errors import RequestError
 from tests.batch.site_builder import Site, png, publish_all
 

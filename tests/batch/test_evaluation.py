@@ -14,10 +14,8 @@ import pytest
 import skimage.data
 from skimage.metrics import peak_signal_noise_ratio
 
-from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.evaluation import evaluate_shard
-from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import RunFailedError, record_of, report_run
+from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
 from enhancer.batch.worker.events import Event
 from enhancer.identity import digest
 from enhancer.recipe import Gate
@@ -103,6 +101,7 @@ def scored(new_site: Callable[..., Site], tmp_path_factory: pytest.TempPathFacto
     site.put_key("touched.png", (site.input / "touched.png").read_bytes())
     (site.input / "vanished.png").unlink()
     evaluate_shard(reference, settings=site.settings, owner="test")
+    second_look_at_shard(reference, settings=site.settings, owner="test")
     publish_shard(reference, settings=site.settings, owner="test")
     return site
 
@@ -218,13 +217,84 @@ def test_an_input_that_changed_or_vanished_after_it_was_enhanced_is_not_scored(s
     assert rows["touched.png"].scores["fidelity"]["psnr"] > 0  # the same bytes under a new ETag are the same
 
 
-def test_scoring_again_does_nothing(scored: Site) -> None:
+@pytest.mark.parametrize("task", [evaluate_shard, second_look_at_shard])
+def test_where_nothing_is_left_no_worker_starts(scored: Site, task: Callable[..., dict[str, int]]) -> None:
     events: list[Event] = []
-    counts = evaluate_shard(
-        {"run": "scored", "shard": 0}, settings=scored.settings, owner="test", on_event=events.append
-    )
+    counts = task({"run": "scored", "shard": 0}, settings=scored.settings, owner="test", on_event=events.append)
     assert events == []
     assert counts == {"published": 9, "rejected": 2, "failed": 2}
+
+
+def blocky() -> bytes:
+    """A photograph as a JPEG of so low a quality that the net against artefacts repairs it."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(skimage.data.astronaut()[:128, :128]).save(buffer, "JPEG", quality=10)
+    return buffer.getvalue()
+
+
+def test_evaluation_leaves_what_needs_a_net_for_the_second_look(new_site: Callable[..., Site], tmp_path: Path) -> None:
+    """The gentler attempt, and the correction that a net makes: neither may run where evaluation does."""
+    site = new_site(tmp_path)
+    for seed, name in enumerate(["gentler", "hopeless", "plain"], start=1):
+        site.put_key(f"{name}.png", encode(noisy(seed)))
+    site.put_key("twin of gentler.png", encode(noisy(1)))
+    site.put_key("blocky.jpg", blocky())
+    rules = [
+        {"match": "twin*", "recipe": recipe(0.5, max_residual_ratio=0.7)},
+        {"match": "blocky*", "recipe": {**recipe(0), "jpeg": {"mode": "auto"}}},
+        *RULES,
+    ]
+    (reference,) = site.plan("night", rules=json.dumps(rules), recipe=None).shards
+    enhance_shard(reference, settings=site.settings, owner="test")
+
+    evaluate_shard(reference, settings=site.settings, owner="test")
+    assert site.states("night") == {
+        "blocky.jpg": "enhanced",
+        "gentler.png": "enhanced",
+        "hopeless.png": "enhanced",
+        "plain.png": "scored",
+        "twin of gentler.png": "enhanced",
+    }
+    rows = site.items("night")
+    assert "removed residual over noise" in rows["hopeless.png"].details["second_look"]
+    assert "net" in rows["blocky.jpg"].details["second_look"]
+    assert rows["hopeless.png"].scores["fidelity"]["residual_ratio"] > 0.7, "recorded whatever becomes of it"
+    assert rows["blocky.jpg"].scores == {}
+    events: list[Event] = []
+    evaluate_shard(reference, settings=site.settings, owner="test", on_event=events.append)
+    assert events == [], "what is left for the second look is no work for the evaluation"
+
+    second_look_at_shard(reference, settings=site.settings, owner="test", on_event=events.append)
+    assert {event.key for event in events if event.event == "item"} == site.states("night").keys() - {"plain.png"}
+    assert site.states("night") == {
+        "blocky.jpg": "scored",
+        "gentler.png": "scored",
+        "hopeless.png": "rejected",
+        "plain.png": "scored",
+        "twin of gentler.png": "scored",
+    }
+    rows = site.items("night")
+    assert all("second_look" not in row.details for row in rows.values())
+    assert rows["twin of gentler.png"].reused == 1, "judged by what its original has become, with no attempt of its own"
+    assert rows["gentler.png"].details["gentler"] is True
+    assert "jpeg-artifacts" in [one["stage"] for one in rows["blocky.jpg"].details["decisions"] if one["applied"]]
+    assert rows["blocky.jpg"].scores["fidelity"]["psnr"] > 20
+
+
+def test_a_result_that_was_damaged_where_it_is_stored_is_made_anew(
+    new_site: Callable[..., Site], tmp_path: Path
+) -> None:
+    site = new_site(tmp_path)
+    site.put_key("gentler.png", encode(noisy(0)))
+    (reference,) = site.plan("r1", rules=json.dumps(RULES), recipe=None).shards
+    enhance_shard(reference, settings=site.settings, owner="test")
+    row = site.items("r1")["gentler.png"]
+    staged = site.work / row.staged_key
+    staged.write_bytes(bytes(staged.stat().st_size))
+    evaluate_shard(reference, settings=site.settings, owner="test")
+    row = site.items("r1")["gentler.png"]
+    assert (row.state, row.error_class) == ("failed", "bad-result"), "no fault of the picture"
+    assert site.ledger.results.get(row.identity) is None
 
 
 def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site) -> None:
@@ -243,6 +313,7 @@ def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site
     (reference,) = plan.shards
     enhance_shard(reference, settings=scored.settings, owner="test")
     evaluate_shard(reference, settings=scored.settings, owner="test")
+    second_look_at_shard(reference, settings=scored.settings, owner="test")
     publish_shard(reference, settings=scored.settings, owner="test")
     row = scored.items("through")["rejected.png"]
     assert (row.state, row.passed_through, row.error_class) == ("published", 1, None)
@@ -270,6 +341,7 @@ def test_the_worker_that_scores_trips_the_run_gate(new_site: Callable[..., Site]
     enhance_shard(reference, settings=site.settings, owner="test")
     assert site.ledger.halts.of("gated") is None
     evaluate_shard(reference, settings=site.settings, owner="test")
+    second_look_at_shard(reference, settings=site.settings, owner="test")
     publish_shard(reference, settings=site.settings, owner="test")
     with pytest.raises(RunFailedError, match="gated was held: the run gate tripped: 3 of 4"):
         report_run("gated", settings=site.settings)
@@ -285,6 +357,7 @@ def test_what_was_enhanced_before_its_run_was_held_is_scored_and_held(scored: Si
     enhance_shard(reference, settings=scored.settings, owner="test")
     assert scored.ledger.halts.halt("waits", "held", "by hand")
     evaluate_shard(reference, settings=scored.settings, owner="test")
+    second_look_at_shard(reference, settings=scored.settings, owner="test")
     publish_shard(reference, settings=scored.settings, owner="test")
     row = scored.items("waits")["plain.png"]
     assert (row.state, row.error_class, row.error_message) == ("held", "run-gate", "by hand")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.halting import RunWatch
 from enhancer.batch.reporting import RunFailedError, report_run
+from enhancer.batch.tasks import enhance_shard
 from enhancer.contract import Envelope
 from enhancer.errors import PictureError, StorageError
 from enhancer.ledger import ItemState

@@ -18,8 +18,8 @@ from sqlalchemy import make_url
 from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.reporting import RunReport
 from enhancer.batch.run import run_batch
-from enhancer.batch.supervisor import worker_environment
 from enhancer.batch.worker.events import Event
+from enhancer.batch.worker_process import worker_environment
 from enhancer.contract import Envelope
 from enhancer.errors import RequestError
 from enhancer.identity import digest

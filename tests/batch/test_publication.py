@@ -11,8 +11,9 @@ import pytest
 
 from enhancer.batch import publication
 from enhancer.batch.plan.planning import Plan
-from enhancer.batch.publication import publish_shard, verify
+from enhancer.batch.publication import verify
 from enhancer.batch.reporting import report_run
+from enhancer.batch.tasks import publish_shard
 from enhancer.errors import LeaseLostError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import ItemState, Result
@@ -20,11 +21,6 @@ from enhancer.ledger.leases import fence
 from enhancer.storage import LocalStore
 from enhancer.storage.base import ObjectInfo, ObjectStore
 from tests.batch.site_builder import Site, png
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publication, "BUSY_POLL_S", 0.01)
 
 
 def staged_files(site: Site) -> list[Path]:

@@ -20,10 +20,10 @@ import PIL.Image
 import psutil
 import pytest
 
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.reporting import report_run
-from enhancer.batch.supervisor import WorkerError, worker_environment
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.events import Event
+from enhancer.batch.worker_process import WorkerError, worker_environment
 from enhancer.errors import ErrorKind, LeaseLostError
 from enhancer.ledger import TERMINAL
 from enhancer.settings import Settings
@@ -64,7 +64,7 @@ def test_a_lease_that_someone_takes_stops_the_worker_and_nothing_more_is_written
 
 SUPERVISOR = """
 import json, sys
-from enhancer.batch.enhancing import enhance_shard
+from enhancer.batch.tasks import enhance_shard
 from enhancer.settings import get_settings
 
 def tell(event):

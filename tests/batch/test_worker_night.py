@@ -16,9 +16,9 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.plan.planning import Plan
 from enhancer.batch.reporting import RunReport, report_run
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.events import Event
 from enhancer.contract import Envelope
 from enhancer.errors import LeaseLostError

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors import safe_open
 from skimage import data
 
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.metrics import psnr
 from enhancer.recipe import preset
 from enhancer.settings import Settings

@@ -15,7 +15,8 @@ from PIL import IptcImagePlugin
 from enhancer.codecs import Encoded, Limits, decode
 from enhancer.codecs.iptc import to_resources
 from enhancer.options import OutputOptions
-from enhancer.pipeline import Enhanced, encode_result
+from enhancer.pipeline import Enhanced
+from enhancer.processing import encode_result
 from tests.codecs.test_extended_xmp import LARGE, SMALL, packet, parts, properties
 from tests.codecs.test_output_options import IPTC, OWNER, PLACE, SERIAL, XMP, private_exif
 

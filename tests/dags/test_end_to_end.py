@@ -114,12 +114,13 @@ def test_good_pictures_are_published_and_the_bad_one_is_quarantined(runs: list[d
     assert states == {Path(key).name: "published" for key in GOOD} | {"bad.png": "quarantined"}
 
 
-def test_each_shard_goes_through_its_three_tasks(runs: list[dict[str, Any]]) -> None:
+def test_each_shard_goes_through_its_four_tasks(runs: list[dict[str, Any]]) -> None:
     twice = ["success", "success"]
     assert _states(runs[0]) == {
         "plan": ["success"],
         "shard.enhance": twice,
         "shard.evaluate": twice,
+        "shard.second_look": twice,
         "shard.publish": twice,
         "report": ["success"],
     }
@@ -175,7 +176,8 @@ def test_a_redrive_takes_its_manifest_from_the_ledger_and_goes_the_same_way(runs
     fourth = runs[3]
     assert [shard["n"] for shard in _xcom(fourth, "plan")] == [1]
     states = _states(fourth)
-    assert [states[f"shard.{name}"] for name in ("enhance", "evaluate", "publish")] == [["success"]] * 3
+    steps = ("enhance", "evaluate", "second_look", "publish")
+    assert [states[f"shard.{name}"] for name in steps] == [["success"]] * 4
     assert (states["report"], fourth["state"]) == (["failed"], "failed")
     name = _xcom(fourth, "plan", "run")
     assert name.startswith("redrive_failed-"), "a Dag run of another DAG may have the same id"

@@ -170,7 +170,8 @@ def test_the_tasks_tell_airflows_opentelemetry_what_they_did(finished: Finished,
         assert collector.total(f"airflow.enhancer.items.{state}") == count, collector.kinds()
     kinds = {name.removeprefix("airflow.enhancer."): kind for name, kind in collector.kinds().items()}
     assert {kinds[name] for name in ("images_per_second", "peak_memory_mb")} == {"gauge"}
-    timings = ("seconds.decode", "seconds.enhance", "shard.wait", "shard.enhance", "shard.evaluate", "shard.publish")
+    steps = ("enhance", "evaluate", "second_look", "publish")
+    timings = ("seconds.decode", "seconds.enhance", "shard.wait", *(f"shard.{step}" for step in steps))
     assert {kinds[name] for name in timings} == {"exponential_histogram"}
 
 

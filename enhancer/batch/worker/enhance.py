@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
+from enhancer.batch.failures import Failure, classify, end_state, is_systemic, pause_before_retry
 from enhancer.batch.worker.enhance_steps import EnhanceSteps, PictureInHand, details_of
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
@@ -53,10 +53,10 @@ class EnhanceShard(EnhanceSteps):
         self._to_enhance: deque[PictureInHand] = deque()
         self._done: SimpleQueue[Done[PictureInHand]] = SimpleQueue()
         steps = {"read": self.read, "decode": self.decode, "encode": self.encode, "write": self.write}
-        self._threads = {name: StepThread(name, self.told(step), self._done) for name, step in steps.items()}
-        if self._enhancer.nets.gain_by_company and settings.gpu_pictures > 1:
+        self._threads = {name: StepThread(name, self.reported(step), self._done) for name, step in steps.items()}
+        if self._pipeline.nets.gain_by_company and settings.gpu_pictures > 1:
             self._threads["enhance"] = StepThread(
-                "enhance", self.told(self.enhance), self._done, count=settings.gpu_pictures
+                "enhance", self.reported(self.enhance), self._done, count=settings.gpu_pictures
             )
 
     def run(self, only: str | None = None) -> None:
@@ -115,7 +115,7 @@ class EnhanceShard(EnhanceSteps):
         key = row.key
         self._events.send("started", key=key)  # first, so that whoever kills us now leaves no running item unnamed
         self._ledger.items.move(self._lease, key, ItemState.RUNNING)
-        picture = PictureInHand(row, self._recipes[row.recipe_digest], self._begun)
+        picture = PictureInHand(name=key, recipe=self._recipes[row.recipe_digest], row=row, number=self._begun)
         self._begun += 1
         self._in_hand[key] = picture
         self._budget.charge(key, row.size or 0)
@@ -128,7 +128,7 @@ class EnhanceShard(EnhanceSteps):
             done = self._done.get_nowait()
         except Empty:
             if self._to_enhance:
-                done = carry_out("enhance", self.told(self.enhance), self._to_enhance.popleft())
+                done = carry_out("enhance", self.reported(self.enhance), self._to_enhance.popleft())
             else:
                 done = self._done.get()
         self._take(done)
@@ -196,7 +196,7 @@ class EnhanceShard(EnhanceSteps):
         """The identity is known: is there anything to compute, and is it ours to compute?"""
         key, identity = picture.key, picture.identity
         if self._published_already(picture):
-            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=picture.fetched.etag)
+            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=picture.etag)
             return ItemState.SKIPPED
         if identity in self._computing:
             self._same_result.setdefault(identity, []).append(picture)
@@ -253,8 +253,8 @@ class EnhanceShard(EnhanceSteps):
                 picture.key,
                 ItemState.ENHANCED,
                 identity=identity,
-                etag=picture.fetched.etag,
-                size=len(picture.fetched.data),
+                etag=picture.etag,
+                size=len(picture.data),
                 staged_key=picture.staged,
                 target_key=target_key(picture.key, parts.source_format, parts.format),
                 details=details,
@@ -265,7 +265,7 @@ class EnhanceShard(EnhanceSteps):
 
     def _reuse(self, picture: PictureInHand, stored: Result) -> ItemState:
         """The result exists: this picture only needs its copy."""
-        source_format = sniff(picture.fetched.data)
+        source_format = sniff(picture.data)
         if stored.format is None:
             raise ValueError(f"the stored result {stored.identity} has no format: its row is damaged")
         self._ledger.items.move(
@@ -273,8 +273,8 @@ class EnhanceShard(EnhanceSteps):
             picture.key,
             ItemState.ENHANCED,
             identity=stored.identity,
-            etag=picture.fetched.etag,
-            size=len(picture.fetched.data),
+            etag=picture.etag,
+            size=len(picture.data),
             target_key=target_key(picture.key, source_format, stored.format),
             reused=1,
             staged_key=None,
@@ -301,8 +301,8 @@ class EnhanceShard(EnhanceSteps):
         targets.refresh(
             self._lease,
             found.address,
-            input_etag=picture.fetched.etag,
-            input_size=len(picture.fetched.data),
+            input_etag=picture.etag,
+            input_size=len(picture.data),
             recipe_digest=picture.row.recipe_digest,
         )
         return True
@@ -329,17 +329,16 @@ class EnhanceShard(EnhanceSteps):
         return ItemState.SKIPPED
 
     def _failed(self, picture: PictureInHand, failure: Failure) -> ItemState:
-        """Pending again after a transient failure while attempts remain; else the end of it for this run."""
+        """Pending again where it gets another try; else the end of it for this run."""
         row, key, attempt = picture.row, picture.key, picture.row.attempts + 1
         self._give_up_claim(picture)
-        if failure.kind is ErrorKind.TRANSIENT:
+        if not failure.blames_picture:
             self._in_trouble.add(key)
-        if failure.kind is ErrorKind.TRANSIENT and attempt < self._settings.item_attempts:
-            delay = retry_delay_s(failure, attempt, self._settings.item_retry_delay_s)
-            self._ledger.items.give_back(self._lease, key, delay_s=delay, **failure.columns())
+        pause = pause_before_retry(failure, attempt, self._settings)
+        if pause is not None:
+            self._ledger.items.give_back(self._lease, key, delay_s=pause, **failure.columns())
             return ItemState.PENDING
-        lasting = failure.kind is not ErrorKind.TRANSIENT or row.failed_runs + 1 >= RUNS_BEFORE_QUARANTINE
-        state = ItemState.QUARANTINED if lasting else ItemState.FAILED
+        state = end_state(failure, row.failed_runs)
         self._ledger.items.move(self._lease, key, state, **failure.columns())
         if state is ItemState.FAILED:
             self._watch.failed()

@@ -1,4 +1,4 @@
-"""What the worker's passes over a shard share: the lease, the ledger, the run's stores and recipes, the enhancer."""
+"""What the worker's passes over a shard share: the lease, the ledger, the run's stores and recipes, the pipeline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enhancer.batch.worker.events import EventStream
 from enhancer.codecs import Limits
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.ledger import Lease, Ledger, Result
-from enhancer.pipeline import ImageEnhancer
+from enhancer.pipeline import Pipeline
 from enhancer.recipe import parse_recipe
 from enhancer.settings import Settings
 from enhancer.storage import open_store, split_address
@@ -29,7 +29,7 @@ class ShardWork:
         self._work = open_store(self._run.work_url, settings)
         self._recipes = {name: parse_recipe(value) for name, value in self._run.recipes.items()}
         self._limits = Limits.from_settings(settings)
-        self._enhancer = ImageEnhancer(settings=settings)
+        self._pipeline = Pipeline(settings=settings)
         self._watch = RunWatch(self._ledger, settings, lease, self._run.params)
 
     def _stored_is_there(self, stored: Result) -> bool:

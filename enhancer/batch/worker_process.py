@@ -1,8 +1,7 @@
-"""Watching a worker process: deadline per picture, memory limit, lease renewal, and blame only where it is due.
+"""One worker process from its start to its end: start it, follow its events, hold it to its deadline and memory limit,
+kill it where it oversteps them.
 
-A worker that dies or hangs takes the pictures it has in hand with it. Those that were being worked on run again one by
-one, each in a worker of its own; only one that kills that worker too is charged and quarantined. The rest of the shard,
-what merely waited for its next step included, goes on in a fresh worker.
+Which pictures it works on, and what its death means for them, is :mod:`enhancer.batch.shard_supervisor`'s.
 """
 
 from __future__ import annotations
@@ -15,30 +14,22 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import psutil
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from enhancer.batch.failures import Failure
 from enhancer.batch.relayed_logs import relay
 from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
-from enhancer.ledger import ItemState, Lease, Ledger
-from enhancer.ledger.engine import is_transient
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 TICK_S: Final = 0.5
 START_DEADLINE_S: Final = 120.0
 """Longest silence of a worker that is still importing, where the deadline of a picture is shorter."""
-MAX_IDLE_DEATHS: Final = 3
-"""Workers that die without a picture in flight before the task gives up: the trouble is the machine's."""
 
 _KEPT_ENVIRONMENT: Final = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH",
@@ -116,107 +107,74 @@ class Watch:
             return self.failure.error_class == Reason.MEMORY_LIMIT
         return self.exit_code == -signal.SIGKILL
 
+    def why(self) -> Failure:
+        """The reason for the worker's end, as the failure of the picture that it worked on."""
+        if self.failure is not None:
+            return self.failure
+        tail = next((line for line in reversed(self.stderr) if line.strip()), "")
+        if self.exit_code < 0:
+            name = signal.Signals(-self.exit_code).name
+            hint = " (out of memory?)" if name == "SIGKILL" else ""
+            return Failure(ErrorKind.POISON, Reason.WORKER_KILLED, f"the worker died of {name}{hint}. {tail}", "worker")
+        message = f"the worker ended with status {self.exit_code}. {tail}"
+        return Failure(ErrorKind.POISON, Reason.WORKER_DIED, message, "worker")
+
 
 OnEvent = Callable[[Event], None]
 
 
-class Supervisor:
-    """Runs workers for one shard and mode until nothing is left to do."""
+def ignore_event(event: Event) -> None:
+    """For a caller that only waits for the worker's end."""
+
+
+class WorkerProcess:
+    """One worker: ``python -m enhancer.batch.worker MODE ARGUMENTS``.
+
+    Args:
+        mode: what it does.
+        arguments: what it does it to, as its command line has them.
+        settings: passed on in its environment; its limits are enforced here.
+        on_event: called with every event of the worker.
+        on_tick: called between events, at least each half second.
+
+    Attributes:
+        watch: what is known of it, also where :meth:`run` raises.
+    """
 
     def __init__(
-        self, mode: Mode, lease: Lease, ledger: Ledger, settings: Settings, on_event: OnEvent | None = None
+        self,
+        mode: Mode,
+        arguments: Sequence[str],
+        settings: Settings,
+        *,
+        on_event: OnEvent = ignore_event,
+        on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self._mode = mode
-        self._lease = lease
-        self._ledger = ledger
+        self._command = [sys.executable, "-m", "enhancer.batch.worker", mode, *arguments]
         self._settings = settings
-        self._on_event = on_event or (lambda event: None)
-        self._renewed_at = time.monotonic()
-        self._overlap = True
-        self.peak_rss_mb = 0.0
+        self._on_event = on_event
+        self._on_tick = on_tick
+        self.watch = Watch()
 
-    def run(self) -> None:
-        """Work until the shard has nothing left for this mode.
+    def run(self) -> Watch:
+        """Start the worker and see it to its end, whatever that is: a death is in what is returned.
 
         Raises:
-            LeaseLostError: another attempt owns the shard; nothing more was written.
-            WorkerError: workers keep dying with no picture to blame.
+            LeaseLostError: the worker found that its shard is someone else's.
+            WorkerError: the worker itself gave up, with its reason.
         """
-        idle_deaths = 0
-        while self._something_left():
-            watch = self._one_worker()
-            if watch.finished:
-                return
-            if not watch.in_hand:
-                idle_deaths += 1
-                if idle_deaths >= MAX_IDLE_DEATHS:
-                    raise WorkerError(f"{MAX_IDLE_DEATHS} workers died before any picture: {_why(watch).message}")
-                continue
-            idle_deaths = 0
-            if len(watch.in_hand) > 1 and watch.ran_out_of_memory():
-                self._overlap = False  # together they may take too much; one by one they get what there is
-            self._sort_out(watch)
-
-    def _something_left(self, key: str | None = None) -> bool:
-        """Whether the shard, or this one picture of it, is still to be worked on."""
-        halt = self._ledger.halts.of(self._lease.run_id)
-        if halt is not None and (halt.kind == "stopped" or self._mode == "enhance"):
-            return False
-        wanted = ItemState.PENDING if self._mode == "enhance" else ItemState.ENHANCED
-        if key is not None:
-            row = self._ledger.items.get(self._lease.run_id, key)
-            return row is not None and row.state == wanted
-        return self._ledger.items.shard_counts(self._lease.run_id, self._lease.shard_id).get(wanted, 0) > 0
-
-    def run_once(self) -> Watch:
-        """One worker to its end, without a second; for work that has no item states (thumbnails)."""
-        return self._one_worker()
-
-    def _sort_out(self, watch: Watch) -> None:
-        """After a worker's death: the suspects run again one by one; the rest of what it had in hand is as it was."""
-        suspects = watch.suspects()
-        for key in watch.in_hand:
-            self._give_back(key, tried=key in suspects)
-        for key in suspects:
-            if self._something_left(key):
-                self._try_alone(key, _why(watch))
-
-    def _try_alone(self, key: str, first: Failure) -> None:
-        """Run a picture that was worked on when its worker died in a worker of its own; charge it if that dies too."""
-        log.warning("worker died; its picture runs again alone", key=key, reason=first.message, mode=self._mode)
-        watch = self._one_worker(only=key)
-        if watch.finished or key not in watch.in_hand:
-            return
-        failure = _why(watch)
-        log.error("picture quarantined: it killed a worker on its own", key=key, reason=failure.message)
-        self._ledger.items.move(self._lease, key, ItemState.QUARANTINED, **failure.columns())
-        self._on_event(Event(event="item", key=key, state=ItemState.QUARANTINED.value))
-
-    def _give_back(self, key: str, *, tried: bool) -> None:
-        """A picture that a dead worker had in hand is pending; it loses no attempt where it only waited."""
-        row = self._ledger.items.get(self._lease.run_id, key)
-        if row is not None and row.state == ItemState.RUNNING:
-            self._ledger.items.give_back(self._lease, key, delay_s=0, count_attempt=tried)
-
-    def _one_worker(self, only: str | None = None) -> Watch:
-        """Start a worker and see it to its end."""
-        lease = self._lease
-        command = [sys.executable, "-m", "enhancer.batch.worker", self._mode, lease.run_id, str(lease.shard_id),
-                   str(lease.epoch), lease.owner]  # fmt: skip
-        if only is not None:
-            command += [f"--only={only}"]
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=worker_environment(self._settings if self._overlap else _one_by_one(self._settings)),
+            env=worker_environment(self._settings),
             start_new_session=True,
             text=True,
             encoding="utf-8",
             errors="replace",
         )
-        watch = Watch()
+        watch = self.watch
         try:
             self._follow(process, watch)
         finally:
@@ -225,7 +183,6 @@ class Supervisor:
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
-        self.peak_rss_mb = max(self.peak_rss_mb, watch.peak_rss_mb)
         if watch.exit_code == EXIT_LEASE_LOST:
             raise LeaseLostError((watch.said or {}).get("message", "the worker lost its lease"))
         if watch.exit_code in (EXIT_TRANSIENT, EXIT_REFUSED) and watch.said:
@@ -234,7 +191,7 @@ class Supervisor:
         return watch
 
     def _follow(self, process: subprocess.Popen[str], watch: Watch) -> None:
-        """Read events until the worker ends; enforce deadline and memory, renew the lease."""
+        """Read events until the worker ends; enforce deadline and memory."""
         lines: queue.Queue[str | None] = queue.Queue()
         readers = [
             threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True),
@@ -251,7 +208,7 @@ class Supervisor:
                 break
             if line:
                 self._take(Event.model_validate_json(line), watch)
-            self._renew()
+            self._on_tick()
             watch.failure = self._overstepped(process, watch)
             if watch.failure is not None:
                 _kill(process)
@@ -283,21 +240,6 @@ class Supervisor:
             return Failure(ErrorKind.POISON, Reason.HUNG, message, "worker")
         return None
 
-    def _renew(self) -> None:
-        """Renew the lease each third of its life; bear a database that is away for as long as the lease lasts."""
-        if self._lease.shard_id < 0:
-            return  # not a shard's worker: there is no lease to lose
-        age = time.monotonic() - self._renewed_at
-        if age < self._settings.lease_ttl_s / 3:
-            return
-        try:
-            self._ledger.leases.renew(self._lease, self._settings.lease_ttl_s)
-            self._renewed_at = time.monotonic()
-        except SQLAlchemyError as error:
-            if not is_transient(error) or age > self._settings.lease_ttl_s:
-                raise
-            log.warning("the ledger does not answer; the lease still holds", age_s=round(age))
-
 
 def worker_environment(settings: Settings) -> dict[str, str]:
     """The least a worker needs: a few system variables and the settings. AWS_* only where the settings hold no keys, so
@@ -311,24 +253,6 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     if settings.s3_access_key_id is None:
         keep.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
     return {**keep, **settings.worker_environment(), "PYTHONUNBUFFERED": "1"}
-
-
-def _one_by_one(settings: Settings) -> Settings:
-    return settings.model_copy(update={"overlap_pictures": 1})
-
-
-def _why(watch: Watch) -> Failure:
-    """The reason for a worker's end, as the failure of the picture that was in flight."""
-    if watch.failure is not None:
-        return watch.failure
-    tail = next((line for line in reversed(watch.stderr) if line.strip()), "")
-    if watch.exit_code < 0:
-        name = signal.Signals(-watch.exit_code).name
-        hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return Failure(ErrorKind.POISON, Reason.WORKER_KILLED, f"the worker died of {name}{hint}. {tail}", "worker")
-    return Failure(
-        ErrorKind.POISON, Reason.WORKER_DIED, f"the worker ended with status {watch.exit_code}. {tail}", "worker"
-    )
 
 
 def _rss_mb(pid: int) -> float:
@@ -355,26 +279,3 @@ def _pump(stream: Any, lines: queue.Queue[str | None]) -> None:
 def _log_stderr(stream: Any, kept: deque[str]) -> None:
     for line in stream:
         kept.append(relay(line.rstrip()))
-
-
-def supervise(
-    mode: Mode, reference: Mapping[str, Any], *, settings: Settings, owner: str, on_event: OnEvent | None = None
-) -> dict[str, int]:
-    """Take a shard's lease, see a worker of `mode` through its pictures, and return the shard's items by state."""
-    run_id, shard_id = str(reference["run"]), int(reference["shard"])
-    started = time.monotonic()
-    with Ledger(settings.ledger_url()) as ledger:
-        lease = ledger.leases.take(run_id, shard_id, owner, settings.lease_ttl_s)
-        supervisor = Supervisor(mode, lease, ledger, settings, on_event)
-        try:
-            supervisor.run()
-        finally:
-            worked = supervisor.peak_rss_mb > 0
-            ledger.leases.release(
-                lease,
-                busy_s=time.monotonic() - started if worked else 0.0,
-                peak_rss_mb=supervisor.peak_rss_mb if worked else None,
-            )
-        counts = ledger.items.shard_counts(run_id, shard_id)
-    log.info("shard done", mode=mode, run=run_id, shard=shard_id, **counts)
-    return counts
