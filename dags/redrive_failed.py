@@ -54,10 +54,8 @@ def redrive_failed() -> None:
         from enhancer.airflow.connections import settings_from_airflow
         from enhancer.batch.plan.redriving import redrive_request
 
-        context, settings = get_current_context(), settings_from_airflow()
-        request = redrive_request(context["params"], settings)
-        # Named after the DAG: a manual run of another DAG may have the same id.
-        return plan_in_airflow(request, settings, f"redrive_failed-{context['dag_run'].run_id}")
+        settings = settings_from_airflow()
+        return plan_in_airflow(redrive_request(get_current_context()["params"], settings), settings)
 
     shard.expand(shard=plan()) >> report()
 

@@ -305,10 +305,13 @@ def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, na
 
 def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) -> Reply:
     """How the run ended, by its row in the ledger; the error that ended it goes along."""
+    from enhancer.batch.plan.continuing import OtherRunError
     from enhancer.batch.reporting import record_of
     from enhancer.contract import Envelope
     from enhancer.ledger.states import GOOD, ItemState
 
+    if isinstance(error, OtherRunError):
+        raise error  # the run of that name is not what was asked for
     row = ledger.queries.run(name)
     if row is None:
         if error is None:

@@ -113,7 +113,7 @@ def test_an_abandoned_run_is_closed_and_its_rest_taken_up(left: Site) -> None:
     expire(left)
     where = {"input_url": str(left.input), "output_url": str(left.output)}
     assert finish_abandoned(left.settings, input_url="/elsewhere") == []
-    assert finish_abandoned(left.settings, **where, but="night") == [], "it is about to go on"
+    assert finish_abandoned(left.settings, **where, exclude_run="night") == [], "it is about to go on"
     assert finish_abandoned(left.settings, **where) == ["night"]
     assert left.states("night") == {"a.png": "published", "b.png": "failed", "c.png": "not_attempted"}
     assert (left.output / "a.png").read_bytes() == b"a.png"
