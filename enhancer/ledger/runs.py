@@ -180,6 +180,13 @@ class Runs:
                 found.update((row.key, Item(*row)) for row in rows)
         return {key: row for key, row in found.items() if not (row.released and row.state in AWAIT_A_PERSON)}
 
+    def recipes_asked_for(self, input_url: str, output_url: str) -> dict[str, Any]:
+        """The recipes that runs at these addresses asked for, by digest."""
+        here = (run.c.input_url == input_url, run.c.output_url == output_url)
+        with reading(self._engine) as connection:
+            asked = connection.execute(select(run.c.recipes).where(*here).order_by(run.c.created_at)).scalars()
+            return {digest: recipe for recipes in asked for digest, recipe in recipes.items()}
+
     def abandoned(self, quiet_s: float, *, input_url: str | None = None, output_url: str | None = None) -> list[str]:
         """Runs that are not finished, began `quiet_s` ago or earlier and had no lease since, the oldest first."""
         since = db_now() - quiet_s

@@ -202,13 +202,11 @@ def _count(row: dict[str, Any], tally: _Tally) -> None:
 def _redriven(
     request: RunRequest, redrive: Redrive, ledger: Ledger, run_id: str, tally: _Tally
 ) -> Iterator[dict[str, Any]]:
-    """What earlier runs left undone. Size and ETag are as they were then: the worker reads what is there now."""
-    for before, recipe in candidates(ledger, request, redrive):
+    """What is tried again or made anew."""
+    for one in candidates(ledger, request, redrive):
         tally.listed += 1
-        digest = before.recipe_digest
-        _note(recipe, digest, tally)
-        info = ObjectInfo(before.key, before.size, before.etag)
-        yield _row(run_id, info, recipe, digest, tally.items, before)
+        _note(one.recipe, one.recipe_digest, tally)
+        yield _row(run_id, one.info, one.recipe, one.recipe_digest, tally.items, one.before)
 
 
 def _is_input(info: ObjectInfo, tally: _Tally) -> bool:

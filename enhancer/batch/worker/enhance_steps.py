@@ -24,6 +24,7 @@ from enhancer.recipe import Recipe
 from enhancer.result_cache import CachedResult, ResultCache, ResultParts
 from enhancer.settings import Settings
 from enhancer.storage.base import Fetched
+from enhancer.version import PIPELINE_VERSION
 
 BYTES_A_PIXEL: Final = 4
 """Three channels of eight bits and some alpha: what a pixel is taken to need until it is decoded."""
@@ -169,6 +170,7 @@ def details_of(picture: PictureInHand) -> dict[str, Any]:
         "models": parts.models,
         "timings": timings,
         "warnings": parts.warnings,
+        "pipeline": PIPELINE_VERSION,
     }
     if picture.cached:
         details["cached"] = True
