@@ -318,9 +318,9 @@ def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, na
 def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) -> Reply:
     """How the run ended, by its row in the ledger; the error that ended it goes along."""
     from enhancer.batch.plan.continuing import OtherRunError
-    from enhancer.batch.reporting import record_of
     from enhancer.contract import Envelope
     from enhancer.ledger.states import GOOD, ItemState
+    from enhancer.records import record_of
 
     if isinstance(error, OtherRunError):
         raise error  # the run of that name is not what was asked for
@@ -332,7 +332,7 @@ def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) ->
     counts: dict[str, int] = row.counts
     bad = [state.value for state in ItemState if state not in GOOD and counts.get(state.value)]
     rows, _ = ledger.queries.items(name, state=bad, limit=LISTED) if bad else ([], 0)
-    records = [record_of(item) for item in rows]
+    records = [record_of(row, item) for item in rows]
     summary = {
         "run": name,
         "outcome": row.outcome,

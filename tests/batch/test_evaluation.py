@@ -17,10 +17,11 @@ from skimage.metrics import peak_signal_noise_ratio
 from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.publication import publish_shard
-from enhancer.batch.reporting import RunFailedError, record_of, report_run
+from enhancer.batch.reporting import RunFailedError, report_run
 from enhancer.batch.worker.events import Event
 from enhancer.identity import digest
 from enhancer.recipe import Gate
+from enhancer.records import record_of
 from tests.batch.site_builder import Site
 
 pytestmark = pytest.mark.network  # LPIPS' and FFDNet's weights, once
@@ -248,7 +249,7 @@ def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site
     source = (scored.input / "rejected.png").read_bytes()
     assert (scored.output / "rejected.png").read_bytes() == source
     assert row.scores["reference"]["score"] < 0.9
-    record = record_of(row)
+    record = record_of(scored.ledger.runs.get("through"), row)
     assert record.passed_through
     assert record.decisions == []
     assert record.warnings[0].startswith("published unenhanced, for the gate refused the result: score against the")
