@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from enhancer.batch import layout
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
+from enhancer.batch.plan.continuing import may_continue
 from enhancer.batch.plan.estimate import Estimate, in_words
 from enhancer.batch.plan.redriving import candidates
 from enhancer.batch.plan.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
@@ -86,13 +87,15 @@ def plan_run(
     returns the same shards.
 
     Raises:
-        RequestError: absurd shard counts, a ledger without schema, bad URLs.
+        RequestError: absurd shard counts, a ledger without schema, bad URLs, an open run of that name that is another
+            DAG's or was begun for another request.
         StorageError: the input cannot be listed or the manifest cannot be written.
     """
     check(settings.ledger_url())
     with Ledger(settings.ledger_url()) as ledger:
         run_id = ledger.runs.open(
             layout.ledger_run_id(run_id),
+            check=may_continue(request, dag_id, dag_run_id),
             trigger=trigger,
             dag_id=dag_id,
             dag_run_id=dag_run_id,
@@ -199,13 +202,11 @@ def _count(row: dict[str, Any], tally: _Tally) -> None:
 def _redriven(
     request: RunRequest, redrive: Redrive, ledger: Ledger, run_id: str, tally: _Tally
 ) -> Iterator[dict[str, Any]]:
-    """What earlier runs left undone. Size and ETag are as they were then: the worker reads what is there now."""
-    for before, recipe in candidates(ledger, request, redrive):
+    """What is tried again or made anew."""
+    for one in candidates(ledger, request, redrive):
         tally.listed += 1
-        digest = before.recipe_digest
-        _note(recipe, digest, tally)
-        info = ObjectInfo(before.key, before.size, before.etag)
-        yield _row(run_id, info, recipe, digest, tally.items, before)
+        _note(one.recipe, one.recipe_digest, tally)
+        yield _row(run_id, one.info, one.recipe, one.recipe_digest, tally.items, one.before)
 
 
 def _is_input(info: ObjectInfo, tally: _Tally) -> bool:
