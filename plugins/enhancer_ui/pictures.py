@@ -15,8 +15,7 @@ from typing import Any, BinaryIO, Final, Literal, get_args
 from enhancer.errors import ObjectGoneError, PictureError, RequestError
 from enhancer.ledger.states import GOOD
 from enhancer.settings import Settings
-from enhancer.storage import open_store
-from enhancer.storage.addresses import parse_url
+from enhancer.storage import canonical_url, is_folder, open_store
 
 Side = Literal["before", "after"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -69,12 +68,12 @@ def canonical(url: str) -> str:
         ForeignAddressError: an S3 prefix with parts that an HTTP client would fold into another address.
         RequestError: no address of a store at all.
     """
-    location = parse_url(url)
-    if isinstance(location, Path):
-        return str(location.resolve())
-    if any(segment in (".", "..") or "\\" in segment for segment in location.prefix.split("/")):
+    plain = canonical_url(url)
+    if is_folder(plain):
+        return str(Path(plain).resolve())
+    if any(segment in (".", "..") or "\\" in segment for segment in plain.split("/")):
         raise ForeignAddressError(f"{url} is not a plain address of a store")
-    return location.url
+    return plain
 
 
 @dataclass(frozen=True, slots=True)

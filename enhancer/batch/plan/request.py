@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from enhancer.errors import RequestError
 from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
 from enhancer.settings import OnRejection, Settings
-from enhancer.storage import canonical_url
+from enhancer.storage import canonical_url, is_folder
 
 RESERVED_PREFIX: Final = "_enhancer/"
 """Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
@@ -156,5 +156,5 @@ def _canonical(name: str, url: Any) -> str:
 
 def _within(url: str, outer: str) -> bool:
     """Whether a store lies in another, or is it; folders by their real paths, so that no link or ``..`` hides it."""
-    inner, outer = (place if place.startswith("s3://") else os.path.realpath(place) for place in (url, outer))
+    inner, outer = (os.path.realpath(place) if is_folder(place) else place for place in (url, outer))
     return inner == outer or inner.startswith(outer.rstrip("/") + "/")
