@@ -1,8 +1,8 @@
 """Restoration of faded colour prints by a small net that knows how prints age and what photographs look like.
 
 The net (:mod:`enhancer.models.architectures.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function
-for all pixels: scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated
-on the full picture, so that its cost and result do not depend on how the net was run.
+for all pixels: scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The
+function is evaluated on the full picture, so that its cost and result do not depend on how the net was run.
 
 The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps
 its tone and is only stretched, all channels alike; nothing is ever colourised. Where the net is confident that it makes

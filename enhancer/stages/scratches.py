@@ -1,8 +1,8 @@
 """Repair of scratches, dust, chips and folds: a net finds them, and their surroundings are drawn over them.
 
 The net (:mod:`enhancer.models.architectures.damage`) gives each pixel's log odds of being damaged. Marks are what
-hysteresis makes of them (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected pixels above
-:data:`MAYBE` among which there is one above :data:`SURE`.
+hysteresis makes of them (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected
+pixels above :data:`MAYBE` among which there is one above :data:`SURE`.
 
 Wires, grass, whiskers and window frames look like scratches, and a picture has them or has scratches. So two questions
 are kept apart. Whether the *picture* is damaged is asked of its surest marks: ``auto`` acts only where the evidence,

@@ -33,7 +33,7 @@ from enhancer.ledger.tables import item
 from enhancer.paging import batched
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
-from enhancer.storage import open_store, probe_conditional_put
+from enhancer.storage import open_store
 from enhancer.storage.base import ObjectInfo, ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -141,7 +141,6 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
             "repeated_verdicts": tally.repeated,
             "refused_keys": tally.refused,
             "dry_run": request.dry_run,
-            "conditional_put": None if request.dry_run else _probe(request, settings),
         },
     )
     log.info(
@@ -153,11 +152,6 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
         shards=shards,
         estimate=in_words(estimate),
     )
-
-
-def _probe(request: RunRequest, settings: Settings) -> bool | None:
-    """Whether the output's store keeps its promise of conditional writes: for the record, nothing relies on it."""
-    return probe_conditional_put(open_store(f"{request.output_url}/{RESERVED_PREFIX.rstrip('/')}", settings))
 
 
 def _spool() -> IO[str]:

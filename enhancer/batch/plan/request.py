@@ -14,7 +14,7 @@ from enhancer.errors import RequestError
 from enhancer.reasons import Reason
 from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
 from enhancer.settings import OnRejection, Settings
-from enhancer.storage import canonical_url
+from enhancer.storage import canonical_url, is_folder
 from enhancer.version import PIPELINE_VERSION
 
 RESERVED_PREFIX: Final = "_enhancer/"
@@ -183,5 +183,5 @@ def _canonical(name: str, url: Any) -> str:
 
 def _within(url: str, outer: str) -> bool:
     """Whether a store lies in another, or is it; folders by their real paths, so that no link or ``..`` hides it."""
-    inner, outer = (place if place.startswith("s3://") else os.path.realpath(place) for place in (url, outer))
+    inner, outer = (os.path.realpath(place) if is_folder(place) else place for place in (url, outer))
     return inner == outer or inner.startswith(outer.rstrip("/") + "/")
