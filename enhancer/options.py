@@ -11,6 +11,7 @@ Mode = Literal["off", "auto"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 """Of the nets; what each means on which device: :mod:`enhancer.backends.choice`."""
 Unit = Annotated[float, Field(ge=0, le=1)]
+PictureKindName = Literal["auto", "photograph", "document", "screen"]
 ColourSpace = Literal["srgb", "display-p3", "adobe-rgb", "grey"]
 
 
@@ -21,6 +22,9 @@ class _Options(BaseModel):
 class InputOptions(_Options):
     """Before anything else: what to accept and how large."""
 
+    kind: PictureKindName = Field(
+        "auto", description="what kind of picture it is; auto: measured. Stages made for photographs leave others alone"
+    )
     salvage: bool = Field(False, description="take what can be read of a damaged file instead of refusing it")
     max_pixels: int | None = Field(None, ge=1, description="reduce larger pictures to so many pixels, aspect kept")
     max_side: int | None = Field(None, ge=1, description="reduce pictures with a longer side than this")

@@ -100,8 +100,11 @@ class Recipe(BaseModel):
         return round(float(self.scale ** (1 / self.progressive.stages)), 9)
 
     def canonical_json(self) -> str:
-        """Sorted, compact JSON: equal recipes have equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Sorted, compact JSON: equal recipes have equal text. An ``input.kind`` of ``auto`` stays out of it."""
+        values = self.model_dump(mode="json")
+        if values["input"]["kind"] == "auto":
+            del values["input"]["kind"]  # so that recipes from before it keep their digest
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     def digest(self) -> str:
         """blake3 of the canonical JSON, hexadecimal."""
