@@ -16,6 +16,7 @@ from demo.follow import COLOURS
 from demo.pictures import BAD_KEYS
 from demo.stack import Stack
 from enhancer.ledger import GOOD, CountedRun, Ledger, ScoredItem
+from enhancer.records import gain_db
 
 REPORTS: Final = "_enhancer/reports/"
 
@@ -31,8 +32,8 @@ def show(stack: Stack, run_id: str, console: Console) -> None:
     reasons = []
     with Ledger(stack.settings.ledger_url()) as ledger:
         for row in ledger.queries.iter_items(run_id):
-            truth, plain = row.scores.get("reference", {}), row.scores.get("baseline", {})
-            gain = truth["psnr"] - plain["psnr"] if truth and plain else None
+            truth = row.scores.get("reference", {})
+            gain = gain_db(row.scores)
             gains += [gain] if gain is not None else []
             if row.error_message:
                 reasons.append((row.key, row.error_message))

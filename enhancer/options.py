@@ -12,6 +12,7 @@ Mode = Literal["off", "auto"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 """Of the nets; what each means on which device: :mod:`enhancer.backends.choice`."""
 Unit = Annotated[float, Field(ge=0, le=1)]
+PictureKindName = Literal["auto", "photograph", "document", "screen"]
 ColourSpace = Literal["srgb", "display-p3", "adobe-rgb", "grey"]
 
 
@@ -51,6 +52,9 @@ class StageOptions(_Options):
 class InputOptions(_Options):
     """What files to accept."""
 
+    kind: PictureKindName = Field(
+        "auto", description="what kind of picture it is; auto: measured. Stages made for photographs leave others alone"
+    )
     salvage: bool = Field(False, description="take what can be read of a damaged file instead of refusing it")
 
 

@@ -114,7 +114,8 @@ def test_impulses_then_noise_then_size_are_decided_in_order(enhancer):
     pixels = noisy(data.coffee()[:160, :160], 15)
     rng = np.random.default_rng(4)
     struck = pixels.copy()
-    struck[rng.random((160, 160)) < 0.03] = 255
+    hit = rng.random((160, 160)) < 0.03
+    struck[hit] = np.where(rng.random((160, 160)) < 0.5, 0, 255)[hit][:, None]
     enhanced = enhancer.enhance_document(Document((Image(struck),)), preset("archive", denoise_strength=0.5))
     assert [d.stage for d in enhanced.decisions] == ORDER
     assert [d.stage for d in enhanced.decisions if d.applied] == ["impulse-repair", "denoising"]

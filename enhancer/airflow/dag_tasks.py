@@ -78,14 +78,27 @@ def tell(context: Context) -> None:
     run_failed(context)
 
 
-def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> list[dict[str, Any]]:
-    """Plan a run for the running task's Dag run; its shards. The run's id goes to `report` as the XCom ``run``.
+def close_abandoned(request: RunRequest, settings: Settings) -> None:
+    """Report the runs at the request's addresses that no one works on any more, but for the running task's own."""
+    from enhancer.batch.plan.recovery import finish_abandoned
+
+    dag_run = get_current_context()["dag_run"]
+    finish_abandoned(
+        settings,
+        input_url=request.input_url,
+        output_url=request.output_url,
+        exclude_dag_run=(dag_run.dag_id, dag_run.run_id),
+    )
+
+
+def plan_in_airflow(request: RunRequest, settings: Settings) -> list[dict[str, Any]]:
+    """Plan a run for the running task's DAG run; its shards. The run's id goes to `report` as the XCom ``run``.
 
     Args:
         request: what to do.
         settings: with the Connections' secrets.
-        run_id: the ledger's name for the run; distinct for Dag runs of different DAGs.
     """
+    from enhancer.batch.layout import dag_run_name
     from enhancer.batch.plan.planning import plan_run
 
     context = get_current_context()
@@ -93,7 +106,7 @@ def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> lis
     planned: Plan = plan_run(
         request,
         settings=settings,
-        run_id=run_id,
+        run_id=dag_run_name(dag_run.dag_id, dag_run.run_id),
         trigger=TRIGGERS.get(dag_run.run_type, "scheduled"),
         dag_id=dag_run.dag_id,
         dag_run_id=dag_run.run_id,

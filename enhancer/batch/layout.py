@@ -5,18 +5,34 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from blake3 import blake3
+
 from enhancer.batch.plan.request import RESERVED_PREFIX
 
 REFERENCE_CHECK_DAG: Final = "reference_check"
 """The ledger's ``dag_id`` of canary runs, those of the command line too; their times are no one's rate."""
 
 
+MAX_RUN_ID: Final = 200
+"""Characters; what is left of the ledger's 250 is for ``~2``, ``~3``, ..."""
+
+
 def ledger_run_id(name: str) -> str:
     """A run's id for ledger and paths: what is neither letter, digit, dot, dash, tilde nor underscore becomes a dash.
 
-    An id that the ledger gave (``nightly~2``) stays as it is, so that naming it goes on with that very run.
+    An id that the ledger gave (``nightly~2``) stays as it is, so that naming it goes on with that very run. A name that
+    is too long ends with a digest of the whole, so that two of them stay apart.
     """
-    return re.sub(r"[^A-Za-z0-9._~-]+", "-", name)[:200]
+    plain = re.sub(r"[^A-Za-z0-9._~-]+", "-", name)
+    if len(plain) <= MAX_RUN_ID:
+        return plain
+    mark = blake3(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: MAX_RUN_ID - len(mark) - 1]}-{mark}"
+
+
+def dag_run_name(dag_id: str, dag_run_id: str) -> str:
+    """The name of a DAG run's run. It holds the DAG's id, for DAGs on one schedule share their run ids."""
+    return f"{dag_id}-{dag_run_id}"
 
 
 def shard_manifest_key(run_id: str, shard_id: int) -> str:

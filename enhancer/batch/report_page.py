@@ -11,7 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from enhancer.ledger import GOOD, TERMINAL, CountedRun, ItemState, Ledger, ScoredItem
-from enhancer.ledger.rows import ScoresByKind
+from enhancer.records import gain_db
 
 MAX_ROWS: Final = 2000
 """Rows of the page's tables; report.json has every item."""
@@ -80,13 +80,6 @@ def histogram(values: list[float], bins: int = BINS) -> dict[str, Any]:
     middle = len(ordered) // 2
     median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
     return {"low": low, "high": high, "median": median, "n": len(values), "counts": counts, "top": max(counts)}
-
-
-def gain_db(scores: ScoresByKind) -> float | None:
-    """PSNR against truth above that of bicubic enlargement (or of the untouched input, at the same size)."""
-    ours = scores.get("reference", {}).get("psnr")
-    plain = scores.get("baseline", {}).get("psnr")
-    return None if ours is None or plain is None else ours - plain
 
 
 def done(row: ScoredItem) -> str:

@@ -19,10 +19,11 @@ from enhancer.batch.plan.planning import NO_SHARD
 from enhancer.batch.publication import Publisher, delete_staged
 from enhancer.batch.report_page import render_page
 from enhancer.batch.worker_process import WorkerProcess
-from enhancer.contract import Envelope, ErrorRecord, ItemRecord
+from enhancer.contract import Envelope
 from enhancer.errors import EnhancerError, StorageError
-from enhancer.ledger import GOOD, CountedRun, ItemState, Ledger, Run, ScoredItem
+from enhancer.ledger import GOOD, CountedRun, ItemState, Ledger, Run
 from enhancer.reasons import Reason
+from enhancer.records import record_of
 from enhancer.settings import Settings
 from enhancer.storage import open_store
 from enhancer.storage.base import ObjectStore
@@ -157,36 +158,8 @@ def _write_json(path: Path, ledger: Ledger, run: CountedRun) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write(before + '"items":[')
         for number, row in enumerate(ledger.queries.iter_items(run.run_id)):
-            file.write(("," if number else "") + record_of(row).model_dump_json(by_alias=True))
+            file.write(("," if number else "") + record_of(run, row).model_dump_json(by_alias=True))
         file.write("]" + after)
-
-
-def record_of(row: ScoredItem) -> ItemRecord:
-    """A ledger row with its scores in the one JSON contract."""
-    details = row.details or {}
-    error = None
-    if row.error_class:
-        error = ErrorRecord(error_class=row.error_class, message=row.error_message or "", stage=row.stage or "worker")
-    return ItemRecord(
-        input=row.key,
-        output=row.target_key if row.state in (ItemState.PUBLISHED, ItemState.REUSED) else None,
-        state=row.state,
-        attempts=row.attempts,
-        passed_through=row.passed_through == 1,
-        recipe=row.recipe_name,
-        identity=row.identity,
-        width=row.width,
-        height=row.height,
-        output_width=row.output_width,
-        output_height=row.output_height,
-        error=error,
-        decisions=details.get("decisions", []),
-        models=details.get("models", {}),
-        scores=row.scores,
-        timings=details.get("timings", {}),
-        warnings=details.get("warnings", []),
-        cached=details.get("cached", False),
-    )
 
 
 def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, str]]:

@@ -52,7 +52,7 @@ def run_batch(
     if settings.ledger_url().startswith("sqlite"):
         upgrade(settings.ledger_url())
     name = run_id or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{os.getpid()}"
-    finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, but=name)
+    finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, exclude_run=name)
     plan = plan_run(request, settings=settings, run_id=name, trigger=trigger, dag_id=dag_id)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     errors: list[Exception] = []

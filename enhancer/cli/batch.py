@@ -119,6 +119,13 @@ def redrive(
     run: Annotated[str | None, typer.Option(help="Only what this run left undone, at its addresses.")] = None,
     error_class: Annotated[str | None, typer.Option(help="Only pictures whose last error is of this class.")] = None,
     quarantined: Annotated[bool, typer.Option("--quarantined", help="Quarantined pictures too.")] = False,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="Instead: published pictures on which this stage acted (see a record's decisions)."),
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, metavar="VERSION", help="With --stage: under a pipeline older than this.")
+    ] = None,
     input_url: Annotated[str | None, typer.Option(help="Of the earlier runs.")] = None,
     output_url: Annotated[str | None, typer.Option(help="Of the earlier runs.")] = None,
     prefix: Annotated[str, typer.Option(help="Only keys that start so.")] = "",
@@ -130,7 +137,10 @@ def redrive(
     jobs: Annotated[int, typer.Option(min=1, help="Shards worked on at once.")] = 1,
     as_json: Json = False,
 ) -> Reply:
-    """Try again what earlier runs left failed or not attempted, by the ledger and with the recipes asked for then."""
+    """Try again what earlier runs left failed or not attempted, by the ledger and with the recipes asked for then.
+
+    With --stage and --before: make anew what an older version made wrong.
+    """
     from enhancer.batch.plan.redriving import redrive_request
     from enhancer.cli.command import load_settings
 
@@ -139,6 +149,8 @@ def redrive(
         "run": run,
         "error_class": error_class,
         "quarantined": quarantined,
+        "stage": stage,
+        "before": before,
         "input_url": _absolute(input_url),
         "output_url": _absolute(output_url),
         "prefix": prefix,
@@ -305,10 +317,13 @@ def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, na
 
 def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) -> Reply:
     """How the run ended, by its row in the ledger; the error that ended it goes along."""
-    from enhancer.batch.reporting import record_of
+    from enhancer.batch.plan.continuing import OtherRunError
     from enhancer.contract import Envelope
     from enhancer.ledger.states import GOOD, ItemState
+    from enhancer.records import record_of
 
+    if isinstance(error, OtherRunError):
+        raise error  # the run of that name is not what was asked for
     row = ledger.queries.run(name)
     if row is None:
         if error is None:
@@ -317,7 +332,7 @@ def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) ->
     counts: dict[str, int] = row.counts
     bad = [state.value for state in ItemState if state not in GOOD and counts.get(state.value)]
     rows, _ = ledger.queries.items(name, state=bad, limit=LISTED) if bad else ([], 0)
-    records = [record_of(item) for item in rows]
+    records = [record_of(row, item) for item in rows]
     summary = {
         "run": name,
         "outcome": row.outcome,

@@ -45,7 +45,7 @@ def enhance(
     where the format changes, the new extension is appended (a.bmp.png).
     """
     from enhancer.cli.command import load_settings, text_or_file
-    from enhancer.cli.inputs import collect, is_s3, refuse_rivals
+    from enhancer.cli.inputs import collect, is_remote, refuse_rivals
     from enhancer.cli.outputs import open_target
     from enhancer.contract import Envelope
     from enhancer.errors import RequestError
@@ -55,7 +55,7 @@ def enhance(
     overrides = {"scale": scale, "denoise_strength": denoise_strength, "model": model}
     asked = with_settings(parse_recipe(text_or_file(recipe)), assignments or ())
     wanted = resolve("", recipe=asked, overrides=overrides)
-    if not is_s3(output) and Path(output).exists() and not Path(output).is_dir():
+    if not is_remote(output) and Path(output).exists() and not Path(output).is_dir():
         raise RequestError(f"{output} is not a folder", reason="bad-folder")
     found, missing = collect(inputs, settings, output)
     found, rivals = refuse_rivals(found)
@@ -67,7 +67,7 @@ def enhance(
     failed = sum(record.error is not None for record in records)
     if made is not None and failed < len(records):
         made.save()
-    place = output if is_s3(output) else str(Path(output).absolute())
+    place = output if is_remote(output) else str(Path(output).absolute())
     cached = sum(record.cached for record in records)
     summary = {"output": place, "done": len(records) - failed, "failed": failed, "cached": cached}
     if made is not None:

@@ -117,11 +117,11 @@ def show_run(
     as_json: Json = False,
 ) -> Reply:
     """Show a run and its items, with what went wrong."""
-    from enhancer.batch.reporting import record_of
     from enhancer.cli.command import load_settings
     from enhancer.contract import Envelope
     from enhancer.ledger.runs import no_such_run
     from enhancer.ledger.states import ItemState
+    from enhancer.records import record_of
 
     known = [one.value for one in ItemState]
     for name in state or ():
@@ -132,7 +132,7 @@ def show_run(
         if row is None:
             raise no_such_run(run)
         rows, total = ledger.queries.items(run, state=state or None, search=search, limit=limit, offset=offset)
-    records = [record_of(item) for item in rows]
+    records = [record_of(row, item) for item in rows]
     summary = {"run": row.as_dict() if row else None, "matching": total}
     return Reply(
         Envelope(command="ledger show", ok=True, items=records, summary=summary),

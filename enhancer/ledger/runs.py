@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, select, update
@@ -32,32 +32,51 @@ class Runs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def open(self, run_id: str, **values: Any) -> str:
+    def open(self, run_id: str, check: Callable[[Run], None] | None = None, **values: Any) -> str:
         """Open a run for planning and return its id.
 
         A run that was cut short while planning starts its planning anew; one that is running is left as it is; a
-        finished one never reopens: the new run gets the id with ``~2``, ``~3``, ... appended.
+        finished one never reopens: the new run gets the id with ``~2``, ``~3``, ... appended. An open run of the very
+        DAG run is gone on with under whatever id it has.
+
+        Args:
+            run_id: the run's name.
+            check: called with an open run before it is gone on with; raises to refuse.
+            values: columns of the run's row.
         """
         number = 1
         while True:
             candidate = run_id if number == 1 else f"{run_id}~{number}"
             with self._engine.begin() as connection:
-                state = connection.execute(
-                    select(run.c.state).where(run.c.run_id == candidate).with_for_update()
-                ).scalar_one_or_none()
-                if state is None and self._insert(connection, candidate, values):
+                found = self._open_run(connection, candidate, values.get("dag_id"), values.get("dag_run_id"))
+                if found is None and self._insert(connection, candidate, values):
                     return candidate
-                if state == "planning":
-                    connection.execute(delete(item).where(item.c.run_id == candidate))
-                    connection.execute(delete(shard).where(shard.c.run_id == candidate))
-                    connection.execute(
-                        update(run).where(run.c.run_id == candidate).values(code_version=__version__, **values)
-                    )
-                    return candidate
-                if state == "running":
-                    return candidate
-            if state == "finished":
+                if found is not None and not found.is_finished:
+                    if check is not None:
+                        check(found)
+                    if found.state == "planning":
+                        self._plan_anew(connection, found.run_id, values)
+                    return found.run_id
+            if found is not None:
                 number += 1  # else another process has just inserted this very run: look again
+
+    @staticmethod
+    def _open_run(connection: Connection, run_id: str, dag_id: str | None, dag_run_id: str | None) -> Run | None:
+        """The open run of the DAG run, else the run with this id; its row is locked."""
+        wanted = select(run).with_for_update()
+        if dag_id is not None and dag_run_id is not None:
+            of_dag_run = (run.c.dag_id == dag_id, run.c.dag_run_id == dag_run_id, run.c.state != "finished")
+            row = connection.execute(wanted.where(*of_dag_run).order_by(run.c.created_at.desc()).limit(1)).one_or_none()
+            if row is not None:
+                return Run(*row)
+        row = connection.execute(wanted.where(run.c.run_id == run_id)).one_or_none()
+        return None if row is None else Run(*row)
+
+    @staticmethod
+    def _plan_anew(connection: Connection, run_id: str, values: dict[str, Any]) -> None:
+        connection.execute(delete(item).where(item.c.run_id == run_id))
+        connection.execute(delete(shard).where(shard.c.run_id == run_id))
+        connection.execute(update(run).where(run.c.run_id == run_id).values(code_version=__version__, **values))
 
     @staticmethod
     def _insert(connection: Connection, run_id: str, values: dict[str, Any]) -> bool:
@@ -160,6 +179,13 @@ class Runs:
                 )
                 found.update((row.key, Item(*row)) for row in rows)
         return {key: row for key, row in found.items() if not (row.released and row.state in AWAIT_A_PERSON)}
+
+    def recipes_asked_for(self, input_url: str, output_url: str) -> dict[str, Any]:
+        """The recipes that runs at these addresses asked for, by digest."""
+        here = (run.c.input_url == input_url, run.c.output_url == output_url)
+        with reading(self._engine) as connection:
+            asked = connection.execute(select(run.c.recipes).where(*here).order_by(run.c.created_at)).scalars()
+            return {digest: recipe for recipes in asked for digest, recipe in recipes.items()}
 
     def abandoned(self, quiet_s: float, *, input_url: str | None = None, output_url: str | None = None) -> list[str]:
         """Runs that are not finished, began `quiet_s` ago or earlier and had no lease since, the oldest first."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, exists, insert, select, update
+from sqlalchemy import Connection, Engine, Text, cast, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import EnhancerError
@@ -13,7 +13,7 @@ from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import Lease, fenced
 from enhancer.ledger.rows import Target
 from enhancer.ledger.states import ItemState
-from enhancer.ledger.tables import db_now, item, run, shard, target
+from enhancer.ledger.tables import db_now, item, result, run, shard, target
 from enhancer.paging import batched
 from enhancer.reasons import Reason
 
@@ -110,6 +110,61 @@ class Targets:
                 )
                 found.update((row.input_key, Target(*row)) for row in rows)
         return found
+
+    def published_with_details(
+        self,
+        input_url: str,
+        output_url: str,
+        *,
+        mentioning: str = "",
+        run_id: str | None = None,
+        prefix: str = "",
+        batch: int = 500,
+    ) -> Iterator[tuple[Target, dict[str, Any]]]:
+        """What lies at the targets of these addresses, with the details of the result, in the order of input keys: of
+        a key's targets the one that was published last.
+
+        Args:
+            input_url: of the runs.
+            output_url: of the runs.
+            mentioning: only results whose details contain this text somewhere; the caller looks closer.
+            run_id: only what this run published.
+            prefix: only input keys that start so.
+            batch: rows in memory at a time; each batch is a transaction of its own.
+        """
+        newer = target.alias("newer")
+        same_key = (
+            newer.c.output_url == output_url,
+            newer.c.input_url == input_url,
+            newer.c.input_key == target.c.input_key,
+        )
+        matching = [
+            target.c.output_url == output_url,
+            target.c.input_url == input_url,
+            target.c.identity.is_not(None),
+            ~exists().where(*same_key, newer.c.identity.is_not(None), newer.c.published_at > target.c.published_at),
+        ]
+        if mentioning:
+            matching.append(cast(result.c.details, Text).contains(mentioning, autoescape=True))
+        if run_id is not None:
+            matching.append(target.c.run_id == run_id)
+        if prefix:
+            matching.append(target.c.input_key.startswith(prefix, autoescape=True))
+        joined = select(*target.c, result.c.details).join(result, result.c.identity == target.c.identity)
+        after: str | None = None
+        while True:
+            page = joined.where(*matching)
+            if after is not None:
+                page = page.where(target.c.input_key > after)
+            with reading(self._engine) as connection:
+                rows = connection.execute(page.order_by(target.c.input_key).limit(batch)).all()
+            for *columns, details in rows:
+                found = Target(*columns)
+                if found.input_key != after:  # two that were published at the same moment
+                    yield found, details or {}
+                after = found.input_key
+            if len(rows) < batch:
+                return
 
     def forget(self, lease: Lease, address: str) -> None:
         """The object is not there any more: the row no longer vouches for it."""

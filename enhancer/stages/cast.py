@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.light import LUMINANCE_WEIGHTS, from_linear, to_linear
+from enhancer.stages.picture_kind import made_for_photographs
 
 LEAST_WARM: Final = 100.0
 LEAST_COOL: Final = 30.0
@@ -119,6 +120,9 @@ class ColourCast:
             return Decision(False, "the recipe's cast correction is off")
         if pixels.shape[2] == 1:
             return Decision(False, "a grey picture has no cast")
+        because = made_for_photographs(context)
+        if because is not None:
+            return Decision(False, because)
         preview, shown = _preview(pixels, context.visible)
         if np.count_nonzero(shown) < SMALLEST_AREA:
             return Decision(False, "too small to tell the light's colour from the things'")

@@ -1,8 +1,8 @@
 """Restoration of faded colour prints by a small net that knows how prints age and what photographs look like.
 
 The net (:mod:`enhancer.models.architectures.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function
-for all pixels: scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated
-on the full picture, so that its cost and result do not depend on how the net was run.
+for all pixels: scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The
+function is evaluated on the full picture, so that its cost and result do not depend on how the net was run.
 
 The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps
 its tone and is only stretched, all channels alike; nothing is ever colourised. Where the net is confident that it makes
@@ -26,6 +26,7 @@ from enhancer.stages.base import Context, Decision
 from enhancer.stages.dynamic_range import sample
 from enhancer.stages.fading import LEAST_SPAN, PERCENTILES, SMALLEST_AREA, FadingRestoration, ends_of, objection
 from enhancer.stages.light import from_linear, to_linear
+from enhancer.stages.picture_kind import made_for_photographs
 
 PREVIEW_SIDE: Final = 256
 LOOK: Final = 48
@@ -80,6 +81,9 @@ class ColourRestoration:
             ModelError: the net's weights, which this package carries, are damaged.
         """
         options = context.recipe.fading
+        because = made_for_photographs(context) if options.mode != "off" else None
+        if because is not None:
+            return Decision(False, because)
         too_small = pixels.shape[0] * pixels.shape[1] < SMALLEST_AREA
         if options.mode == "off" or options.method == "classical" or pixels.shape[2] == 1 or too_small:
             return self._classical.measure(pixels, context)

@@ -17,6 +17,7 @@ from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
+from enhancer.stages.picture_kind import made_for_photographs
 
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""
@@ -48,6 +49,8 @@ class JpegArtifacts:
         """
         if context.recipe.jpeg_artifacts.mode == "off":
             return Decision(False, "the recipe leaves JPEG artefacts alone")
+        if objection := made_for_photographs(context):
+            return Decision(False, objection)
         for name in RESAMPLING:
             if name in context.decisions and context.decisions[name].applied:
                 return Decision(False, f"{name} changed the block grid")

@@ -32,6 +32,7 @@ from enhancer.options import LocalContrastOptions
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.light import from_linear, luminance, to_linear
 from enhancer.stages.luma_noise import in_levels, luma_noise, objection_of_noise
+from enhancer.stages.picture_kind import made_for_photographs
 
 LOW: Final = 5.0
 """Local contrast below which ``auto`` acts, as a standard deviation of L* (0 to 100)."""
@@ -63,6 +64,9 @@ class LocalContrast:
         options = context.recipe.local_contrast
         if options.mode == "off":
             return Decision(False, "the recipe has local contrast off")
+        because = made_for_photographs(context) if options.mode == "auto" else None
+        if because is not None:
+            return Decision(False, because)
         contrast = local_contrast(pixels)
         numbers: dict[str, Any] = {"local_contrast": round(contrast, 2)}
         reason = "the recipe asks for it"

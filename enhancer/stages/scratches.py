@@ -1,8 +1,8 @@
 """Repair of scratches, dust, chips and folds: a net finds them, and their surroundings are drawn over them.
 
 The net (:mod:`enhancer.models.architectures.damage`) gives each pixel's log odds of being damaged. Marks are what
-hysteresis makes of them (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected pixels above
-:data:`MAYBE` among which there is one above :data:`SURE`.
+hysteresis makes of them (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected
+pixels above :data:`MAYBE` among which there is one above :data:`SURE`.
 
 Wires, grass, whiskers and window frames look like scratches, and a picture has them or has scratches. So two questions
 are kept apart. Whether the *picture* is damaged is asked of its surest marks: ``auto`` acts only where the evidence,
@@ -33,6 +33,7 @@ from enhancer.image import FloatPixels
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.channels import to_planes
 from enhancer.stages.inpainting import inpaint
+from enhancer.stages.picture_kind import made_for_photographs
 
 MAYBE: Final = math.log(0.9 / 0.1)
 """Log odds from which a pixel may belong to a mark: those of a probability of 0.9."""
@@ -101,6 +102,8 @@ class ScratchRepair:
         """
         if context.recipe.scratches.mode == "off":
             return Decision(False, "the recipe has the repair of scratches off")
+        if objection := made_for_photographs(context):
+            return Decision(False, objection)
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell scratches from detail")
         net = context.nets.damage_detector()

@@ -28,6 +28,7 @@ from enhancer.stages.lens import LensCorrection
 from enhancer.stages.limit_size import SizeLimit
 from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
+from enhancer.stages.picture_kind import PictureKind
 from enhancer.stages.scratches import ScratchRepair
 from enhancer.stages.sharpen import Sharpening
 from enhancer.stages.strips import apply_in_strips, in_strips
@@ -38,7 +39,8 @@ ROWS: Final = 64
 """That are looked at together for values that are not finite."""
 
 STAGES: Final[tuple[Stage, ...]] = (
-    SizeLimit(),  # first: everything after it has fewer pixels to pay for
+    PictureKind(),  # of the picture as it came: what later stages ask for
+    SizeLimit(),  # before all that changes it: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
     JpegArtifacts(),  # behind impulses, which no JPEG made; before denoising, which cannot tell blocks from detail

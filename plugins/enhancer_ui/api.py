@@ -10,9 +10,10 @@ from fastapi.responses import StreamingResponse
 from enhancer.contract import SCHEMA_VERSION, Envelope
 from enhancer.ledger.queries import Order
 from enhancer.ledger.states import ItemState
+from enhancer.records import record_of
 from enhancer_ui import pictures
 from enhancer_ui.configuration import ui_settings
-from enhancer_ui.reading import NotFoundError, Reader, record_of
+from enhancer_ui.reading import NotFoundError, Reader
 from enhancer_ui.security import Visitor, visitor_of
 
 router = APIRouter()

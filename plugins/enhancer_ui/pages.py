@@ -12,10 +12,10 @@ from jinja2 import Environment
 
 from enhancer.ledger.queries import Order
 from enhancer.ledger.states import ItemState
+from enhancer.records import record_of
 from enhancer_ui import pictures, showing
 from enhancer_ui.api import Key, LedgerReader, Offset, RunId, Search
 from enhancer_ui.configuration import ui_settings
-from enhancer_ui.reading import record_of
 
 router = APIRouter()
 

@@ -17,8 +17,7 @@ from enhancer.ledger.rows import Item, Run
 from enhancer.ledger.states import GOOD
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
-from enhancer.storage import open_store
-from enhancer.storage.addresses import parse_url
+from enhancer.storage import canonical_url, is_folder, open_store
 
 Side = Literal["before", "after"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -71,12 +70,12 @@ def canonical(url: str) -> str:
         ForeignAddressError: an S3 prefix with parts that an HTTP client would fold into another address.
         RequestError: no address of a store at all.
     """
-    location = parse_url(url)
-    if isinstance(location, Path):
-        return str(location.resolve())
-    if any(segment in (".", "..") or "\\" in segment for segment in location.prefix.split("/")):
+    plain = canonical_url(url)
+    if is_folder(plain):
+        return str(Path(plain).resolve())
+    if any(segment in (".", "..") or "\\" in segment for segment in plain.split("/")):
         raise ForeignAddressError(f"{url} is not a plain address of a store")
-    return location.url
+    return plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
-from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError
 from enhancer.ledger import Ledger
 from enhancer.ledger.engine import parse_url, sqlite_file
 from enhancer.ledger.queries import Queries
-from enhancer.ledger.rows import CountedRun, FailureGroup, Progress, Run, ScoredItem
+from enhancer.ledger.rows import CountedRun, FailureGroup, Progress, ScoredItem
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
 from enhancer_ui.security import Visitor
@@ -153,34 +152,3 @@ class Reader:
     def _check(self, dag_id: str | None) -> None:
         if not self._visitor.may_read(dag_id):
             raise NotAllowedError(f"Your role in Airflow may not read the DAG {dag_id!r}.")
-
-
-def record_of(run: Run, item: ScoredItem) -> ItemRecord:
-    """An item's row as the contract of CLI, worker and report has it."""
-    details = item.details or {}
-    error = None
-    if item.error_class:
-        error = ErrorRecord(
-            error_class=item.error_class, message=item.error_message or "", stage=item.stage or "worker"
-        )
-    return ItemRecord(
-        input=item.key,
-        output=f"{run.output_url}/{item.target_key}" if item.target_key else None,
-        state=item.state,
-        attempts=item.attempts,
-        passed_through=item.passed_through == 1,
-        recipe=item.recipe_name,
-        scale=details.get("scale"),
-        identity=item.identity,
-        width=item.width,
-        height=item.height,
-        output_width=item.output_width,
-        output_height=item.output_height,
-        error=error,
-        decisions=[DecisionRecord.model_validate(decision) for decision in details.get("decisions", [])],
-        models=details.get("models") or {},
-        scores=item.scores,
-        timings=details.get("timings") or {},
-        warnings=details.get("warnings") or [],
-        cached=details.get("cached", False),
-    )

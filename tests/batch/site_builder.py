@@ -111,7 +111,15 @@ class Site:
 
     # ------------------------------------------------------------ steps of a run, without a worker
 
-    def stage(self, run_id: str, key: str, data: bytes, target_key: str | None = None) -> Item:
+    def stage(
+        self,
+        run_id: str,
+        key: str,
+        data: bytes,
+        target_key: str | None = None,
+        *,
+        details: dict[str, Any] | None = None,
+    ) -> Item:
         """What enhance and evaluate leave behind: the result `data` under work_url, the item `scored`."""
         row = self.ledger.items.get(run_id, key)
         assert row is not None
@@ -134,6 +142,7 @@ class Site:
                 size=len(data),
                 md5=md5(data, usedforsecurity=False).hexdigest(),
                 format="PNG",
+                details=details,
             )
             self.ledger.items.move_in(
                 connection,
@@ -144,6 +153,7 @@ class Site:
                 staged_key=staged,
                 target_key=target_key or key,
                 reused=0,
+                details=details,
             )
             self.ledger.items.move_in(connection, lease, key, ItemState.SCORED)
         self.ledger.leases.release(lease)

@@ -14,11 +14,12 @@ import pytest
 import skimage.data
 from skimage.metrics import peak_signal_noise_ratio
 
-from enhancer.batch.reporting import RunFailedError, record_of, report_run
+from enhancer.batch.reporting import RunFailedError, report_run
 from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
 from enhancer.batch.worker.events import Event
 from enhancer.identity import digest
 from enhancer.recipe import Gate
+from enhancer.records import record_of
 from tests.batch.site_builder import Site
 
 pytestmark = pytest.mark.network  # LPIPS' and FFDNet's weights, once
@@ -320,7 +321,7 @@ def test_a_refused_picture_passes_through_where_the_run_asks_for_it(scored: Site
     source = (scored.input / "rejected.png").read_bytes()
     assert (output / "rejected.png").read_bytes() == source
     assert row.scores["reference"]["score"] < 0.9
-    record = record_of(row)
+    record = record_of(scored.ledger.runs.get("through"), row)
     assert record.passed_through
     assert record.decisions == []
     assert record.warnings[0].startswith("published unenhanced, for the gate refused the result: score against the")

@@ -177,11 +177,6 @@ def test_the_second_night_starts_no_worker(nights: Nights) -> None:
     assert (run.listed, run.quick_skipped, run.items, run.shards) == (8, 6, 2, 0)
 
 
-def test_whether_the_store_keeps_its_promise_of_conditional_writes_is_on_record(nights: Nights) -> None:
-    with Ledger(nights.settings.ledger_url()) as ledger:
-        assert [ledger.runs.get(run_id).summary["conditional_put"] for run_id in ("night", "night~2")] == [True] * 2
-
-
 def test_no_secret_is_in_the_reports_or_in_what_the_runs_keep(nights: Nights) -> None:
     password = make_url(nights.settings.ledger_url()).password
     secret = nights.settings.s3_secret_access_key

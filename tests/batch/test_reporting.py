@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enhancer.batch.report_page import figure, gain_db, histogram
+from enhancer.batch.report_page import figure, histogram
 from enhancer.batch.reporting import RunFailedError, failure_rate, report_run
 from enhancer.contract import Envelope
 from enhancer.errors import LeaseLostError, RequestError
 from enhancer.ledger import ItemState
+from enhancer.records import gain_db, record_of
 from tests.batch.site_builder import Site, png
+
+RULES = [
+    {"match": "a*", "recipe": {"scale": 2, "denoise_strength": 0}},
+    {"match": "*", "recipe": {"scale": 1.5, "denoise_strength": 0}},
+]
 
 
 def with_failures(site: Site, failed: int, total: int) -> None:
@@ -125,6 +131,29 @@ def test_a_histogram_is_numpys() -> None:
     assert (found["n"], found["top"]) == (501, counts.max())
     assert sum(histogram([7.0])["counts"]) == 1
     assert histogram([1.0, 4.0])["median"] == 2.5
+
+
+def test_a_record_has_an_output_only_where_there_is_one_and_always_the_scale_that_was_asked_for(site: Site) -> None:
+    site.put(a_png=png(1), b_png=png(2), c_png=png(3))
+    plan = site.plan("r1", recipe=None, rules=json.dumps(RULES))
+    site.stage("r1", "a.png", b"refused")
+    site.stage("r1", "b.png", b"twin of b", details={"pipeline": "2", "decisions": [], "models": {"net": "0" * 64}})
+    lease = site.ledger.leases.take("r1", 0, "test", 60)
+    site.ledger.items.move(lease, "a.png", ItemState.REJECTED, stage="score", error_class="gate", error_message="soft")
+    site.publish(plan)
+    site.settle("r1", "c.png", ItemState.SKIPPED)
+    report_run("r1", settings=site.settings)
+    written = Envelope.model_validate_json((site.output / "_enhancer/reports/r1/report.json").read_text())
+    records = {record.input: record for record in written.items}
+    assert {key: record.output for key, record in records.items()} == {"a.png": None, "b.png": "b.png", "c.png": None}
+    assert {key: record.scale for key, record in records.items()} == {"a.png": 2, "b.png": 1.5, "c.png": 1.5}
+    assert (records["b.png"].pipeline, records["b.png"].models) == ("2", {"net": "0" * 64})
+    assert records["a.png"].error is not None
+    assert records["a.png"].error.error_class == "gate"
+    run = site.ledger.runs.get("r1")
+    assert {key: record_of(run, row) for key, row in site.items("r1").items()} == records, (
+        "the page and the API say it too"
+    )
 
 
 def test_figures_and_gains() -> None:

@@ -157,6 +157,49 @@ DRAWINGS: Final[dict[str, Callable[[], Bytes]]] = {
 }  # fmt: skip
 
 
+def dark_editor() -> Bytes:
+    """Code in a dark window."""
+    image, draw = sheet((30, 31, 37))
+    for row in range(16):
+        tint = (220, 160, 120) if row % 4 else (140, 205, 245)
+        draw.text((10, 6 + 18 * row), "for page in pages: print(page.name, len(page.items))", fill=tint)
+    return np.array(image)
+
+
+def logo() -> Bytes:
+    """A dark disc on black, its edge hard."""
+    image, draw = sheet("black")
+    draw.ellipse([110, 60, 280, 230], fill=(90, 10, 20))
+    return np.array(image)
+
+
+def button() -> Bytes:
+    image, draw = sheet((0, 30, 72))
+    draw.rectangle([30, 120, 370, 150], fill=(10, 51, 102))
+    return np.array(image)
+
+
+def gradient() -> Bytes:
+    """A dark ramp in the steps of 8 bits."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    along = (x / WIDTH + y / HEIGHT)[..., None] / 2
+    return np.rint((10, 14, 30) + along * (50, 30, 60)).astype(np.uint8)
+
+
+def icon() -> tuple[Bytes, Bytes]:
+    """A sheet with lines of text on nothing: colours, and alpha."""
+    image = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(image)
+    draw.rounded_rectangle([40, 16, 216, 239], 15, fill=(246, 245, 243, 255))
+    for k in range(8):
+        draw.rectangle([64, 55 + 20 * k, 144 if k < 2 else 189, 64 + 20 * k], fill=(211, 209, 205, 255))
+    pixels = np.array(image)
+    return pixels[..., :3], pixels[..., 3]
+
+
+SCREENS: Final[dict[str, Callable[[], Bytes]]] = {one.__name__: one for one in (dark_editor, logo, button, gradient)}
+
+
 def with_salt_and_pepper(pixels: Bytes, amount: float, seed: int = 7) -> Bytes:
     """A share of the pixels replaced by black or white, all channels of a pixel together."""
     struck, noisy = np.random.default_rng(seed).random(pixels.shape[:2]), pixels.copy()

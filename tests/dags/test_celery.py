@@ -268,7 +268,7 @@ def test_a_killed_worker_and_a_killed_scheduler_cost_no_picture(
 
     def states() -> dict[str, int]:
         with psycopg.connect(postgres.dsn("celery_ledger", driver="")) as connection:
-            counted = "SELECT state, count(*) FROM item WHERE run_id = 'killed' GROUP BY state"
+            counted = "SELECT state, count(*) FROM item WHERE run_id = 'image_enhancement-killed' GROUP BY state"
             return dict(connection.execute(counted).fetchall())
 
     def killed_while(*wanted: str, name: str) -> dict[str, int]:

@@ -8,12 +8,12 @@ import lpips
 import numpy as np
 import pytest
 import torch
+from enhancer.models.plain import PlainNet, PlainShape
 from PIL import Image
 from safetensors.torch import load_file
 from skimage import data
 
 from enhancer.models.catalogue import BUNDLED, load_catalogue
-from enhancer.models.plain import PlainNet, PlainShape
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 from enhancer.training.perceptual_loss import LpipsLoss

@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from enhancer.batch import layout
 from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
+from enhancer.batch.plan.continuing import may_continue
 from enhancer.batch.plan.estimate import Estimate, in_words
 from enhancer.batch.plan.redriving import candidates
 from enhancer.batch.plan.request import RESERVED_PREFIX, Redrive, Rerun, RunRequest
@@ -32,7 +33,7 @@ from enhancer.ledger.tables import item
 from enhancer.paging import batched
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
-from enhancer.storage import open_store, probe_conditional_put
+from enhancer.storage import open_store
 from enhancer.storage.base import ObjectInfo, ObjectStore
 
 log = structlog.get_logger(__name__)
@@ -86,13 +87,15 @@ def plan_run(
     returns the same shards.
 
     Raises:
-        RequestError: absurd shard counts, a ledger without schema, bad URLs.
+        RequestError: absurd shard counts, a ledger without schema, bad URLs, an open run of that name that is another
+            DAG's or was begun for another request.
         StorageError: the input cannot be listed or the manifest cannot be written.
     """
     check(settings.ledger_url())
     with Ledger(settings.ledger_url()) as ledger:
         run_id = ledger.runs.open(
             layout.ledger_run_id(run_id),
+            check=may_continue(request, dag_id, dag_run_id),
             trigger=trigger,
             dag_id=dag_id,
             dag_run_id=dag_run_id,
@@ -138,7 +141,6 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
             "repeated_verdicts": tally.repeated,
             "refused_keys": tally.refused,
             "dry_run": request.dry_run,
-            "conditional_put": None if request.dry_run else _probe(request, settings),
         },
     )
     log.info(
@@ -150,11 +152,6 @@ def _freeze(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str
         shards=shards,
         estimate=in_words(estimate),
     )
-
-
-def _probe(request: RunRequest, settings: Settings) -> bool | None:
-    """Whether the output's store keeps its promise of conditional writes: for the record, nothing relies on it."""
-    return probe_conditional_put(open_store(f"{request.output_url}/{RESERVED_PREFIX.rstrip('/')}", settings))
 
 
 def _spool() -> IO[str]:
@@ -199,13 +196,11 @@ def _count(row: dict[str, Any], tally: _Tally) -> None:
 def _redriven(
     request: RunRequest, redrive: Redrive, ledger: Ledger, run_id: str, tally: _Tally
 ) -> Iterator[dict[str, Any]]:
-    """What earlier runs left undone. Size and ETag are as they were then: the worker reads what is there now."""
-    for before, recipe in candidates(ledger, request, redrive):
+    """What is tried again or made anew."""
+    for one in candidates(ledger, request, redrive):
         tally.listed += 1
-        digest = before.recipe_digest
-        _note(recipe, digest, tally)
-        info = ObjectInfo(before.key, before.size, before.etag)
-        yield _row(run_id, info, recipe, digest, tally.items, before)
+        _note(one.recipe, one.recipe_digest, tally)
+        yield _row(run_id, one.info, one.recipe, one.recipe_digest, tally.items, one.before)
 
 
 def _is_input(info: ObjectInfo, tally: _Tally) -> bool:

@@ -19,6 +19,7 @@ from enhancer.ledger import Item, Lease
 from enhancer.processing import Picture, Processing
 from enhancer.result_cache import ResultCache
 from enhancer.settings import Settings
+from enhancer.version import PIPELINE_VERSION
 
 BYTES_A_PIXEL: Final = 4
 """Three channels of eight bits and some alpha: what a pixel is taken to need until it is decoded."""
@@ -124,6 +125,7 @@ def details_of(picture: PictureInHand) -> dict[str, Any]:
         "models": parts.models,
         "timings": timings,
         "warnings": parts.warnings,
+        "pipeline": PIPELINE_VERSION,
     }
     if picture.cached:
         details["cached"] = True

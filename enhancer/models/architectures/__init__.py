@@ -2,7 +2,8 @@
 
 A module of this folder is an architecture: its name without regard to case is what a catalogue entry's ``architecture``
 says, and its ``ARCHITECTURE`` an :class:`enhancer.models.architecture.Architecture`. No list of them is kept anywhere.
-What is not found here is left to spandrel. Listing names imports no torch; :func:`own` imports the module that it names.
+What is not found here is left to spandrel. Listing names imports no torch; :func:`own` imports the module that it
+names.
 """
 
 from __future__ import annotations

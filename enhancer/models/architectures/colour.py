@@ -28,6 +28,8 @@ LOOK: Final = 48
 OUTPUTS: Final = 16
 """veil (3), white (3), matrix (9, by rows), confidence (1)."""
 SHARES: Final = (0.002, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97, 0.99, 0.998)
+PLACES: Final = tuple(round(share * (LOOK**2 - 1)) for share in SHARES)
+"""Where these shares of the pixels end, in order of brightness."""
 LOW, HIGH = 1, 9
 SMALLEST: Final = 1e-3
 """Light below which density is not followed further."""
@@ -96,10 +98,9 @@ class ColourNet(nn.Module):
         white = brightest + WHITE_MOST * torch.tanh(raw[:, 3:6])
         contrast = torch.exp(CONTRAST_MOST * torch.tanh(raw[:, 6:9] + 0.3))
         mixed = MIXED_MOST * torch.tanh(raw[:, 9:15])
-        matrix = torch.zeros(len(raw), 3, 3, dtype=raw.dtype, device=raw.device)
-        rows, columns = (0, 0, 1, 1, 2, 2), (1, 2, 0, 2, 0, 1)
-        matrix[:, rows, columns] = mixed
-        matrix = contrast[:, :, None] * (torch.eye(3, device=raw.device) + matrix)
+        one = torch.ones_like(mixed[:, :1])
+        rows = (one, mixed[:, 0:2], mixed[:, 2:3], one, mixed[:, 3:4], mixed[:, 4:6], one)
+        matrix = contrast[:, :, None] * torch.cat(rows, dim=1).view(-1, 3, 3)
         return torch.cat((veil, white, matrix.flatten(1), raw[:, 15:16]), dim=1)
 
 
@@ -116,7 +117,7 @@ def load(state: Mapping[str, Tensor], hints: Hints) -> ColourNet:
 
 def spec_of(net: ColourNet, name: str) -> NetSpec:
     """What its stage must know of it; it is not tiled."""
-    return NetSpec(name, scale=1, in_channels=3, out_channels=OUTPUTS, halo=0, minimum=LOOK)
+    return NetSpec(name, scale=1, in_channels=3, out_channels=OUTPUTS, halo=0, minimum=LOOK, max_tile=LOOK)
 
 
 def restored(pixels: Tensor, numbers: Tensor) -> Tensor:
@@ -154,8 +155,7 @@ def from_linear(light: Tensor) -> Tensor:
 def _percentiles(look: Tensor) -> tuple[Tensor, Tensor]:
     """Each channel's percentiles, encoded and as density over the densest that counts; N x 3 x len(SHARES)."""
     ordered = look.flatten(2).sort(dim=2).values
-    places = [round(share * (ordered.shape[2] - 1)) for share in SHARES]
-    encoded = ordered[..., places]
+    encoded = ordered[..., list(PLACES)]
     return encoded, -torch.log10(to_linear(encoded).clamp(min=SMALLEST)) / 3
 
 
