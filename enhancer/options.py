@@ -24,7 +24,13 @@ class InputOptions(_Options):
 
     salvage: bool = Field(False, description="take what can be read of a damaged file instead of refusing it")
     max_pixels: int | None = Field(None, ge=1, description="reduce larger pictures to so many pixels, aspect kept")
+    hdr: Literal["refuse", "tone-map"] = Field("refuse", description="what to do with PQ and HLG: tone-map to sRGB")
     max_side: int | None = Field(None, ge=1, description="reduce pictures with a longer side than this")
+
+    @property
+    def decoding(self) -> dict[str, bool]:
+        """The keyword arguments of :func:`enhancer.codecs.decode` that it sets."""
+        return {"salvage": self.salvage, "tone_map": self.hdr == "tone-map"}
 
 
 class LensOptions(_Options):

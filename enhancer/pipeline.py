@@ -162,7 +162,7 @@ class ImageEnhancer:
             return result.pixels[..., 0] if img.ndim == 2 else result.pixels
         if isinstance(img, (str, Path)):
             limits = Limits.from_settings(self.settings)
-            img = decode(read_bytes(Path(img)), name=str(img), limits=limits, salvage=recipe.input.salvage).first
+            img = decode(read_bytes(Path(img)), name=str(img), limits=limits, **recipe.input.decoding).first
         if not isinstance(img, Image):
             raise TypeError(f"cannot enhance a {type(img).__name__}: give an Image, a path or a NumPy array")
         return self.enhance_document(Document((img,)), recipe).document.first
@@ -255,9 +255,9 @@ class ImageEnhancer:
 
     def _compute(self, data: bytes, record: ItemRecord, clock: _Clock) -> tuple[CachedResult, Document, Enhanced]:
         """Decode, enhance, encode, and keep the result; `record` gets what is known as it becomes known."""
-        limits, salvage = Limits.from_settings(self.settings), self.recipe.input.salvage
+        limits = Limits.from_settings(self.settings)
         with clock.step("decode"):
-            document = decode(data, name=record.input, limits=limits, salvage=salvage)
+            document = decode(data, name=record.input, limits=limits, **self.recipe.input.decoding)
         record.width, record.height = document.first.width, document.first.height
         record.warnings.extend(warning for page in document.pages for warning in page.metadata.warnings)
         with clock.step("enhance"):

@@ -23,7 +23,7 @@ GOLDEN = (
     '"denoise_table":"measured",'
     '"exposure":{"ev":null,"max_ev":3.0,"mode":"auto"},"fading":{"method":"learned","mode":"off"},'
     '"gate":{"max_artifact_score":0.5,"max_low_frequency_shift":0.1,"max_residual_ratio":1.5,"min_score":0.25},'
-    '"input":{"max_pixels":null,"max_side":null,"salvage":false},'
+    '"input":{"hdr":"refuse","max_pixels":null,"max_side":null,"salvage":false},'
     '"jpeg":{"mode":"auto"},'
     '"lens":{"chromatic_aberration":true,"distortion":true,"mode":"off","vignetting":true},'
     '"local_contrast":{"clip_limit":2.0,"mode":"off","tiles":8},'

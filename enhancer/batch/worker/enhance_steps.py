@@ -131,9 +131,10 @@ class EnhanceSteps(ShardWork):
         if known is not None:
             picture.cached, picture.result = True, known
             return
-        salvage = picture.recipe.input.salvage
         with picture.timings.measure("decode"):
-            picture.document = decode(picture.fetched.data, name=picture.key, limits=self._limits, salvage=salvage)
+            picture.document = decode(
+                picture.fetched.data, name=picture.key, limits=self._limits, **picture.recipe.input.decoding
+            )
 
     def enhance(self, picture: PictureInHand) -> None:
         """The stages and nets."""

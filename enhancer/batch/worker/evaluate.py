@@ -103,7 +103,7 @@ class EvaluateShard(ShardWork):
             raise StorageError(f"the result of {row['key']!r} is not stored any more", reason="result-gone")
         data = self._input(row)
         recipe = self._recipes[row["recipe_digest"]]
-        before = decode(data, name=row["key"], limits=self._limits, salvage=recipe.input.salvage)
+        before = decode(data, name=row["key"], limits=self._limits, **recipe.input.decoding)
         root, name = split_address(stored["address"])
         after = decode(open_store(root, self._settings).get(name).data, name=name, limits=self._result_limits)
         truth = self._truth(row["key"])
@@ -154,8 +154,9 @@ class EvaluateShard(ShardWork):
         if truth is None or (truth.height, truth.width) != (after.first.height, after.first.width):
             return Judged((fidelity,), judge(recipe.gate, fidelity, None))
         crop = math.ceil(recipe.scale) if recipe.scale > 1 else 0
-        reference = score_reference(after.first, truth, self._scorer, crop=crop)
-        baseline = score_baseline(before.first, truth, self._scorer, crop=crop)
+        shown, right = to_working(after.first), to_working(truth)
+        reference = score_reference(shown, right, self._scorer, crop=crop)
+        baseline = score_baseline(to_working(before.first), right, self._scorer, crop=crop)
         return Judged((fidelity, reference, baseline), judge(recipe.gate, fidelity, reference))
 
     def _second_try(
