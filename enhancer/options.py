@@ -56,6 +56,12 @@ class InputOptions(_Options):
         "auto", description="what kind of picture it is; auto: measured. Stages made for photographs leave others alone"
     )
     salvage: bool = Field(False, description="take what can be read of a damaged file instead of refusing it")
+    hdr: Literal["refuse", "tone-map"] = Field("refuse", description="what to do with PQ and HLG: tone-map to sRGB")
+
+    @property
+    def decoding(self) -> dict[str, bool]:
+        """The keyword arguments of :func:`enhancer.codecs.decode` that it sets."""
+        return {"salvage": self.salvage, "tone_map": self.hdr == "tone-map"}
 
 
 class SizeLimitOptions(StageOptions):

@@ -121,7 +121,7 @@ class Processing:
         """
         with picture.timings.measure("decode"):
             picture.document = decode(
-                picture.data, name=picture.name, limits=self._limits, salvage=picture.recipe.input.salvage
+                picture.data, name=picture.name, limits=self._limits, **picture.recipe.input.decoding
             )
 
     def enhance(self, picture: Picture) -> None:

@@ -91,7 +91,7 @@ def _inspect_one(one: Input, recipe: Recipe, settings: Settings) -> ItemRecord:
     try:
         data = one.read(settings.max_bytes)
         limits = Limits.from_settings(settings)
-        document = decode(data, name=one.address, limits=limits, salvage=recipe.input.salvage)
+        document = decode(data, name=one.address, limits=limits, **recipe.input.decoding)
     except EnhancerError as error:
         record.state = "quarantined"
         record.error = ErrorRecord(error_class=error.reason, message=readable(error.message), stage="decode")

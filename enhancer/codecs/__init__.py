@@ -36,12 +36,12 @@ __all__ = [
 ]
 
 
-def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> Document:
+def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False, tone_map: bool = False) -> Document:
     """The pictures in a file: see :func:`enhancer.codecs.decoding.decode`."""
     with imports_of_extras():
         from enhancer.codecs import decoding
 
-    return decoding.decode(data, name=name, limits=limits, salvage=salvage)
+    return decoding.decode(data, name=name, limits=limits, salvage=salvage, tone_map=tone_map)
 
 
 def announced_pixels(data: bytes, limits: Limits) -> int:

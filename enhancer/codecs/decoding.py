@@ -15,14 +15,14 @@ from enhancer.codecs.formats import formats, recognise
 from enhancer.codecs.formats.foreign import foreign_format
 from enhancer.codecs.formats.spec import FormatSpec
 from enhancer.codecs.limits import Limits
-from enhancer.codecs.raster import finish
+from enhancer.codecs.raster import finish, settle_colour
 from enhancer.errors import PictureError
 from enhancer.image import Document
 
 _CUT_SHORT: Final = re.compile(r"truncat|stream too small|premature|end of file|not enough|unexpected end|ran out")
 
 
-def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> Document:
+def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False, tone_map: bool = False) -> Document:
     """The pictures in a file, upright, with what the file said about them.
 
     Bit depth comes from the header. Grey stays grey; palettes, CMYK and YCCK become RGB (CMYK through its embedded
@@ -34,6 +34,7 @@ def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> 
         name: what errors call it: a path or key.
         limits: checked against the header before pixels are decoded.
         salvage: take what can be read of a damaged JPEG, PNG or TIFF (:mod:`enhancer.codecs.salvage`), with a warning.
+        tone_map: bring HDR pictures (PQ, HLG) to sRGB, with a warning, instead of refusing them.
 
     Raises:
         PictureError: any failure; its reason is one of those in :mod:`enhancer.codecs`.
@@ -45,16 +46,18 @@ def decode(data: bytes, *, name: str, limits: Limits, salvage: bool = False) -> 
     if spec is None:
         raise _not_readable(data, name)
     try:
-        return _read(data, spec, name, limits)
+        return _read(data, spec, name, limits, tone_map)
     except PictureError as error:
         if not salvage or error.reason not in ("truncated", "corrupt"):
             raise
-        return _salvaged(data, spec, name, limits, error)
+        return _salvaged(data, spec, name, limits, error, tone_map)
 
 
-def _read(data: bytes, spec: FormatSpec, name: str, limits: Limits) -> Document:
+def _read(data: bytes, spec: FormatSpec, name: str, limits: Limits, tone_map: bool) -> Document:
     try:
         pages = spec.read(data, name, limits)
+        for page in pages:
+            settle_colour(page, tone_map=tone_map, name=name)
         return Document(tuple(finish(page, format_name=spec.name, name=name) for page in pages))
     except PictureError:
         raise
@@ -64,11 +67,13 @@ def _read(data: bytes, spec: FormatSpec, name: str, limits: Limits) -> Document:
         raise _failure(error, spec.name, name) from error
 
 
-def _salvaged(data: bytes, spec: FormatSpec, name: str, limits: Limits, damage: PictureError) -> Document:
+def _salvaged(
+    data: bytes, spec: FormatSpec, name: str, limits: Limits, damage: PictureError, tone_map: bool
+) -> Document:
     """What can be read of a damaged file, or its damage raised again where that is nothing."""
     try:
         patched = spec.salvage(data, name, limits) if spec.salvage is not None else None
-        document = _read(patched, spec, name, limits) if patched is not None else None
+        document = _read(patched, spec, name, limits, tone_map) if patched is not None else None
     except Exception as error:  # as in _read: whatever it is, this file cannot be saved
         raise damage from error
     if document is None:

@@ -58,6 +58,11 @@ class Chunks:
     xmp: bytes | None = None
     iptc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    code_points: tuple[int, int] | None = None
+    full_range: bool = True
+    srgb: bool = False
+    gamma: float | None = None
+    chromaticities: tuple[float, ...] | None = None
     animated: bool = False
     warnings: list[str] = field(default_factory=list)
 
@@ -154,6 +159,8 @@ def _read_metadata(kind: bytes, body: bytes, found: Chunks) -> None:
     if kind == b"iCCP":
         _, rest = body.split(b"\0", 1)
         found.icc = _inflate(rest[1:])
+    elif kind in (b"cICP", b"sRGB", b"gAMA", b"cHRM"):
+        _read_colour(kind, body, found)
     elif kind == b"eXIf":
         found.exif = strip_prefix(body)
     elif kind == b"pHYs":
@@ -170,6 +177,18 @@ def _read_metadata(kind: bytes, body: bytes, found: Chunks) -> None:
         keyword, rest = body.split(b"\0", 1)
         if keyword.startswith(b"Raw profile type "):
             _read_raw_profile(keyword[17:], _inflate(rest[1:]) if kind == b"zTXt" else rest, found)
+
+
+def _read_colour(kind: bytes, body: bytes, found: Chunks) -> None:
+    if kind == b"cICP":
+        primaries, transfer, _, full_range = struct.unpack(">4B", body)
+        found.code_points, found.full_range = (primaries, transfer), bool(full_range)
+    elif kind == b"gAMA":
+        found.gamma = struct.unpack(">I", body)[0] / 100_000
+    elif kind == b"cHRM":
+        found.chromaticities = tuple(value / 100_000 for value in struct.unpack(">8I", body))
+    else:
+        found.srgb = True
 
 
 def _read_raw_profile(kind: bytes, text: bytes, found: Chunks) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from typing import Any, Final
 
+import imagecodecs
 import numpy as np
 import tifffile
 
-from enhancer.codecs import ifd, iptc
+from enhancer.codecs import ifd, iptc, ycbcr
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply, widen
+from enhancer.codecs.colour_statements import tables_profile
 from enhancer.codecs.exif import EXIF_IFD
 from enhancer.codecs.jpeg import frame_size
 from enhancer.codecs.limits import Limits
@@ -123,14 +125,18 @@ def _unsupported(what: str, name: str) -> PictureError:
 
 def _read_page(page: Any, data: bytes, name: str) -> Found:
     warnings: list[str] = []
-    samples = page.asarray(maxworkers=1)
+    photometric = int(page.photometric)
+    plain_ycbcr = photometric == YCBCR and int(page.compression) not in ycbcr.JPEG_LIKE
+    if plain_ycbcr and tuple(page.subsampling or (1, 1)) != (1, 1):
+        samples = ycbcr.read_subsampled(page, data)
+    else:
+        samples = page.asarray(maxworkers=1)
     if samples.ndim == 2:
         samples = samples[..., None]
     elif page.axes == "SYX":
         samples = np.moveaxis(samples, 0, -1)
     if samples.shape[:2] != (page.imagelength, page.imagewidth):
         raise PictureError(f"{name}: the TIFF's pixels do not fill its size", reason="corrupt")
-    photometric = int(page.photometric)
     bits = 1 if samples.dtype == np.bool_ else int(page.bitspersample)
     colour, extra = np.split(samples, [_COLOURS[photometric]], axis=2)
     colour, alpha = _straight(_storable(colour, bits, photometric), extra, bits, page, warnings)
@@ -142,6 +148,7 @@ def _read_page(page: Any, data: bytes, name: str) -> Found:
         warnings += [warning] if warning else []
     else:
         colour = _to_rgb_or_grey(colour, photometric, page, name)
+        icc = icc or _stated_profile(page, colour.shape[2], warnings)
     if bits > 32:
         warnings.append("64-bit floating-point samples were rounded to 32 bits")
     return Found(
@@ -189,7 +196,30 @@ def _to_rgb_or_grey(colour: Raster, photometric: int, page: Any, name: str) -> R
         return inverted
     if photometric == PALETTE:
         return _through_palette(colour[..., 0], page)
+    if photometric == YCBCR and int(page.compression) not in ycbcr.JPEG_LIKE:
+        if colour.dtype == np.float32:
+            raise _unsupported("floating-point YCbCr samples", name)
+        return ycbcr.to_rgb(colour, page)
     return colour
+
+
+def _stated_profile(page: Any, channels: int, warnings: list[str]) -> bytes | None:
+    """The profile that tags 301, 318 and 319 describe, or None."""
+    tables = page.tags.valueof(301)
+    white, primaries = (_rationals(page, code) for code in (318, 319))
+    tables = None if tables is None else np.asarray(tables).ravel().tolist()
+    try:
+        return tables_profile(tables, white, primaries, channels)
+    except (ValueError, imagecodecs.CmsError) as error:
+        warnings.append(f"the TIFF's colorimetric tags (301, 318, 319) make no sense and were dropped: {error}")
+        return None
+
+
+def _rationals(page: Any, code: int) -> tuple[float, ...] | None:
+    value = page.tags.valueof(code)
+    if not isinstance(value, tuple) or len(value) % 2 or not all(value[1::2]):
+        return None
+    return tuple(above / below for above, below in zip(value[::2], value[1::2], strict=True))
 
 
 def _through_palette(indices: Raster, page: Any) -> Raster:

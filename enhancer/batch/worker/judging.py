@@ -89,12 +89,14 @@ def judged(
         recipe: that was followed, with its gate.
         scorer: LPIPS.
     """
-    fidelity = score_fidelity(to_working(after), expected.given, scorer, sigma=expected.sigma)
+    shown = to_working(after)
+    fidelity = score_fidelity(shown, expected.given, scorer, sigma=expected.sigma)
     if truth is None or (truth.height, truth.width) != (after.height, after.width):
         return Judged((fidelity,), judge(recipe.gate, fidelity, None))
     crop = math.ceil(recipe.scale) if recipe.scale > 1 else 0
-    reference = score_reference(after, truth, scorer, crop=crop)
-    baseline = score_baseline(before, truth, scorer, crop=crop)
+    right = to_working(truth)
+    reference = score_reference(shown, right, scorer, crop=crop)
+    baseline = score_baseline(to_working(before), right, scorer, crop=crop)
     return Judged((fidelity, reference, baseline), judge(recipe.gate, fidelity, reference))
 
 

@@ -25,6 +25,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     from PIL.AvifImagePlugin import AvifImageFile
 
     from enhancer.codecs.colour import widen
+    from enhancer.codecs.colour_statements import nclx
     from enhancer.codecs.pillow_pictures import from_pillow
     from enhancer.codecs.raster import split
 
@@ -41,6 +42,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
         found.pixels, found.alpha, found.bit_depth = deeper.pixels, deeper.alpha, depth
     if monochrome and found.pixels.shape[2] == 3:
         found.pixels = found.pixels[..., :1]
+    found.code_points = nclx(data)
     return [found]
 
 

@@ -27,6 +27,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     import numpy as np
 
     from enhancer.codecs.colour import widen
+    from enhancer.codecs.colour_statements import nclx
     from enhancer.codecs.raster import split
 
     try:
@@ -50,6 +51,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     found.exif, found.xmp = picture.info.get("exif") or None, picture.info.get("xmp") or None
     if len(file) > 1:
         found.warnings.append(f"{len(file)} pictures: only the primary one was read")
+    found.code_points = nclx(data)
     return [found]
 
 

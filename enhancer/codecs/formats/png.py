@@ -49,9 +49,33 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     found.icc, found.exif, found.xmp, found.iptc = chunks.icc, chunks.exif, chunks.xmp, chunks.iptc
     found.dpi = chunks.dpi
     found.warnings += chunks.warnings
+    _state_colour(found, chunks)
     if chunks.animated:
         found.warnings.append("an animation: only its default picture was read")
     return [found]
+
+
+def _state_colour(found: Found, chunks: png_chunks.Chunks) -> None:
+    """What says the colours: cICP, else iCCP, else sRGB, else gAMA and cHRM (PNG 3rd edition, 4.3)."""
+    import imagecodecs
+    import numpy as np
+
+    from enhancer.codecs.colour_statements import gamma_profile
+
+    if chunks.code_points is not None:
+        found.icc, found.code_points = None, chunks.code_points
+        if not chunks.full_range:
+            top = int(np.iinfo(found.pixels.dtype).max) + 1
+            low, span = top // 16, 219 * top // 256
+            wide = (found.pixels.astype(np.float32) - low) * np.float32((top - 1) / span)
+            found.pixels = np.clip(np.rint(wide), 0, top - 1).astype(found.pixels.dtype)
+            found.warnings.append("samples in the narrow range were brought to the full range")
+    elif found.icc is None and not chunks.srgb and (chunks.gamma or chunks.chromaticities):
+        try:
+            found.icc = gamma_profile(chunks.gamma, chunks.chromaticities, found.pixels.shape[2])
+        except (ValueError, imagecodecs.CmsError) as error:
+            found.warnings.append(f"PNG chunks gAMA and cHRM make no sense and were dropped: {error}")
+    found.colour_stated = chunks.srgb or chunks.gamma is not None or chunks.code_points is not None
 
 
 def _key_alpha(pixels: Raster, header: png_chunks.Header, chunks: png_chunks.Chunks) -> Raster | None:
