@@ -104,7 +104,7 @@ def test_the_page_lists_what_is_sent(site: Site, sent: Kept) -> None:
         site.ledger.leases.release(lease, busy_s=1.0, peak_rss_mb=321.0)
 
     enhanced(plan.shards[0], settings=site.settings)
-    for task in ("evaluate", "publish"):
+    for task in ("evaluate", "second_look", "publish"):
         metrics.measured(task)(lambda reference, settings: None)(plan.shards[0], settings=site.settings)
     names = {*sent.counts, *sent.levels, *(name for name, _ in sent.times)}
     names = {
