@@ -129,7 +129,7 @@ def compare(figures: Figures, baseline: Figures) -> list[str]:
     for key, before in baseline.items():
         now = figures.get(key)
         if now is None:
-            continue  # told already as a picture without result
+            continue  # reported already as a picture without result
         for metric, bound in BOUNDS.items():
             change = now[metric] - before[metric]
             if (change < bound) if bound < 0 else (change > bound):

@@ -44,7 +44,7 @@ def run_batch(
         trigger: what started it, for the ledger.
         dag_id: what kind of run it is, for the ledger.
         jobs: shards worked on at once.
-        on_event: told every worker's events, from several threads.
+        on_event: called with every worker's events, from several threads.
 
     Raises:
         RunFailedError: after the report, when too much failed.
