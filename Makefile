@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -68,6 +68,9 @@ bench-tone: $(STAMP) ## exposure and colour cast against truth
 
 bench-clean: $(STAMP) ## what every preset does to clean photographs
 	$(BIN)/python -m benchmarks.bench_clean
+
+bench-kinds: $(STAMP) ## what kind of picture each is taken for; whether drawings are left alone
+	$(BIN)/python -m benchmarks.bench_kinds
 
 bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on Set5 and Set14
 	$(BIN)/python -m benchmarks.bench_sr
