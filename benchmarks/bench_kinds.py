@@ -97,7 +97,8 @@ def main() -> None:
         counts[group][kind.name] += 1
         if kind.name == KINDS[0]:
             mistaken.append({"group": group, "picture": name, "odds": kind.odds})
-    print_table(["pictures", *KINDS], [[group, *row.values()] for group, row in counts.items()])
+    confusion = {"columns": ["pictures", *KINDS], "rows": [[group, *row.values()] for group, row in counts.items()]}
+    print_table(confusion["columns"], confusion["rows"])
     for one in mistaken:
         print(f"taken for a photograph: {one['group']}: {one['picture']} {one['odds']}")
     undamaged = [one for one in drawn if one[0] != "noisy scans of text"][:: options.kept_every]
@@ -110,7 +111,7 @@ def main() -> None:
         ),
         "pixels of drawings kept, least of a preset": min(row["kept"] for row in kept),
     }
-    tables = {"confusion": counts, "taken for photographs": mistaken, "kept": kept}
+    tables = {"confusion": confusion, "taken for photographs": mistaken, "kept": kept}
     write_results("kinds", figures, tables, started, whole=options.every == 1)
 
 

@@ -23,8 +23,9 @@ MODELS = Path.home() / ".cache" / "enhancer" / "models"
 
 
 ORDER = [
-    "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure",
-    "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone", "sharpening",
+    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches",
+    "fading", "exposure", "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone",
+    "sharpening",
 ]  # fmt: skip
 """DESIGN's order."""
 
