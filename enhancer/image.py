@@ -19,6 +19,21 @@ PIXEL_DTYPES: Final = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.floa
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """One entry of a TIFF directory.
+
+    Attributes:
+        code: its number.
+        kind: TIFF 6.0's type of its values.
+        values: the numbers; text and other bytes as they are.
+    """
+
+    code: int
+    kind: int
+    values: tuple[int | float, ...] | bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Metadata:
     r"""What the file said about itself. Frozen: stages change pixels, never this.
 
@@ -35,6 +50,13 @@ class Metadata:
         float_range: (lowest, highest) value as found, for float pictures.
         value_range: what black and white of integer pixels stand for in the file's own unit (DICOM: after rescaling).
         jpeg_quality: the quality a JPEG was saved with, estimated from its quantisation tables.
+        size: width and height as decoded, upright: what sizes and places in the metadata refer to.
+        lossless: whether the file's own compression lost nothing, where its format also has one that does.
+        texts: PNG's text and time chunks as (type, body), XMP not among them.
+        comments: JPEG's comments.
+        tags: TIFF's tags that say what a page is and where on earth it lies.
+        attachments: further pictures, videos and maps in the same file, in words; no result holds them.
+        lacking: what the file has to have at its end and has not, though its pixels are whole.
         warnings: metadata troubles that were survived, for the record.
     """
 
@@ -50,6 +72,13 @@ class Metadata:
     float_range: tuple[float, float] | None = None
     value_range: tuple[float, float] | None = None
     jpeg_quality: int | None = None
+    size: tuple[int, int] | None = None
+    lossless: bool = False
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    comments: tuple[bytes, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    attachments: tuple[str, ...] = ()
+    lacking: bytes = b""
     warnings: tuple[str, ...] = ()
 
 

@@ -25,6 +25,7 @@ from enhancer.codecs import (
     target_key,
     without_private,
 )
+from enhancer.codecs.xmp import SourceType
 from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, PictureError, RequestError
 from enhancer.files import Folder, read_bytes
@@ -75,6 +76,14 @@ class Enhanced:
                 model = decision.numbers.get("model")
                 steps.append(f"{decision.stage} ({model})" if model else decision.stage)
         return ", ".join(dict.fromkeys(steps)) or None
+
+    @property
+    def source_type(self) -> SourceType | None:
+        """IPTC's word for how the result came to be; None where nothing was done."""
+        if self.processing is None:
+            return None
+        drawn = any(decision.applied and "fidelity_model" in decision.numbers for decision in self.decisions)
+        return "compositeWithTrainedAlgorithmicMedia" if drawn else "algorithmicallyEnhanced"
 
     def stamp(self, recipe: Recipe) -> str:
         """What is written into the picture's own metadata: version, recipe and what was done with which nets."""
@@ -372,10 +381,11 @@ def encode_result(
     untouched = enhanced.document is document and not changes(document, options)
     if untouched and not salvaged and choose_format(document, options) == source_format:
         warnings: list[str] = []
+        data += document.first.metadata.lacking
         own = without_private(data, document.first.metadata, warnings) if options.strip_private else data
         if own is not None:
             return Encoded(own, source_format, content_type(source_format), tuple(warnings))
-    return encode(enhanced.document, options=options, processing=processing)
+    return encode(enhanced.document, options=options, processing=processing, source_type=enhanced.source_type)
 
 
 class _Clock:

@@ -16,6 +16,7 @@ from enhancer.codecs.limits import Limits
 
 if TYPE_CHECKING:
     from enhancer.codecs.encoding import Encoded
+    from enhancer.codecs.xmp import SourceType
     from enhancer.image import Document, Metadata
     from enhancer.options import OutputOptions
 
@@ -49,11 +50,17 @@ def announced_pixels(data: bytes, limits: Limits) -> int:
     return announced.announced_pixels(data, limits)
 
 
-def encode(document: Document, *, options: OutputOptions, processing: str | None = None) -> Encoded:
+def encode(
+    document: Document,
+    *,
+    options: OutputOptions,
+    processing: str | None = None,
+    source_type: SourceType | None = None,
+) -> Encoded:
     """A file of the document: see :func:`enhancer.codecs.encoding.encode`."""
     from enhancer.codecs import encoding
 
-    return encoding.encode(document, options=options, processing=processing)
+    return encoding.encode(document, options=options, processing=processing, source_type=source_type)
 
 
 def changes(document: Document, options: OutputOptions) -> bool:

@@ -10,9 +10,11 @@ import numpy as np
 import tifffile
 
 from enhancer.codecs import ifd, iptc, ycbcr
+from enhancer.codecs.camera_raw import raw_kind
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply, widen
 from enhancer.codecs.colour_statements import tables_profile
 from enhancer.codecs.exif import EXIF_IFD
+from enhancer.codecs.geo_tags import read_tags
 from enhancer.codecs.jpeg import frame_size
 from enhancer.codecs.limits import Limits
 from enhancer.codecs.raster import Found
@@ -39,6 +41,12 @@ def read_tiff(data: bytes, name: str, limits: Limits) -> list[Found]:
         PictureError: limits, ``truncated``, ``corrupt`` or ``unsupported``.
         Exception: whatever tifffile or a codec raises on damaged data.
     """
+    kind = raw_kind(data)
+    if kind is not None:
+        raise PictureError(
+            f"{name}: a camera raw file ({kind}) is not supported; develop it and export a TIFF or JPEG",
+            reason="unsupported",
+        )
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         return [_read_page(page, data, name) for page in _pages(file, data, name, limits)]
 
@@ -162,6 +170,7 @@ def _read_page(page: Any, data: bytes, name: str) -> Found:
         iptc=_iptc(page, warnings),
         dpi=_dpi(page),
         orientation=_tag_integer(page, _TAG_ORIENTATION),
+        tags=read_tags(page),
         warnings=warnings,
     )
 
@@ -261,7 +270,8 @@ def _tag_integer(page: Any, code: int) -> int | None:
 
 def _dpi(page: Any) -> tuple[float, float] | None:
     """Dots per inch from XResolution, YResolution and ResolutionUnit (2 inch, the default, or 3 centimetre)."""
-    unit = int(page.tags.valueof(296, 2) or 2)
+    unit = page.tags.valueof(296)
+    unit = 2 if unit is None else int(unit)  # not `or`: tifffile's NONE counts as false
     x, y = page.tags.valueof(282), page.tags.valueof(283)
     if unit not in (2, 3) or not all(isinstance(value, tuple) and len(value) == 2 and value[1] for value in (x, y)):
         return None

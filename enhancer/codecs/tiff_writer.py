@@ -78,14 +78,15 @@ def _write_page(writer: Any, page: Image) -> None:
         compressionargs={"level": DEFLATE_LEVEL},
         predictor=True,
         iccprofile=metadata.icc,
-        resolution=metadata.dpi,
-        resolutionunit="INCH" if metadata.dpi is not None else None,
+        resolution=metadata.dpi or (1, 1),
+        resolutionunit="INCH" if metadata.dpi is not None else "NONE",
         metadata=None,
         software=False,
         extratags=[
             (tag, kind, len(block), block, True)
             for tag, kind, block in ((_TAG_XMP, _BYTE, metadata.xmp), (_TAG_IPTC, _UNDEFINED, metadata.iptc))
             if block is not None
-        ],
+        ]
+        + [(tag.code, tag.kind, len(tag.values), tag.values, True) for tag in metadata.tags],
         contiguous=False,
     )

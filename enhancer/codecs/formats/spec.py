@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Stripper = Callable[[bytes, Metadata, list[str]], bytes | None]
 
 Depth = Literal["uint8", "uint16", "float32"]
-Kept = Literal["icc", "exif", "xmp", "iptc", "dpi"]
+Kept = Literal["icc", "exif", "xmp", "iptc", "dpi", "texts", "comments", "tags"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

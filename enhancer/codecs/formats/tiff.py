@@ -49,5 +49,5 @@ SPEC: Final = FormatSpec(
     extensions=(".tif", ".tiff"),
     depths=frozenset({"uint8", "uint16", "float32"}),
     pages=True,
-    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi"}),
+    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi", "tags"}),
 )
