@@ -89,15 +89,22 @@ def changes(document: Document, options: OutputOptions) -> bool:
     """Whether the options change the pixels of a document that the stages left alone."""
     space = options.colour_space
     return space is not None and any(
-        page.metadata.icc != profile_for("grey" if page.is_grey else space) for page in document.pages
+        not _is_band(page) and page.metadata.icc != profile_for("grey" if page.is_grey else space)
+        for page in document.pages
     )
+
+
+def _is_band(page: Image) -> bool:
+    """Whether a grey page is one band of many, which has no colour to convert."""
+    return page.is_grey and page.metadata.bands is not None
 
 
 def _as_asked(document: Document, spec: FormatSpec, options: OutputOptions, warnings: list[str]) -> Document:
     """The document in the colour space asked for, without what is private, fitted to the format where allowed."""
     pages = list(document.pages)
     if options.colour_space is not None:
-        pages = [convert_space(page, options.colour_space, warnings) for page in pages]
+        space = options.colour_space
+        pages = [page if _is_band(page) else convert_space(page, space, warnings) for page in pages]
     if options.convert and convertible(document, spec):
         pages = [fit(page, spec, warnings) for page in pages]
     if options.strip_private:

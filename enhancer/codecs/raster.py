@@ -15,7 +15,7 @@ from enhancer.codecs.hdr import tone_mapped
 from enhancer.codecs.profiles import profile_for, profile_space
 from enhancer.codecs.xmp_places import turned
 from enhancer.errors import PictureError
-from enhancer.image import Image, Metadata, Tag
+from enhancer.image import Bands, Image, Metadata, Tag
 
 
 @dataclass(slots=True)
@@ -44,6 +44,9 @@ class Found:
     orientation: int | None = None
     value_range: tuple[float, float] | None = None
     jpeg_quality: int | None = None
+    bands: Bands | None = None
+    sample_type: str | None = None
+    nodata: float | None = None
     lossless: bool = False
     texts: tuple[tuple[bytes, bytes], ...] = ()
     comments: tuple[bytes, ...] = ()
@@ -141,6 +144,9 @@ def finish(found: Found, *, format_name: str, name: str) -> Image:
         value_range=found.value_range,
         jpeg_quality=found.jpeg_quality,
         size=stored if turn < 5 else stored[::-1],
+        bands=found.bands,
+        sample_type=found.sample_type,
+        nodata=found.nodata,
         lossless=found.lossless,
         texts=found.texts,
         comments=found.comments,
