@@ -104,11 +104,13 @@ def stored_samples(page: Image) -> tuple[Raster, bool]:
     """Samples (H x W x C) in the type of the file, nodata in its place; and whether alpha is still to follow."""
     pixels: NDArray[Any] = page.pixels
     if page.metadata.sample_type is not None and pixels.dtype == np.float32:
-        limits = np.iinfo(page.metadata.sample_type)
-        pixels = np.clip(np.rint(pixels.astype(np.float64)), limits.min, limits.max).astype(page.metadata.sample_type)
+        kind = np.dtype(page.metadata.sample_type)
+        span = 1 << 8 * kind.itemsize
+        low = -span // 2 if kind.kind == "i" else 0
+        pixels = np.clip(np.rint(pixels.astype(np.float64)), low, low + span - 1).astype(kind)
     if page.metadata.nodata is None or page.alpha is None:
         return pixels, page.alpha is not None
-    half = 0.5 if page.alpha.dtype == np.float32 else np.iinfo(page.alpha.dtype).max / 2
+    half = 0.5 if page.alpha.dtype == np.float32 else (1 << 8 * page.alpha.dtype.itemsize) / 2
     pixels = pixels.copy()
     pixels[page.alpha < half] = page.metadata.nodata
     return pixels, False

@@ -104,6 +104,7 @@ SPEC: Final = FormatSpec(
     title="AVIF",
     recognises=is_avif,
     read=_read,
+    reads="8 to 12 bits, alpha; of an animation the first frame",
     announced=_announced,
     write=_write,
     content_type="image/avif",

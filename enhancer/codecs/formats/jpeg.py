@@ -109,6 +109,7 @@ SPEC: Final = FormatSpec(
     title="JPEG",
     recognises=lambda data: data.startswith(b"\xff\xd8\xff"),
     read=_read,
+    reads="8 bits, grey, RGB, CMYK, YCCK",
     salvage=_salvage,
     strip_private=_strip_private,
     write=_write,

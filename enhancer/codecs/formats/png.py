@@ -143,6 +143,7 @@ SPEC: Final = FormatSpec(
     title="PNG",
     recognises=lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"),
     read=_read,
+    reads="1 to 16 bits, palettes, alpha",
     salvage=_salvage,
     write=_write,
     content_type="image/png",

@@ -103,6 +103,7 @@ SPEC: Final = FormatSpec(
     title="WebP",
     recognises=lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
     read=_read,
+    reads="8 bits, alpha; of an animation the first frame",
     strip_private=_strip_private,
     write=_write,
     content_type="image/webp",
