@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from sqlalchemy import create_engine, text
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from benchmarks.scale_ledger import INPUT, OUTPUT, Listing, fill
 from demo.services.postgres import PostgresServer
 from enhancer.ledger import ItemState, Ledger
