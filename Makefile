@@ -52,6 +52,7 @@ unit: $(STAMP) ## all tests, in random order; servers start on free loopback por
 dist: $(STAMP) ## wheel and sdist in dist/: checked, installed into an empty environment, and used on a picture there
 	rm -rf dist build
 	$(BIN)/python -m build --no-isolation --outdir dist
+	rm -rf build *.egg-info  # metadata beside the sources would be a second plugin to Airflow
 	$(BIN)/twine check --strict dist/*
 	.ci/check-wheel dist/*.whl
 
