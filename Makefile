@@ -43,13 +43,16 @@ types: $(STAMP) ## mypy, strict for enhancer/ and the UI page
 contracts: $(STAMP) ## import-linter: rooms import downwards only
 	$(BIN)/lint-imports
 
+# One thread per process of pytest-xdist: with more, those of two wait for each other, a third of all processor time.
 # Random order, whose seed the first lines print: TESTS="-p randomly --randomly-seed=N" repeats one.
 unit: $(STAMP) ## all tests, in random order; servers start on free loopback ports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=xml $(TESTS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=xml $(TESTS)
 
 dist: $(STAMP) ## wheel and sdist in dist/: checked, installed into an empty environment, and used on a picture there
 	rm -rf dist build
 	$(BIN)/python -m build --no-isolation --outdir dist
+	rm -rf build *.egg-info  # metadata beside the sources would be a second plugin to Airflow
 	$(BIN)/twine check --strict dist/*
 	.ci/check-wheel dist/*.whl
 
