@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.kind_unseen import icons, prints, scans, screenshots, typeset
 from benchmarks.common.results import print_table, write_results
+from benchmarks.kind_unseen import icons, prints, scans, screenshots, typeset
 from enhancer.image import to_unit
 from enhancer.pipeline import ImageEnhancer
 from enhancer.recipe import preset
