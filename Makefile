@@ -9,7 +9,7 @@ SOURCES := enhancer plugins dags demo benchmarks tests
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-sr bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
 
 help: ## what each target does
 	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-21s %s\n' "$$n" "$$d"; done
@@ -43,13 +43,16 @@ types: $(STAMP) ## mypy, strict for enhancer/ and the UI page
 contracts: $(STAMP) ## import-linter: rooms import downwards only
 	$(BIN)/lint-imports
 
+# One thread per process of pytest-xdist: with more, those of two wait for each other, a third of all processor time.
 # Random order, whose seed the first lines print: TESTS="-p randomly --randomly-seed=N" repeats one.
 unit: $(STAMP) ## all tests, in random order; servers start on free loopback ports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=xml $(TESTS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=xml $(TESTS)
 
 dist: $(STAMP) ## wheel and sdist in dist/: checked, installed into an empty environment, and used on a picture there
 	rm -rf dist build
 	$(BIN)/python -m build --no-isolation --outdir dist
+	rm -rf build *.egg-info  # metadata beside the sources would be a second plugin to Airflow
 	$(BIN)/twine check --strict dist/*
 	.ci/check-wheel dist/*.whl
 
@@ -82,6 +85,9 @@ bench-tone: $(STAMP) ## exposure and colour cast against truth
 
 bench-clean: $(STAMP) ## what every preset does to clean photographs
 	$(BIN)/python -m benchmarks.bench_clean
+
+bench-kinds: $(STAMP) ## what kind of picture each is taken for; whether drawings are left alone
+	$(BIN)/python -m benchmarks.bench_kinds
 
 bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on Set5 and Set14
 	$(BIN)/python -m benchmarks.bench_sr

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any, Final
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 
 CASES: Final = {
     "25 MP x4": {"side": 5000, "recipe": {"name": "photo", "scale": 4}},

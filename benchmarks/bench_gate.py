@@ -16,7 +16,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.batch.worker.judging import fidelity_of
 from enhancer.image import Document, FloatPixels, Image, Metadata
 from enhancer.processing import ImageEnhancer

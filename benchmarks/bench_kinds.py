@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.common.results import print_table, write_results
 from benchmarks.kind_unseen import icons, prints, scans, screenshots, typeset
-from benchmarks.results import print_table, write_results
 from enhancer.image import to_unit
 from enhancer.pipeline import ImageEnhancer
 from enhancer.recipe import preset
@@ -41,7 +41,7 @@ def photographs(data: Path, every: int) -> Iterator[tuple[str, Bytes]]:
     """By group."""
     for group, paths in {
         "CBSD68": sorted((data / "cbsd68").glob("*.png")),
-        "Set14": [one for one in sorted((data / "set14").glob("*.png")) if one.stem not in NOT_PHOTOGRAPHS],
+        "Set14": [one for one in sorted((data / "set14").iterdir()) if one.stem not in NOT_PHOTOGRAPHS],
         "photos_free": sorted((data / "photos_free").glob("*.jpg"))[1::2],
     }.items():
         for path in paths[::every]:
@@ -97,7 +97,8 @@ def main() -> None:
         counts[group][kind.name] += 1
         if kind.name == KINDS[0]:
             mistaken.append({"group": group, "picture": name, "odds": kind.odds})
-    print_table(["pictures", *KINDS], [[group, *row.values()] for group, row in counts.items()])
+    confusion = {"columns": ["pictures", *KINDS], "rows": [[group, *row.values()] for group, row in counts.items()]}
+    print_table(confusion["columns"], confusion["rows"])
     for one in mistaken:
         print(f"taken for a photograph: {one['group']}: {one['picture']} {one['odds']}")
     undamaged = [one for one in drawn if one[0] != "noisy scans of text"][:: options.kept_every]
@@ -110,7 +111,7 @@ def main() -> None:
         ),
         "pixels of drawings kept, least of a preset": min(row["kept"] for row in kept),
     }
-    tables = {"confusion": counts, "taken for photographs": mistaken, "kept": kept}
+    tables = {"confusion": confusion, "taken for photographs": mistaken, "kept": kept}
     write_results("kinds", figures, tables, started, whole=options.every == 1)
 
 

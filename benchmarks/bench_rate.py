@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from skimage import data as samples
 
-from benchmarks.results import print_table
+from benchmarks.common.results import print_table
 from enhancer.batch.worker.judging import fidelity_of
 from enhancer.codecs import Limits, decode
 from enhancer.processing import ImageEnhancer, encode_result

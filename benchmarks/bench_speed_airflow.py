@@ -18,9 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.bench_speed_4k import NET_ALONE
-from benchmarks.results import print_table, write_results
-from benchmarks.speed_site import Site
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.speed import NET_ALONE
+from benchmarks.common.speed_site import Site
 from demo.services.airflow import AirflowServices
 from demo.services.airflow_api import FINISHED
 from demo.services.postgres import PostgresServer

@@ -24,10 +24,9 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as PillowImage
 
-from benchmarks.bench_speed_4k import NET_ALONE, SCALE
-from benchmarks.results import print_table, write_results
-from benchmarks.speed import machines
-from benchmarks.speed_site import SIZES, Site, Usage
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.speed import NET_ALONE, SCALE, machines
+from benchmarks.common.speed_site import SIZES, Site, Usage
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import to_unit
 from enhancer.settings import Settings, get_settings

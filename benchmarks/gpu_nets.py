@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.speed import medians, operations
+from benchmarks.common.speed import medians, operations
 from enhancer.backends import cuda
 from enhancer.backends.base import Net, NetSpec
 from enhancer.backends.tiler import run_tiled

@@ -195,13 +195,16 @@ def logo(random: Random) -> Image.Image:
 
 
 def gradient(random: Random) -> Image.Image:
-    """A smooth ramp between colours, in steps of 8 bits; plain or behind shapes."""
+    """A smooth ramp between colours, in steps of 8 bits or dithered between them; plain or behind shapes."""
     w, h = size(random)
     (y, x), turn = np.mgrid[:h, :w], random.uniform(0, 2 * np.pi)
     along = x * np.cos(turn) + y * np.sin(turn) if random.random() < 0.7 else np.hypot(x - w / 2, y - h / 2)
     along = (along - along.min()) / np.ptp(along)
     ends = np.array([colour(random, 0, int(random.choice([80, 256]))) for _ in range(2)])
-    image = Image.fromarray(np.rint(ends[0] + along[..., None] * (ends[1] - ends[0])).astype(np.uint8))
+    values = ends[0] + along[..., None] * (ends[1] - ends[0])
+    if random.random() < 0.5:
+        values += random.uniform(-0.5, 0.5, (h, w, int(random.choice([1, 3]))))  # dithered, as browsers draw them
+    image = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
     if random.random() < 0.5:
         draw = ImageDraw.Draw(image)
         for _ in range(int(random.integers(1, 8))):

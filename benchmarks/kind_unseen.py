@@ -50,8 +50,8 @@ def pages() -> dict[str, str]:
         "dashboard": f"<body style='{plain};background:#f4f6f8'><h2>July</h2>{chart}{chart}<p>{buttons}</p></body>",
         "dark dashboard": f"<body style='{plain};background:#14171f;color:#ccd'><h2>July</h2>{chart}{buttons}</body>",
         "form": "<body>" + "<p>Name <input value='Ann'> <input type=checkbox checked> ok</p>" * 9 + buttons,
-        "gradient": "<body style='margin:0;height:100vh;background:linear-gradient(160deg,#0b1530,#2b1145)'></body>",
-        "light gradient": "<body style='margin:0;height:100vh;background:radial-gradient(#fff,#9ec5fe)'></body>",
+        "gradient": "<body style='margin:0;height:100vh;background:linear-gradient(70deg,#102018,#351a2c)'></body>",
+        "light gradient": "<body style='margin:0;height:100vh;background:radial-gradient(#fee,#c5e0b4)'></body>",
         "drawing": "<body><svg width='800' height='600' fill='none' stroke='black'>"
         + "".join(f"<circle cx='{400 + 9 * k}' cy='300' r='{20 + 7 * k}'/><path d='M0 {15 * k} L800 {600 - 15 * k}'/>"
                   for k in range(30)) + "</svg></body>",
@@ -102,7 +102,7 @@ def scans(noise: float) -> Iterator[tuple[str, Bytes]]:
 
 def prints(data: Path) -> Iterator[tuple[str, Bytes]]:
     """Photographs of Set14 engraved, dithered, and printed in dots of one ink and of four."""
-    for path in sorted((data / "set14").glob("*.png"))[:10]:
+    for path in sorted((data / "set14").iterdir())[:10]:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
         grey = np.asarray(image.convert("L"), float) / 255

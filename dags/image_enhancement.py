@@ -72,7 +72,7 @@ PARAMS = {
     ),
     "dry_run": Param(False, "Plan, count and estimate; touch no picture.", type="boolean"),
     "worker_hour_price": Param(
-        None, "What a worker costs an hour: the plan then tells the cost.", type=["null", "number"], minimum=0
+        None, "What a worker costs an hour: the plan then gives the cost.", type=["null", "number"], minimum=0
     ),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from enhancer.codecs.xmp import SourceType
 from enhancer.contract import DecisionRecord
 from enhancer.errors import PictureError, RequestError
 from enhancer.identity import weights_for
@@ -52,6 +53,14 @@ class Enhanced:
                 model = decision.numbers.get("model")
                 steps.append(f"{decision.stage} ({model})" if model else decision.stage)
         return ", ".join(dict.fromkeys(steps)) or None
+
+    @property
+    def source_type(self) -> SourceType | None:
+        """IPTC's word for how the result came to be; None where nothing was done."""
+        if self.processing is None:
+            return None
+        drawn = any(decision.applied and "fidelity_model" in decision.numbers for decision in self.decisions)
+        return "compositeWithTrainedAlgorithmicMedia" if drawn else "algorithmicallyEnhanced"
 
     def stamp(self, recipe: Recipe) -> str:
         """What is written into the picture's own metadata: version, recipe and what was done with which nets."""

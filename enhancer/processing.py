@@ -356,7 +356,8 @@ def encode_result(
     untouched = enhanced.document is document and not changes(document, options)
     if untouched and not salvaged and choose_format(document, options) == source_format:
         warnings: list[str] = []
+        data += document.first.metadata.lacking
         own = without_private(data, document.first.metadata, warnings) if options.strip_private else data
         if own is not None:
             return Encoded(own, source_format, content_type(source_format), tuple(warnings))
-    return encode(enhanced.document, options=options, processing=processing)
+    return encode(enhanced.document, options=options, processing=processing, source_type=enhanced.source_type)

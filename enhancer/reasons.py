@@ -1,4 +1,4 @@
-"""Every reason that an error of this package gives: the ``error_class`` of an item's row, the word in brackets behind a
+"""Every reason that an error of this package gives: the ``error_class`` of an item's row, the word in brackets after a
 message on the command line, what filters and dashboards go by.
 
 A value never changes once released. docs/operations.md says what to do about those that pictures fail with. Another

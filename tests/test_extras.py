@@ -181,6 +181,12 @@ def test_the_python_interface_names_the_extra(base: SlimEnvironment) -> None:
     assert "airflow-image-enhancer[worker]" in done.stderr
 
 
+def test_the_reference_check_names_the_extra(base: SlimEnvironment) -> None:
+    done = base.run("-c", "from enhancer.batch.canary import canary_set; next(canary_set(2, 'night'))")
+    assert "MissingExtraError" in done.stderr
+    assert "airflow-image-enhancer[worker]" in done.stderr
+
+
 def test_a_shard_task_of_the_base_fails_and_leaves_its_pictures_alone(base: SlimEnvironment, picture: Path) -> None:
     source = picture.rename(picture.parent / "in" / picture.name).parent
     command = ("batch", "run", "--input-url", source, "--output-url", source.parent / "out", "--json")

@@ -71,8 +71,8 @@ SHARD_TASK: dict[str, Any] = {
 }
 
 
-def tell(context: Context) -> None:
-    """The run failed, and someone is told."""
+def notify_failure(context: Context) -> None:
+    """Send the notice that the run failed."""
     from enhancer.airflow.notify import run_failed
 
     run_failed(context)
@@ -161,7 +161,7 @@ def shard(shard: dict[str, Any]) -> None:
     enhance(shard=shard) >> evaluate(shard=shard) >> second_look(shard=shard) >> publish(shard=shard)
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False, on_failure_callback=tell)
+@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False, on_failure_callback=notify_failure)
 def report() -> dict[str, str]:
     """Close the run, write its report, announce what was published; fail when too much of the run failed."""
     from enhancer.airflow.connections import settings_from_airflow

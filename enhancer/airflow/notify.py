@@ -1,4 +1,4 @@
-"""Telling people: a run that is late, a run that failed. Each is told once, whatever Airflow calls twice.
+"""Notices to people: a run that is late, a run that failed. Each is sent once, whatever Airflow calls twice.
 
 The functions are callbacks for Airflow (a deadline's, a task's): they get its context and nothing else. Where
 ``ENHANCER_NOTIFY_URL`` is set, the notice goes there as JSON with a ``text`` (what Slack's, Mattermost's and Teams'
@@ -24,7 +24,7 @@ TIMEOUT_S: Final = 10.0
 
 
 def run_is_late(context: Mapping[str, Any]) -> None:
-    """For ``DeadlineAlert``: tell it, unless the run has ended by now or it was told before."""
+    """For ``DeadlineAlert``: send the notice, unless the run has ended by now or it was sent before."""
     from enhancer.ledger import Ledger
 
     dag_id, dag_run_id = _names(context)
@@ -43,7 +43,7 @@ def run_is_late(context: Mapping[str, Any]) -> None:
 
 
 def run_failed(context: Mapping[str, Any]) -> None:
-    """For ``on_failure_callback`` of a run's last task: tell it, with the error."""
+    """For ``on_failure_callback`` of a run's last task: send the notice, with the error."""
     from enhancer.airflow.connections import settings_from_airflow
 
     dag_id, dag_run_id = _names(context)
@@ -62,10 +62,10 @@ def notify(kind: Kind, subject: str, text: str, settings: Settings) -> bool:
         settings: with the ledger and the address.
 
     Returns:
-        Whether it was told now; False: it had been told before.
+        Whether it was sent now; False: it had been sent before.
 
     Raises:
-        StorageError: transient: the address did not take it; it counts as not told.
+        StorageError: transient: the address did not take it; it counts as not sent.
     """
     from enhancer.ledger import Ledger
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from blake3 import blake3
 
-from enhancer.batch.plan.request import RESERVED_PREFIX
+RESERVED_PREFIX: Final = "_enhancer/"
+"""Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
 
 REFERENCE_CHECK_DAG: Final = "reference_check"
 """The ledger's ``dag_id`` of canary runs, those of the command line too; their times are no one's rate."""
@@ -35,14 +36,9 @@ def dag_run_name(dag_id: str, dag_run_id: str) -> str:
     return f"{dag_id}-{dag_run_id}"
 
 
-def shard_manifest_key(run_id: str, shard_id: int) -> str:
-    """Under work_url: one line of JSON per picture."""
-    return f"{run_id}/manifest/shard-{shard_id:05d}.jsonl"
-
-
-def manifest_header_key(run_id: str) -> str:
-    """Under work_url: the manifest's digest and counts, written last."""
-    return f"{run_id}/manifest/manifest.json"
+def manifest_key(run_id: str) -> str:
+    """Under work_url: the run's pictures in order, a line of JSON each; their digest stands in the run's row."""
+    return f"{run_id}/manifest.jsonl.gz"
 
 
 def staged_key(run_id: str, shard_id: int, epoch: int, position: int, identity: str) -> str:
@@ -69,3 +65,19 @@ def is_staged(key: str) -> bool:
 def report_key(run_id: str, name: str) -> str:
     """Under output_url: a file of the run's report."""
     return f"{RESERVED_PREFIX}reports/{run_id}/{name}"
+
+
+def own_url(output_url: str) -> str:
+    """Where the product's own objects lie, below an output."""
+    return f"{output_url}/{RESERVED_PREFIX.rstrip('/')}"
+
+
+def default_work_url(output_url: str) -> str:
+    """The work_url of who names none."""
+    return f"{own_url(output_url)}/work"
+
+
+def reference_check_urls(output_url: str) -> dict[str, str]:
+    """The addresses of the reference check's runs, as params."""
+    base = f"{own_url(output_url)}/reference-check"
+    return {f"{name}_url": f"{base}/{name}" for name in ("input", "output", "work", "reference")}

@@ -15,9 +15,9 @@ from typing import Any, Final
 import structlog
 
 from enhancer.batch.canary import VERSION, canary_set
-from enhancer.batch.layout import REFERENCE_CHECK_DAG
+from enhancer.batch.layout import REFERENCE_CHECK_DAG, reference_check_urls
 from enhancer.batch.plan.planning import Trigger
-from enhancer.batch.plan.request import RESERVED_PREFIX, RunRequest
+from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.run import run_batch
 from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.ledger import GOOD, Ledger
@@ -129,7 +129,7 @@ def compare(figures: Figures, baseline: Figures) -> list[str]:
     for key, before in baseline.items():
         now = figures.get(key)
         if now is None:
-            continue  # told already as a picture without result
+            continue  # reported already as a picture without result
         for metric, bound in BOUNDS.items():
             change = now[metric] - before[metric]
             if (change < bound) if bound < 0 else (change > bound):
@@ -155,8 +155,7 @@ def _request(settings: Settings, recipe: str | dict[str, Any] | None, label: str
     """Write the canary pictures beside the reports; a run over them."""
     if not settings.output_url:
         raise RequestError("output_url is not set: set ENHANCER_OUTPUT_URL", reason=Reason.MISSING_PARAM)
-    base = f"{canonical_url(settings.output_url)}/{RESERVED_PREFIX}reference-check"
-    urls = {f"{name}_url": f"{base}/{name}" for name in ("input", "output", "work", "reference")}
+    urls = reference_check_urls(canonical_url(settings.output_url))
     # `all`: no verdict of an earlier night stands in for tonight's.
     request = RunRequest.from_params({**urls, "recipe": recipe, "rerun": "all"}, settings)
     used = resolve("canary/clean.png", request.rules, request.recipe)

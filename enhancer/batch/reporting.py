@@ -15,13 +15,13 @@ from typing import Any, Final
 import structlog
 
 from enhancer.batch import layout
-from enhancer.batch.plan.planning import NO_SHARD
 from enhancer.batch.publication import Publisher, delete_staged
 from enhancer.batch.report_page import render_page
 from enhancer.batch.worker_process import WorkerProcess
 from enhancer.contract import Envelope
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.ledger import GOOD, CountedRun, ItemState, Ledger, Run
+from enhancer.ledger.items import NO_SHARD
 from enhancer.reasons import Reason
 from enhancer.records import record_of
 from enhancer.settings import Settings

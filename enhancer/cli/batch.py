@@ -74,7 +74,7 @@ def run(
     rerun: Annotated[Rerun, typer.Option(help="What is not there yet, what failed, or everything.")] = Rerun.MISSING,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count; touch no picture.")] = False,
     worker_hour_price: Annotated[
-        float | None, typer.Option(min=0, help="What a worker costs an hour; the estimate then tells the cost.")
+        float | None, typer.Option(min=0, help="What a worker costs an hour; the estimate then gives the cost.")
     ] = None,
     run_id: Annotated[
         str | None, typer.Option(help="A name for the run; that of one cut short goes on with it.")
@@ -170,7 +170,7 @@ def _prepare_ledger(settings: Settings) -> None:
 
 
 def _carry_out(verb: str, request: RunRequest, settings: Settings, run_id: str | None, jobs: int) -> Reply:
-    """Run a request to its end, or only plan it, and tell how it ended."""
+    """Run a request to its end, or only plan it, and say how it ended."""
     from enhancer.cli.following import BackgroundRun, next_run_id
 
     _prepare_ledger(settings)

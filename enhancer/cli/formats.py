@@ -15,12 +15,14 @@ def formats(as_json: Json = False) -> Reply:
     """List the formats that are read and written, those of other packages among them."""
     from enhancer.cli.output import table
     from enhancer.codecs.formats.registry import listed_formats
+    from enhancer.codecs.formats.table import COLUMNS, rows
     from enhancer.contract import Envelope
 
     specs = listed_formats()
-    rows = [
+    described = [
         {
             "name": spec.name,
+            "reads": spec.reads,
             "written": spec.write is not None,
             "content_type": spec.content_type,
             "extensions": list(spec.extensions),
@@ -32,11 +34,9 @@ def formats(as_json: Json = False) -> Reply:
     ]
 
     def show(console: Console) -> None:
-        listing = table("format", "written", "depths", "keeps")
-        for spec in specs:
-            written = spec.write is not None
-            depths = ", ".join(sorted(spec.depths)) if written else ""
-            listing.add_row(spec.title, "yes" if written else "no", depths, ", ".join(sorted(spec.keeps)))
+        listing = table(*COLUMNS)
+        for row in rows(specs):
+            listing.add_row(*row)
         console.print(listing)
 
-    return Reply(Envelope(command="formats", ok=True, summary={"formats": rows}), show)
+    return Reply(Envelope(command="formats", ok=True, summary={"formats": described}), show)

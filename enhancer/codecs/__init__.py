@@ -17,6 +17,7 @@ from enhancer.extras import imports_of_extras
 
 if TYPE_CHECKING:
     from enhancer.codecs.encoding import Encoded
+    from enhancer.codecs.xmp import SourceType
     from enhancer.image import Document, Metadata
     from enhancer.options import OutputOptions
 
@@ -52,12 +53,18 @@ def announced_pixels(data: bytes, limits: Limits) -> int:
     return announced.announced_pixels(data, limits)
 
 
-def encode(document: Document, *, options: OutputOptions, processing: str | None = None) -> Encoded:
+def encode(
+    document: Document,
+    *,
+    options: OutputOptions,
+    processing: str | None = None,
+    source_type: SourceType | None = None,
+) -> Encoded:
     """A file of the document: see :func:`enhancer.codecs.encoding.encode`."""
     with imports_of_extras():
         from enhancer.codecs import encoding
 
-    return encoding.encode(document, options=options, processing=processing)
+    return encoding.encode(document, options=options, processing=processing, source_type=source_type)
 
 
 def changes(document: Document, options: OutputOptions) -> bool:

@@ -105,6 +105,12 @@ def nclx(data: bytes) -> CodePoints | None:
     return int(primaries), int(transfer)
 
 
+def is_identity(data: bytes) -> bool:
+    """Whether the first ``nclx`` box says that the planes are green, blue and red (matrix 0): how AVIF is lossless."""
+    at = data.find(b"colrnclx", 0, 1 << 16)
+    return at >= 0 and data[at + 12 : at + 14] == b"\0\0"
+
+
 def gamma_profile(gamma: float | None, chromaticities: Sequence[float] | None, channels: int) -> bytes | None:
     """The profile of PNG's gAMA and cHRM; None where they mean sRGB.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -63,6 +63,7 @@ class Chunks:
     srgb: bool = False
     gamma: float | None = None
     chromaticities: tuple[float, ...] | None = None
+    texts: list[tuple[bytes, bytes]] = field(default_factory=list)
     animated: bool = False
     warnings: list[str] = field(default_factory=list)
 
@@ -75,6 +76,12 @@ def read_header(data: bytes, name: str) -> Header:
     """
     if len(data) < 33:
         raise PictureError(f"{name}: the PNG ends within its header", reason="truncated")
+    if data[12:16] == b"CgBI":
+        raise PictureError(
+            f"{name}: a PNG in Apple's own variant (CgBI, as Xcode packs it into apps) is not supported; take the PNG "
+            "from the app's sources, or convert it with Xcode's pngcrush -revert-iphone-optimizations",
+            reason="unsupported",
+        )
     if data[8:16] != b"\0\0\0\x0dIHDR":
         raise PictureError(f"{name}: the PNG does not begin with a header chunk", reason="corrupt")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
@@ -117,6 +124,7 @@ def insert_metadata(
     xmp: bytes | None = None,
     iptc: bytes | None = None,
     dpi: tuple[float, float] | None = None,
+    texts: Iterable[tuple[bytes, bytes]] = (),
 ) -> bytes:
     """`data` (a PNG from an encoder) with iCCP, pHYs, eXIf and iTXt chunks behind its header.
 
@@ -136,6 +144,8 @@ def insert_metadata(
         resources = to_resources(iptc).removeprefix(HEADER)
         text = f"\niptc\n{len(resources):8d}\n{resources.hex()}\n".encode()
         extra += chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text, 9))
+    for kind, body in texts:
+        extra += chunk(kind, body)
     return data[:33] + bytes(extra) + data[33:]
 
 
@@ -167,16 +177,24 @@ def _read_metadata(kind: bytes, body: bytes, found: Chunks) -> None:
         x, y, unit = struct.unpack(">IIB", body)
         if unit == 1 and x and y:
             found.dpi = (x / _INCHES_PER_METRE, y / _INCHES_PER_METRE)
-    elif kind == b"iTXt":
-        keyword, rest = body.split(b"\0", 1)
-        if keyword == _XMP_KEYWORD:
-            compressed = rest[0]
-            text = rest[2:].split(b"\0", 2)[2]
-            found.xmp = _inflate(text) if compressed else text
-    elif kind in (b"zTXt", b"tEXt"):
-        keyword, rest = body.split(b"\0", 1)
-        if keyword.startswith(b"Raw profile type "):
-            _read_raw_profile(keyword[17:], _inflate(rest[1:]) if kind == b"zTXt" else rest, found)
+    elif kind == b"tIME":
+        found.texts.append((kind, body))
+    else:
+        _read_text(kind, body, found)
+
+
+def _read_text(kind: bytes, body: bytes, found: Chunks) -> None:
+    """XMP and ImageMagick's profiles out of text chunks; any other text is kept as it is."""
+    if kind not in (b"iTXt", b"zTXt", b"tEXt"):
+        return
+    keyword, rest = body.split(b"\0", 1)
+    if kind == b"iTXt" and keyword == _XMP_KEYWORD:
+        text = rest[2:].split(b"\0", 2)[2]
+        found.xmp = _inflate(text) if rest[0] else text
+    elif kind != b"iTXt" and keyword.startswith(b"Raw profile type "):
+        _read_raw_profile(keyword[17:], _inflate(rest[1:]) if kind == b"zTXt" else rest, found)
+    else:
+        found.texts.append((kind, body))
 
 
 def _read_colour(kind: bytes, body: bytes, found: Chunks) -> None:

@@ -10,10 +10,12 @@ from enhancer.codecs import exif as exif_patch
 from enhancer.codecs import xmp as xmp_patch
 from enhancer.codecs.colour import Raster, upright
 from enhancer.codecs.colour_statements import HDR_TRANSFERS, CodePoints, code_points_profile
+from enhancer.codecs.geo_tags import GEO, PLACES
 from enhancer.codecs.hdr import tone_mapped
 from enhancer.codecs.profiles import profile_for, profile_space
+from enhancer.codecs.xmp_places import turned
 from enhancer.errors import PictureError
-from enhancer.image import Image, Metadata
+from enhancer.image import Bands, Image, Metadata, Tag
 
 
 @dataclass(slots=True)
@@ -42,6 +44,15 @@ class Found:
     orientation: int | None = None
     value_range: tuple[float, float] | None = None
     jpeg_quality: int | None = None
+    bands: Bands | None = None
+    sample_type: str | None = None
+    nodata: float | None = None
+    lossless: bool = False
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    comments: tuple[bytes, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    attachments: tuple[str, ...] = ()
+    lacking: bytes = b""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -117,23 +128,51 @@ def finish(found: Found, *, format_name: str, name: str) -> Image:
     dpi = _checked_dpi(found.dpi)
     if dpi is not None and turn >= 5:
         dpi = (dpi[1], dpi[0])
+    stored = (int(found.pixels.shape[1]), int(found.pixels.shape[0]))
+    xmp, tags = _upright_xmp(found, turn, warnings), _upright_tags(found, turn, warnings)
     metadata = Metadata(
         format=format_name,
         mode=found.mode,
         bit_depth=found.bit_depth,
         icc=icc,
         exif=exif_patch.reset_orientation(exif) if exif is not None else None,
-        xmp=xmp_patch.reset_orientation(found.xmp) if found.xmp else None,
+        xmp=xmp,
         iptc=found.iptc,
         dpi=dpi,
         orientation=turn,
         float_range=_float_range(found.pixels, name),
         value_range=found.value_range,
         jpeg_quality=found.jpeg_quality,
+        size=stored if turn < 5 else stored[::-1],
+        bands=found.bands,
+        sample_type=found.sample_type,
+        nodata=found.nodata,
+        lossless=found.lossless,
+        texts=found.texts,
+        comments=found.comments,
+        tags=tags,
+        attachments=found.attachments,
+        lacking=found.lacking,
         warnings=tuple(warnings),
     )
     alpha = upright(found.alpha, turn) if found.alpha is not None else None
     return Image(pixels=upright(found.pixels, turn), alpha=alpha, metadata=metadata)
+
+
+def _upright_xmp(found: Found, turn: int, warnings: list[str]) -> bytes | None:
+    """The packet for the upright picture: its orientation is 1, and the regions in it lie where they belong."""
+    if not found.xmp:
+        return None
+    stored = (int(found.pixels.shape[1]), int(found.pixels.shape[0]))
+    return turned(xmp_patch.reset_orientation(found.xmp), turn, stored, warnings)
+
+
+def _upright_tags(found: Found, turn: int, warnings: list[str]) -> tuple[Tag, ...]:
+    """TIFF's tags for the upright picture: places on earth are told for the stored one and cannot be turned."""
+    if turn == 1 or not any(tag.code in PLACES for tag in found.tags):
+        return found.tags
+    warnings.append("the GeoTIFF's place on earth was left out, for the picture was turned upright")
+    return tuple(tag for tag in found.tags if tag.code not in GEO)
 
 
 def _orientation(found: Found, exif: bytes | None) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
-from enhancer.errors import ErrorKind, RequestError
+from enhancer.errors import RequestError
 from enhancer.reasons import Reason
 
 SUPPORTED = ("sqlite", "postgresql")
@@ -125,13 +125,6 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction: commits at the end, rolls back on any error."""
-    with engine.begin() as connection:
-        yield connection
-
-
-@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: on SQLite it waits for no writer and no writer waits for it."""
     with engine.connect() as connection:
@@ -176,8 +169,3 @@ def is_transient(error: BaseException) -> bool:
         return state[:2] in _SQLSTATE_TRANSIENT
     # libpq gives no state where it never got through to the server.
     return type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout", "PipelineAborted"}
-
-
-def kind_of(error: BaseException) -> ErrorKind:
-    """`is_transient` as an :class:`ErrorKind`."""
-    return ErrorKind.TRANSIENT if is_transient(error) else ErrorKind.PERMANENT

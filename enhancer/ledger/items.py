@@ -5,13 +5,11 @@ They move only along :data:`enhancer.ledger.states.TRANSITIONS` and, but for the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Update, case, func, or_, select, update
 
-from enhancer.ledger.bulk import KEY, update_rows
 from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import Lease, fenced
 from enhancer.ledger.rows import Item, Recorded
@@ -25,11 +23,11 @@ ERROR_COLUMNS: Final[dict[str, int]] = {"stage": 16, "error_class": 64, "error_m
 UNFINISHED: Final = Reason.UNFINISHED
 """The error class of a picture whose run ended in the middle of it."""
 
+NO_SHARD: Final = -1
+"""The shard of items that only repeat an earlier verdict: nothing is done for them."""
+
 HELD_ERROR: Final = {"stage": "score", "error_class": Reason.RUN_GATE}
 """What a held item's row says beside the reason."""
-
-Move = tuple[str, ItemState, dict[str, Any]]
-"""Key, new state, columns to set."""
 
 
 class Items:
@@ -50,31 +48,6 @@ class Items:
         with fenced(self._engine, lease) as connection:
             self.move_in(connection, lease, key, to, **values)
 
-    def move_many(self, lease: Lease, moves: Iterable[Move]) -> None:
-        """:meth:`move` for several items of the shard, all or none: one transaction and one wait for the disk.
-
-        Raises:
-            LeaseLostError: the shard is someone else's.
-            ValueError: one of the items is not in a state that may become its new one; none was moved.
-        """
-        with fenced(self._engine, lease) as connection:
-            for to, alike in groupby(moves, key=lambda move: (move[1], tuple(move[2]))):
-                self._move_alike(connection, lease, to[0], [(key, values) for key, _, values in alike])
-
-    def _move_alike(
-        self, connection: Connection, lease: Lease, to: ItemState, moves: Sequence[tuple[str, dict[str, Any]]]
-    ) -> None:
-        """Items that go to one state with values for the same columns: one statement, sent with all their values."""
-        keys = [key for key, _ in moves]
-        rows = [{KEY: key, **{name: _fit(name, value) for name, value in values.items()}} for key, values in moves]
-        moved = update_rows(connection, rows, item.c.key, lambda values: self._statement(lease, to, values))
-        if moved != len(rows):
-            there = connection.execute(
-                select(item.c.key).where(item.c.run_id == lease.run_id, item.c.key.in_(keys), item.c.state == to)
-            ).scalars()
-            refused = ", ".join(repr(key) for key in sorted({*keys} - {*there})[:3]) or "a key that is there twice"
-            raise ValueError(f"{refused} in run {lease.run_id} is not in a state that may become {to}")
-
     @staticmethod
     def _statement(lease: Lease, to: ItemState, values: dict[str, Any]) -> Update:
         if to == ItemState.RUNNING:
@@ -86,7 +59,7 @@ class Items:
             .where(
                 item.c.run_id == lease.run_id,
                 item.c.shard_id == lease.shard_id,
-                or_(*(item.c.state == source for source in sources_of(to))),  # IN cannot be sent with many values
+                item.c.state.in_(sources_of(to)),
             )
             .values(state=to, updated_at=db_now(), **values)
         )

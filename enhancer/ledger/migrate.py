@@ -1,4 +1,4 @@
-"""Bringing the ledger's schema up to date, and telling whether it is."""
+"""Bringing the ledger's schema up to date, and checking whether it is."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def check(url: str) -> None:
     """Do nothing where the schema is what this code needs.
 
     Raises:
-        RequestError: it is absent, behind or ahead; says what to do.
+        RequestError: it is absent, older or newer; says what to do.
     """
     found, needed = current(url), head()
     _refuse_unknown(found)

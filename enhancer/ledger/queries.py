@@ -59,7 +59,7 @@ class Queries:
         return next(iter(self._runs(select(run).where(run.c.run_id == run_id))), None)
 
     def find_by_dag_run(self, dag_id: str, dag_run_id: str) -> CountedRun | None:
-        """The newest run of an Airflow Dag run (a cleared one has several), with ``counts``, or None."""
+        """The newest run of an Airflow DAG run (a cleared one has several), with ``counts``, or None."""
         newest = (
             select(run)
             .where(run.c.dag_id == dag_id, run.c.dag_run_id == dag_run_id)

@@ -22,6 +22,7 @@ from scipy import ndimage
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.impulse_evidence import CONTRAST, EXTREME, isolated_extremes, objection_to
+from enhancer.stages.picture_kind import is_photograph
 from enhancer.stages.sampling import evenly_spread_crops
 
 LARGEST_RADIUS: Final = 3
@@ -53,7 +54,7 @@ class ImpulseRepair:
 
         Args:
             pixels: H x W x C, float32 in [0, 1].
-            context: its recipe may turn the stage off.
+            context: its recipe may turn the stage off; a photograph may have impulses of one polarity.
 
         Returns:
             A decision whose numbers are ``pepper`` and ``salt``, each a list with one rate (0..1) per channel, and,
@@ -75,7 +76,7 @@ class ImpulseRepair:
         }
         if not rates.any():
             return Decision(False, "no impulses", numbers)
-        if objection := objection_to(pepper, salt):
+        if objection := objection_to(pepper, salt, photograph=is_photograph(context)):
             return Decision(False, objection, numbers)
         numbers["strokes"] = round(_share_in_rows(pixels, numbers), 4)
         return Decision(True, f"about {rates.sum(axis=0).max():.1%} of the pixels are impulses", numbers)

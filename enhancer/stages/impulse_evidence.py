@@ -122,12 +122,25 @@ def isolated_extremes(crops: list[FloatPixels], medians: list[FloatPixels]) -> E
     return Extremes(0.0, 0, 0)
 
 
-def objection_to(pepper: list[Extremes], salt: list[Extremes]) -> str | None:
-    """Why what was found in the channels is no impulse noise; None: nothing speaks against it."""
+def objection_to(pepper: list[Extremes], salt: list[Extremes], *, photograph: bool = False) -> str | None:
+    """Why what was found in the channels is no impulse noise; None: nothing speaks against it.
+
+    Args:
+        pepper: of each channel.
+        salt: likewise.
+        photograph: whether it is known to be one: then impulses may be of one polarity, as hot pixels are.
+    """
     everything = [*pepper, *salt]
     spoken = next((one.objection for one in everything if one.objection), None)
     if spoken is not None:
         return spoken
+    if photograph:
+        return _of_some_channels(pepper) or _of_some_channels(salt)
+    return _of_some_channels(everything) or _of_one_polarity(pepper, salt)
+
+
+def _of_some_channels(everything: list[Extremes]) -> str | None:
+    """An objection where a channel or polarity that could show as many has far fewer."""
     commonest = max(one.rate for one in everything)
     expected = [one.seen * commonest for one in everything]
     rare = [
@@ -135,6 +148,13 @@ def objection_to(pepper: list[Extremes], salt: list[Extremes]) -> str | None:
     ]
     if any(rare):
         return "isolated dots of one colour, not of all channels and both polarities: the picture's own"
+    return None
+
+
+def _of_one_polarity(pepper: list[Extremes], salt: list[Extremes]) -> str | None:
+    """An objection to few extremes, or extremes on an empty ground, where only one polarity could be seen."""
+    everything = [*pepper, *salt]
+    commonest = max(one.rate for one in everything)
     alone = any(sum(one.seen for one in side) * commonest < LEAST_EXPECTED for side in (pepper, salt))
     if alone and commonest < MIN_RATE_ALONE:
         return f"isolated dots of one polarity, {commonest:.2%} of the pixels: as likely the picture's own"

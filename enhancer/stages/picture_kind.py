@@ -123,6 +123,12 @@ def made_for_photographs(context: Context) -> str | None:
     return f"made for photographs, and this is {WORDS[measured.numbers['kind']]}"
 
 
+def is_photograph(context: Context) -> bool:
+    """Whether it was measured, or said by the recipe, that it is a photograph."""
+    measured = context.decisions.get(NAME)
+    return measured is not None and measured.numbers["kind"] == KINDS[0]
+
+
 def is_document(context: Context) -> bool:
     """Whether it was taken for a document that no screen runs through, as printed pictures have."""
     measured = context.decisions.get(NAME)

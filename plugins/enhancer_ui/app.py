@@ -38,7 +38,7 @@ def routes() -> FastAPI:
     app.include_router(pages.router)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
-    app.add_exception_handler(EnhancerError, _told)
+    app.add_exception_handler(EnhancerError, _deliberate_error)
     app.add_exception_handler(HTTPException, _refused)
     return app
 
@@ -48,7 +48,7 @@ def create_app() -> ASGIApp:
     return Guard(routes())
 
 
-def _told(request: Request, error: Exception) -> Response:
+def _deliberate_error(request: Request, error: Exception) -> Response:
     """A deliberate error as a page that says what is wrong and the way out."""
     assert isinstance(error, EnhancerError)
     otherwise = HTTPStatus.BAD_GATEWAY if isinstance(error, StorageError) else HTTPStatus.BAD_REQUEST

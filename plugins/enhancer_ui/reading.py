@@ -1,4 +1,4 @@
-"""The ledger as the page reads it: one engine per process, database trouble told in words."""
+"""The ledger as the page reads it: one engine per process, database trouble put into words."""
 
 from __future__ import annotations
 

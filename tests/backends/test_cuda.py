@@ -24,6 +24,7 @@ from enhancer.models.loading import load_net
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 from enhancer.stages.nets import Nets
+from tests.model_cache import MODEL_CACHE
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -44,7 +45,7 @@ def photograph() -> Planes:
 
 def fast_x4(device: str = "cuda", *, half: bool = False) -> TorchNet:
     entry = load_catalogue().get("fast-x4")
-    net = load_net(entry, ensure(entry, Settings()))
+    net = load_net(entry, ensure(entry, Settings(model_dir=MODEL_CACHE)))
     return TorchNet(net.module, net.spec, device, half=half)
 
 
@@ -209,7 +210,7 @@ def test_the_device_is_chosen(setting: str) -> None:
 
 
 def test_nets_for_a_worker_join_tiles_and_compute_in_float16() -> None:
-    nets = Nets(Settings(), device="auto")
+    nets = Nets(Settings(model_dir=MODEL_CACHE), device="auto")
     net: Net = nets.super_resolution(4)
     assert nets.gain_by_company
     assert isinstance(net, JoinedNet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -202,16 +203,18 @@ class Site:
 
 
 def keys_of(site: Site, plan: Plan) -> list[str]:
-    """The manifest's keys in order, read from the shards' files."""
+    """The manifest's keys in order, read from the run's listing."""
     return [line["key"] for line in lines_of(plan)]
 
 
 def lines_of(plan: Plan) -> list[dict[str, Any]]:
-    lines = []
-    for reference in plan.shards:
-        body = Path(reference["uri"]).read_text(encoding="utf-8").splitlines()
-        assert len(body) == reference["n"]
-        lines += [json.loads(line) for line in body]
+    """What the run's listing says of each picture."""
+    if not plan.shards:
+        return []
+    (uri,) = {reference["uri"] for reference in plan.shards}
+    with gzip.open(uri, "rt", encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    assert len(lines) == sum(reference["n"] for reference in plan.shards)
     return lines
 
 

@@ -93,7 +93,7 @@ def test_staged_objects_that_no_result_points_to_are_swept(site: Site) -> None:
     site.publish(plan)
     report_run("r1", settings=site.settings)
     assert not left.exists()
-    assert (site.work / "r1/manifest/manifest.json").exists()
+    assert (site.work / "r1/manifest.jsonl.gz").exists()
 
 
 def test_an_empty_run_is_a_success(site: Site) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from enhancer.ledger import TERMINAL, ItemState
 from enhancer.ledger.items import close_open_items
@@ -77,65 +76,6 @@ def test_texts_that_postgresql_would_refuse(ledger, build):
     assert row.error_message == "x\N{REPLACEMENT CHARACTER}y?"
 
 
-def test_move_many_is_all_or_nothing(ledger, build):
-    build.run("r1", ("a0", "a1"))
-    lease = ledger.leases.take("r1", 0, "w", 60)
-    with pytest.raises(ValueError, match="a1"):
-        ledger.items.move_many(lease, [("a0", ItemState.RUNNING, {}), ("a1", ItemState.PUBLISHED, {})])
-    assert ledger.items.counts("r1") == {"pending": 2}
-    ledger.items.move_many(lease, [("a0", ItemState.RUNNING, {"width": 3}), ("a1", ItemState.SKIPPED, {})])
-    assert ledger.items.counts("r1") == {"running": 1, "skipped": 1}
-    assert ledger.items.get("r1", "a0").width == 3
-
-
-def test_move_many_gives_each_item_its_own_values(ledger, build):
-    """Against moves one by one, which send their values another way."""
-    build.run("r1", ("a0", "a1", "a2"))
-    build.run("r2", ("a0", "a1", "a2"))
-    values = {
-        "a0": {"width": 3, "details": {"decisions": [{"sigma": 0.5}], "text": "\N{SNOWMAN}'\\"}, "identity": "i" * 64},
-        "a1": {"width": None, "details": None, "identity": None},
-        "a2": {"width": 7, "details": {"bad": float("nan")}, "identity": '{"x",NULL}'},
-    }
-    errors = {"a0": ("read", "x\0y\udcff"), "a1": ("s" * 99, None), "a2": (None, "")}
-    many, one = (ledger.leases.take(run_id, 0, "w", 60) for run_id in ("r1", "r2"))
-    ledger.items.move_many(many, [(key, ItemState.RUNNING, {}) for key in values])
-    ledger.items.move_many(many, [(key, ItemState.ENHANCED, own) for key, own in values.items()])
-    failed = {key: {"stage": stage, "error_message": message} for key, (stage, message) in errors.items()}
-    ledger.items.move_many(many, [(key, ItemState.FAILED, own) for key, own in failed.items()])
-    for key, own in values.items():
-        ledger.items.move(one, key, ItemState.RUNNING)
-        ledger.items.move(one, key, ItemState.ENHANCED, **own)
-        ledger.items.move(one, key, ItemState.FAILED, **failed[key])
-    for key in values:
-        first, second = (ledger.items.get(run_id, key).as_dict() for run_id in ("r1", "r2"))
-        for row in (first, second):
-            del row["run_id"], row["updated_at"]
-        assert first == second
-        assert first["attempts"] == 1
-
-
-def test_move_many_refuses_a_key_that_is_there_twice(ledger, build):
-    build.run("r1", ("a0", "a1"))
-    lease = ledger.leases.take("r1", 0, "w", 60)
-    with pytest.raises(ValueError, match="twice"):
-        ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in ("a0", "a1", "a0")])
-    assert ledger.items.counts("r1") == {"pending": 2}
-
-
-def test_a_value_that_is_too_long_is_not_cut_off(build, ledger):
-    """PostgreSQL refuses in a batch what it refuses alone; SQLite stores texts of any length."""
-    build.run("r1", ("a0",))
-    lease = ledger.leases.take("r1", 0, "w", 60)
-    moves = [("a0", ItemState.RUNNING, {"identity": "i" * 65})]
-    if ledger.engine.dialect.name == "postgresql":
-        with pytest.raises(DBAPIError, match="too long"):
-            ledger.items.move_many(lease, moves)
-    else:
-        ledger.items.move_many(lease, moves)
-        assert ledger.items.get("r1", "a0").identity == "i" * 65
-
-
 def test_due_and_back_off(ledger, build):
     build.run("r1", ("a0", "a1", "a2"))
     lease = ledger.leases.take("r1", 0, "w", 60)
@@ -147,7 +87,8 @@ def test_due_and_back_off(ledger, build):
 
     from enhancer.ledger.tables import db_now
 
-    ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in ("a0", "a1")])
+    for key in ("a0", "a1"):
+        ledger.items.move(lease, key, ItemState.RUNNING)
     ledger.items.move(lease, "a0", ItemState.PENDING, not_before=db_now() + literal(30.0))
     ledger.items.move(lease, "a1", ItemState.PENDING, not_before=db_now() - literal(1.0))
     rows, wait = ledger.items.due(lease)
@@ -161,7 +102,8 @@ def test_due_and_back_off(ledger, build):
 def test_give_back(ledger, build):
     build.run("r1", ("a0", "a1"))
     lease = ledger.leases.take("r1", 0, "w", 60)
-    ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in ("a0", "a1")])
+    for key in ("a0", "a1"):
+        ledger.items.move(lease, key, ItemState.RUNNING)
     ledger.items.give_back(lease, "a0", delay_s=20, error_class="storage")
     ledger.items.give_back(lease, "a1", delay_s=0, count_attempt=False)
     rows, wait = ledger.items.due(lease)

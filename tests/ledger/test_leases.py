@@ -67,7 +67,6 @@ def writers(ledger, lease):
     created = {"output_url": "s3://out", "input_url": "s3://in", "input_key": "a0"}
     return {
         "move": lambda: ledger.items.move(lease, "a0", ItemState.RUNNING),
-        "move_many": lambda: ledger.items.move_many(lease, [("a1", ItemState.RUNNING, {})]),
         "add_scores": within(lambda c: ledger.items.add_scores(c, lease, "a0", [{"kind": "fidelity", "protocol": {}}])),
         "renew": lambda: ledger.leases.renew(lease, 60),
         "claim result": lambda: ledger.results.claim(lease, "i2"),
@@ -98,7 +97,7 @@ def prepared(ledger, build):
 
 
 WRITERS = (
-    "move", "move_many", "add_scores", "renew", "claim result", "store", "moved", "reopen", "give_up", "claim target",
+    "move", "add_scores", "renew", "claim result", "store", "moved", "reopen", "give_up", "claim target",
     "record", "forget",
 )  # fmt: skip
 

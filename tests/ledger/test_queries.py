@@ -98,7 +98,8 @@ def test_items_are_paged_filtered_and_counted(ledger, build):
     assert [row.key for row in query("r1", order="key", limit=99)[0]] == list(keys)
 
     lease = ledger.leases.take("r1", 0, "w", 60)
-    ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in keys[:3]])
+    for key in keys[:3]:
+        ledger.items.move(lease, key, ItemState.RUNNING)
     ledger.items.move(lease, keys[0], ItemState.FAILED)
     assert query("r1", state="running")[1] == 2
     assert query("r1", state=("running", ItemState.FAILED))[1] == 3

@@ -9,6 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio as psnr
 from skimage.util import random_noise
 
 from enhancer.image import from_unit, to_unit
+from enhancer.stages.base import Decision
 from enhancer.stages.impulse import ImpulseRepair, repair_channel
 from enhancer.stages.impulse_evidence import isolated_extremes
 from tests.cases.drawn import DRAWINGS, music, table, text, with_salt_and_pepper
@@ -186,6 +187,17 @@ def test_snow_of_one_polarity_stays(context):
     scene[:150] += 0.3
     scene[np.random.default_rng(9).random((300, 400)) < 0.01] = 1
     assert not STAGE.measure(scene, context()).applied
+
+
+def test_a_photograph_may_have_impulses_of_one_polarity(photo, context):
+    truth = photo("coffee")[:200, :200]
+    struck = truth.copy()
+    struck[np.random.default_rng(9).random((200, 200)) < 0.02] = 1
+    known = context()
+    known.decisions["picture-kind"] = Decision(False, "a photograph", {"kind": "photograph"})
+    decision = STAGE.measure(struck, known)
+    assert decision.applied
+    assert psnr(truth, STAGE.apply(struck, decision, known), data_range=1) > psnr(truth, struck, data_range=1) + 10
 
 
 @pytest.mark.parametrize("amount", [0.01, 0.02, 0.05])

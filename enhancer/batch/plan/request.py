@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from enhancer.batch import layout
 from enhancer.errors import RequestError
 from enhancer.reasons import Reason
 from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
 from enhancer.settings import OnRejection, Settings
 from enhancer.storage import canonical_url, is_folder
 from enhancer.version import PIPELINE_VERSION
-
-RESERVED_PREFIX: Final = "_enhancer/"
-"""Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
 
 Rerun = Literal["missing", "failed", "all"]
 
@@ -129,8 +127,8 @@ class RunRequest(BaseModel):
                     f"{name} is not set: give it as a param or set ENHANCER_{name.upper()}", reason=Reason.MISSING_PARAM
                 )
             values[name] = _canonical(name, values[name])
-        beside_output = f"{values['output_url']}/{RESERVED_PREFIX}work"
-        values["work_url"] = _canonical("work_url", values["work_url"] or beside_output)
+        default = layout.default_work_url(values["output_url"])
+        values["work_url"] = _canonical("work_url", values["work_url"] or default)
         if values["reference_url"]:
             values["reference_url"] = _canonical("reference_url", values["reference_url"])
         values["rules"] = parse_rules(values["rules"])

@@ -70,13 +70,16 @@ def choose_format(document: Document, options: OutputOptions) -> str:
 
     Returns:
         ``options.format`` where it is given (:func:`enhancer.codecs.encode` refuses it if it cannot hold the picture);
-        else the input's format where that can be written and can hold the picture; else PNG, or TIFF for 16 bits,
-        floats and several pages.
+        else the input's format where that can be written and can hold the picture, without loss where the input was
+        compressed so; else PNG, or TIFF for 16 bits, floats and several pages.
     """
     if options.format is not None:
         return options.format
     source = document.first.metadata.format
-    written = {spec.name for spec in formats() if spec.write is not None}
+    lossless = any(page.metadata.lossless for page in document.pages)
+    written = {
+        spec.name for spec in formats() if spec.write is not None and not (lossless and spec.lossless == "never")
+    }
     if source in written and obstacle(document, source) is None:
         return source
     if len(document.pages) == 1 and document.first.pixels.dtype.name == "uint8":

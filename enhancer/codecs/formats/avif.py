@@ -1,6 +1,6 @@
 """AVIF: 8 bits read by Pillow, more by imagecodecs' libavif; written with speed 6, grey as monochrome.
 
-4:4:4 from quality 90 on, else 4:2:0.
+4:4:4 from quality 90 on, else 4:2:0. It is written lossy alone, so a lossless one becomes a PNG or TIFF.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     from PIL.AvifImagePlugin import AvifImageFile
 
     from enhancer.codecs.colour import widen
-    from enhancer.codecs.colour_statements import nclx
+    from enhancer.codecs.colour_statements import is_identity, nclx
     from enhancer.codecs.pillow_pictures import from_pillow
     from enhancer.codecs.raster import split
 
@@ -43,6 +43,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     if monochrome and found.pixels.shape[2] == 3:
         found.pixels = found.pixels[..., :1]
     found.code_points = nclx(data)
+    found.lossless = is_identity(data)
     return [found]
 
 
@@ -103,6 +104,7 @@ SPEC: Final = FormatSpec(
     title="AVIF",
     recognises=is_avif,
     read=_read,
+    reads="8 to 12 bits, alpha; of an animation the first frame",
     announced=_announced,
     write=_write,
     content_type="image/avif",

@@ -27,4 +27,4 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     return read_picture(BmpImageFile, data, name, limits)
 
 
-SPEC: Final = FormatSpec(name="BMP", title="BMP", recognises=_recognises, read=_read)
+SPEC: Final = FormatSpec(name="BMP", title="BMP", recognises=_recognises, read=_read, reads="1 to 32 bits a pixel")

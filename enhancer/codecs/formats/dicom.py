@@ -91,5 +91,6 @@ SPEC: Final = FormatSpec(
     title="DICOM",
     recognises=lambda data: data[128:132] == b"DICM",
     read=_read,
+    reads="8 to 16 bits, grey; the first frame (extra `dicom`)",
     rank=1,  # its first 128 bytes are anybody's: a file may be a TIFF or JPEG as well
 )

@@ -17,6 +17,13 @@ _FOREIGN: Final = (
     (b"DDS ", "DirectDraw surface"),
     (b"BLP", "Blizzard texture"),
     (b"\x01\xda", "SGI"),
+    (b"IIRO", "camera raw (Olympus ORF)"),
+    (b"IIRS", "camera raw (Olympus ORF)"),
+    (b"MMOR", "camera raw (Olympus ORF)"),
+    (b"IIU\0", "camera raw (Panasonic RW2)"),
+    (b"FUJIFILMCCD-RAW", "camera raw (Fujifilm RAF)"),
+    (b"FOVb", "camera raw (Sigma X3F)"),
+    (b"\0MRM", "camera raw (Minolta MRW)"),
 )
 
 
@@ -25,4 +32,4 @@ def foreign_format(data: bytes) -> str | None:
     for signature, name in _FOREIGN:
         if data.startswith(signature):
             return name
-    return None
+    return "camera raw (Canon CR3)" if data[4:12] == b"ftypcrx " else None

@@ -20,5 +20,9 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
 
 
 SPEC: Final = FormatSpec(
-    name="GIF", title="GIF", recognises=lambda data: data.startswith((b"GIF87a", b"GIF89a")), read=_read
+    name="GIF",
+    title="GIF",
+    recognises=lambda data: data.startswith((b"GIF87a", b"GIF89a")),
+    read=_read,
+    reads="palettes; of an animation the first frame",
 )

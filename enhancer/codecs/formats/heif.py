@@ -64,5 +64,6 @@ SPEC: Final = FormatSpec(
     title="HEIC",
     recognises=lambda data: bool(_BRANDS & brands(data)) and not is_avif(data),
     read=_read,
+    reads="8 to 12 bits, alpha; the primary picture (extra `heic`)",
     announced=_announced,
 )

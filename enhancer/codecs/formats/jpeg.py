@@ -27,11 +27,19 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     from enhancer.codecs import exif as exif_patch
     from enhancer.codecs import iptc, xmp_extension
     from enhancer.codecs.jpeg import estimate_quality
+    from enhancer.codecs.jpeg_end import missing_end
+    from enhancer.codecs.jpeg_segments import attachments
     from enhancer.codecs.pillow_pictures import from_pillow
 
     image = JpegImageFile(io.BytesIO(data))
     limits.check_size(*image.size, name)
+    lacking = missing_end(data)
+    if lacking:
+        image = JpegImageFile(io.BytesIO(data + lacking))
     found = from_pillow(image)
+    if lacking:
+        found.lacking = lacking
+        found.warnings.append("the JPEG lacked its end marker, and nothing else; the result has one")
     if image.info.get("jfif_unit") not in (1, 2) and not exif_patch.states_resolution(found.exif or b""):
         found.dpi = None  # Pillow makes up 72 dpi where EXIF says nothing.
     extensions = [body for _, body in image.applist if body.startswith(xmp_extension.SIGNATURE)]
@@ -41,6 +49,8 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
         except ValueError as error:
             found.warnings.append(f"XMP beyond the first segment (extended XMP) was dropped: {error}")
     found.iptc = image.info.get("photoshop", {}).get(iptc.RESOURCE) or None
+    found.comments = tuple(body for marker, body in image.applist if marker == "COM")
+    found.attachments = attachments(data, image.info.get("mp"))
     if image.mode != "CMYK" and 0 in image.quantization:
         found.jpeg_quality = estimate_quality(image.quantization[0])
     return [found]
@@ -55,13 +65,18 @@ def _strip_private(data: bytes, metadata: Metadata, warnings: list[str]) -> byte
     from enhancer.codecs import exif as exif_patch
     from enhancer.codecs import jpeg_segments
     from enhancer.codecs.private import says_orientation, strip_private
+    from enhancer.codecs.xmp_pointers import without_pointers
 
     parts = jpeg_segments.take_apart(data)
     exif = exif_patch.strip_prefix(parts.exif) if parts.exif is not None else None
     kept = strip_private(replace(metadata, exif=exif, xmp=parts.xmp, iptc=parts.iptc), warnings)
     if not says_orientation(kept):
         return None
-    parts.exif, parts.xmp, parts.iptc = kept.exif, kept.xmp, kept.iptc
+    packet, gone = without_pointers(kept.xmp) if kept.xmp is not None else (None, ())
+    gone = tuple(dict.fromkeys((*metadata.attachments, *gone)))
+    if gone:
+        warnings.append(f"left out, for the result is the picture alone: {', '.join(gone)}")
+    parts.exif, parts.xmp, parts.iptc = kept.exif, packet, kept.iptc
     return jpeg_segments.put_together(parts, warnings)
 
 
@@ -84,6 +99,7 @@ def _write(document: Document, options: OutputOptions, warnings: list[str]) -> b
         xmp=metadata.xmp,
         iptc=metadata.iptc,
         dpi=metadata.dpi,
+        comments=metadata.comments,
         warnings=warnings,
     )
 
@@ -93,6 +109,7 @@ SPEC: Final = FormatSpec(
     title="JPEG",
     recognises=lambda data: data.startswith(b"\xff\xd8\xff"),
     read=_read,
+    reads="8 bits, grey, RGB, CMYK, YCCK",
     salvage=_salvage,
     strip_private=_strip_private,
     write=_write,
@@ -100,6 +117,6 @@ SPEC: Final = FormatSpec(
     extensions=(".jpg", ".jpeg", ".jpe", ".jfif"),
     alpha=False,
     max_side=65_500,  # libjpeg's own limit
-    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi"}),
+    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi", "comments"}),
     lossless="never",
 )

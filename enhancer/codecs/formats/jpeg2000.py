@@ -143,4 +143,5 @@ SPEC: Final = FormatSpec(
     title="JPEG 2000",
     recognises=lambda data: data.startswith((b"\0\0\0\x0cjP  ", CODESTREAM)),
     read=_read,
+    reads="1 to 16 bits, grey, RGB, alpha",
 )

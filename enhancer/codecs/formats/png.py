@@ -47,7 +47,7 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
     found.mode = found.mode if header.depth < 16 else {1: "I;16", 3: "RGB;16"}[found.pixels.shape[2]]
     found.bit_depth = 8 if header.colour == png_chunks.PALETTE else header.depth
     found.icc, found.exif, found.xmp, found.iptc = chunks.icc, chunks.exif, chunks.xmp, chunks.iptc
-    found.dpi = chunks.dpi
+    found.dpi, found.texts = chunks.dpi, tuple(chunks.texts)
     found.warnings += chunks.warnings
     _state_colour(found, chunks)
     if chunks.animated:
@@ -113,6 +113,7 @@ def _write(document: Document, options: OutputOptions, warnings: list[str]) -> b
         xmp=metadata.xmp,
         iptc=metadata.iptc,
         dpi=metadata.dpi,
+        texts=metadata.texts,
     )
 
 
@@ -142,10 +143,11 @@ SPEC: Final = FormatSpec(
     title="PNG",
     recognises=lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"),
     read=_read,
+    reads="1 to 16 bits, palettes, alpha",
     salvage=_salvage,
     write=_write,
     content_type="image/png",
     extensions=(".png",),
     depths=frozenset({"uint8", "uint16"}),
-    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi"}),
+    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi", "texts"}),
 )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Stripper = Callable[[bytes, Metadata, list[str]], bytes | None]
 
 Depth = Literal["uint8", "uint16", "float32"]
-Kept = Literal["icc", "exif", "xmp", "iptc", "dpi"]
+Kept = Literal["icc", "exif", "xmp", "iptc", "dpi", "texts", "comments", "tags"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class FormatSpec:
         recognises: whether a file, given whole, is of this format; by its content, never by a name. Must not raise.
         read: (data, name, limits) to the pages as they lie in the file, not yet upright. It calls
             ``limits.check_size`` before it decodes a pixel, and raises what its decoder raises on damaged data.
+        reads: which pictures of the format are read, in words, for docs/formats.md.
         rank: formats are tried by rank; above 0 for signatures that stand so late in a file that another format's file
             may have them too.
         announced: (data, name, limits) to the pixels of all pages by the header alone, for formats whose reader does
@@ -58,6 +59,7 @@ class FormatSpec:
     title: str
     recognises: Callable[[bytes], bool]
     read: Reader
+    reads: str = "8 bits"
     rank: int = 0
     announced: Announcer | None = None
     salvage: Salvager | None = None

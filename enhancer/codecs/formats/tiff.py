@@ -42,6 +42,8 @@ SPEC: Final = FormatSpec(
     title="TIFF",
     recognises=lambda data: data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     read=_read,
+    reads="1 to 16 bits, signed and 32-bit integers, floats; grey, RGB, palettes, CMYK, YCbCr; any number of bands; "
+    "strips and tiles; BigTIFF",
     announced=_announced,
     salvage=_salvage,
     write=_write,
@@ -49,5 +51,5 @@ SPEC: Final = FormatSpec(
     extensions=(".tif", ".tiff"),
     depths=frozenset({"uint8", "uint16", "float32"}),
     pages=True,
-    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi"}),
+    keeps=frozenset({"icc", "exif", "xmp", "iptc", "dpi", "tags"}),
 )

@@ -23,7 +23,18 @@ def _read(data: bytes, name: str, limits: Limits) -> list[Found]:
 
     from enhancer.codecs.pillow_pictures import read_picture
 
-    return read_picture(WebPImageFile, data, name, limits)
+    pages = read_picture(WebPImageFile, data, name, limits)
+    pages[0].lossless = _is_lossless(data)
+    return pages
+
+
+def _is_lossless(data: bytes) -> bool:
+    """Whether the (first) picture is a VP8L bitstream (RFC 9649, 2.6)."""
+    try:
+        chunks = _chunks(data)
+    except ValueError:
+        return False
+    return b"VP8L" in chunks or chunks.get(b"ANMF", b"")[16:20] == b"VP8L"
 
 
 def _write(document: Document, options: OutputOptions, warnings: list[str]) -> bytes:
@@ -37,7 +48,7 @@ def _write(document: Document, options: OutputOptions, warnings: list[str]) -> b
         exif=metadata.exif,
         xmp=metadata.xmp,
         quality=options.quality,
-        lossless=options.lossless,
+        lossless=options.lossless or metadata.lossless,
         method=4,
         exact=True,  # the colour under full transparency is part of the picture
     )
@@ -92,6 +103,7 @@ SPEC: Final = FormatSpec(
     title="WebP",
     recognises=lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
     read=_read,
+    reads="8 bits, alpha; of an animation the first frame",
     strip_private=_strip_private,
     write=_write,
     content_type="image/webp",

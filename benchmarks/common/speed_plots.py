@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.plot import Point, bars, scatter
-from benchmarks.results import RESULTS
+from benchmarks.common.plot import Point, bars, scatter
+from benchmarks.common.tables import RESULTS
 
 OUTPUT_MEGAPIXELS: Final = 3840 * 2160 / 1e6
 Tables = Mapping[str, Any]

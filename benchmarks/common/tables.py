@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: tables for people, ``benchmarks/results/NAME.json`` for machines.
+"""Goals, tables and what they were measured on: what results, pages and plots of the benchmarks are made of.
 
 The goals come from benchmarks/targets.toml, one table a benchmark: ``[denoise."sigma 5, best"]`` with ``target``,
 ``unit`` and ``better`` (``higher`` or ``lower``). A figure without a target is no goal, a target without a figure is a
@@ -7,22 +7,20 @@ goal that was not measured; both are errors, so that the two files cannot drift 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
-import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
-TARGETS = HERE / "targets.toml"
+BENCHMARKS: Final = Path(__file__).parents[1]
+RESULTS: Final = BENCHMARKS / "results"
+TARGETS: Final = BENCHMARKS / "targets.toml"
+SHARED: Final = BENCHMARKS.parents[1] / "shared"
+"""Pictures and weights beside the checkout, no part of the repository."""
 
 
 def targets(name: str) -> dict[str, dict[str, Any]]:
@@ -47,53 +45,6 @@ def goals(name: str, figures: Mapping[str, float]) -> list[dict[str, Any]]:
         row = {"name": goal, "value": round(value, 4), "unit": target["unit"], "target": target["target"], "met": met}
         row["value"] = None if math.isnan(value) else row["value"]
         rows.append(row)
-    return rows
-
-
-def write_results(
-    name: str,
-    figures: Mapping[str, float],
-    tables: Mapping[str, Any],
-    started: float,
-    *,
-    whole: bool = True,
-    command: str | None = None,
-    gpu: str | None = None,
-    commit: str | None = None,
-) -> list[dict[str, Any]]:
-    """Print the goals; write the JSON file and its blocks of the pages in docs/ (:mod:`benchmarks.summary`).
-
-    Args:
-        name: of the benchmark, as in ``make bench-NAME``.
-        figures: the value of each goal in targets.toml.
-        tables: whatever was measured, JSON-able.
-        started: ``time.monotonic()`` at the benchmark's begin.
-        whole: False where only a part of the pictures was measured: goals are printed, nothing is written.
-        command: what printed the figures; None: ``make bench-NAME``.
-        gpu: the device that they were measured on, where it is not the processor.
-        commit: of what was measured; None: as git says.
-
-    Returns:
-        The goals with their figures.
-    """
-    from benchmarks.summary import refresh_pages
-
-    rows = goals(name, figures)
-    print_table(["goal", "value", "unit", "target", "met"], [[*row.values()] for row in rows])
-    if whole:
-        RESULTS.mkdir(exist_ok=True)
-        record = {
-            "name": name,
-            "command": command or f"make bench-{name}",
-            "commit": commit or _commit(),
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - started),
-            "machine": machine() if gpu is None else {"gpu": gpu, **machine()},
-            "goals": rows,
-            "tables": tables,
-        }
-        (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        refresh_pages()
     return rows
 
 
@@ -126,10 +77,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "NO"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()

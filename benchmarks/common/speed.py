@@ -14,6 +14,16 @@ from typing import Any, Final
 
 import numpy as np
 
+SCALE: Final = 4
+QUALITY: Final = 92
+NET_ALONE: Final = {
+    "scale": SCALE,
+    "denoise_strength": 0,
+    "repair_impulses": False,
+    **{stage: {"mode": "off"} for stage in ("jpeg", "exposure", "cast", "colour_fix")},
+    "output": {"quality": QUALITY},
+}
+"""The recipe of a net without any other stage, from a JPEG to a JPEG."""
 LONG_S: Final = 60.0
 """What takes longer is run once."""
 FP32_SIDES: Final = (1024, 2048, 3072)

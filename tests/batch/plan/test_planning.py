@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from enhancer.batch.plan import planning
 from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.shards import estimate_s
 from enhancer.errors import LeaseLostError, RequestError, StorageError
@@ -74,22 +74,25 @@ def test_shards_are_contiguous_cover_everything_and_are_named_in_the_references(
     assert len(plan_of_many.shards) == 4
     assert [line["position"] for line in lines_of(plan_of_many)] == list(range(11))
     assert sum(reference["n"] for reference in plan_of_many.shards) == 11
+    places = []
     for reference in plan_of_many.shards:
         assert set(reference) == {"run", "shard", "uri", "n"}
-        keys = {json.loads(line)["key"] for line in Path(reference["uri"]).read_text().splitlines()}
         rows = site.ledger.items.of_shard("r4", reference["shard"], ItemState.PENDING)
-        assert {row.key for row in rows} == keys
+        assert len(rows) == reference["n"]
+        places += [(row.position, row.key) for row in rows]
+    assert places == [(line["position"], line["key"]) for line in lines_of(plan_of_many)]
 
 
-def test_the_header_holds_the_digest_of_all_shard_files(site: Site) -> None:
+def test_one_listing_is_kept_with_its_digest_in_the_ledger(site: Site) -> None:
     for number in range(5):
         site.put_key(f"{number}.png", b"x" * 100)
     settings = site.settings.model_copy(update={"min_shards": 3})
     plan = plan_run(site.request(), settings=settings, run_id="r1", trigger="cli")
-    whole = b"".join(Path(reference["uri"]).read_bytes() for reference in plan.shards)
-    header = json.loads((site.work / "r1/manifest/manifest.json").read_text())
-    assert header["digest"] == blake3(whole).hexdigest() == site.ledger.runs.get("r1").manifest_digest
-    assert [shard[:2] for shard in header["shards"]] == [[ref["shard"], ref["n"]] for ref in plan.shards]
+    assert set(files_below(site.work)) == {"r1/manifest.jsonl.gz"}
+    kept = gzip.decompress((site.work / "r1/manifest.jsonl.gz").read_bytes())
+    assert blake3(kept).hexdigest() == site.ledger.runs.get("r1").manifest_digest
+    assert [json.loads(line)["key"] for line in kept.splitlines()] == [f"{number}.png" for number in range(5)]
+    assert {reference["uri"] for reference in plan.shards} == {str(site.work / "r1/manifest.jsonl.gz")}
 
 
 def test_one_large_picture_fills_several_shards_and_none_is_empty(site: Site) -> None:
@@ -193,7 +196,7 @@ def test_planning_that_was_killed_in_the_middle_starts_anew(site: Site) -> None:
         site.put_key(f"{number}.png", png(number))
     settings = site.settings.model_copy(update={"min_shards": 3})
     three = Site(site.root, settings, site.ledger)
-    three.child_killed("os.rename", r"shard-00001\.jsonl", "plan", {"params": three.params(), "run": "r1"})
+    three.child_killed("os.rename", r"manifest\.jsonl", "plan", {"params": three.params(), "run": "r1"})
     assert site.ledger.runs.get("r1").state == "planning"
     assert site.items("r1")  # it got some way
     site.put_key("0.png", png(10))
@@ -263,7 +266,8 @@ def test_keys_that_a_ledger_cannot_hold_are_refused_and_counted(site: Site) -> N
 
 
 def test_a_page_is_no_boundary(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "BATCH", 3)
+    for module in ("choosing", "manifest"):
+        monkeypatch.setattr(f"enhancer.batch.plan.{module}.BATCH", 3)
     for number in range(8):
         site.put_key(f"{number}.png", png(number))
     plan = site.plan("r1", max_items=7)
