@@ -282,6 +282,7 @@ def import_everything() -> None:
     import enhancer.batch.worker.__main__
     import enhancer.batch.worker.enhance
     import enhancer.batch.worker.evaluate
+    import enhancer.batch.worker.second_look
     import enhancer.batch.worker.thumbnails
     import enhancer.cli.app
     import enhancer.cli.batch

@@ -229,7 +229,7 @@ def test_where_nothing_is_left_no_worker_starts(scored: Site, task: Callable[...
 def blocky() -> bytes:
     """A photograph as a JPEG of so low a quality that the net against artefacts repairs it."""
     buffer = io.BytesIO()
-    PIL.Image.fromarray(skimage.data.astronaut()[:128, :128]).save(buffer, "JPEG", quality=10)
+    PIL.Image.fromarray(skimage.data.astronaut()[:256, :256]).save(buffer, "JPEG", quality=10)
     return buffer.getvalue()
 
 

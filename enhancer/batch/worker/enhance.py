@@ -278,7 +278,7 @@ class EnhanceShard(EnhanceSteps):
             target_key=target_key(picture.key, source_format, stored.format),
             reused=1,
             staged_key=None,
-            details={name: told for name, told in (stored.details or {}).items() if name != "cached"},
+            details={name: value for name, value in (stored.details or {}).items() if name != "cached"},
             width=stored.width,
             height=stored.height,
             output_width=stored.output_width,
