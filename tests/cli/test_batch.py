@@ -251,6 +251,25 @@ def _tables(ledger):
     return inspect(ledger.engine).get_table_names()
 
 
+def test_an_open_run_that_was_begun_for_other_addresses_is_not_gone_on_with(cli, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "in" / "a.png")
+    env = {"ENHANCER_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
+    url = f"sqlite:///{tmp_path}/home/ledger.db"
+    (tmp_path / "home").mkdir()
+    upgrade(url)
+    others = {name: f"/elsewhere/{name}" for name in ("input_url", "output_url", "work_url")}
+    with Ledger(url) as ledger:
+        ledger.runs.open("night", trigger="cli", params={}, recipes={}, **others)
+        before = ledger.runs.get("night")
+        urls = ("--input-url", tmp_path / "in", "--output-url", tmp_path / "out")
+        ran = cli("batch", "run", *urls, "--run-id", "night", "--json", env=env)
+        assert (ran.code, ran.reply.summary["error"]["class"]) == (1, "other-run")
+        assert "input_url was '/elsewhere/input_url'" in ran.reply.summary["error"]["message"]
+        assert ledger.runs.get("night") == before
+    assert not (tmp_path / "out").exists()
+
+
 def test_single_values_reach_every_rules_recipe(cli, tmp_path):
     (tmp_path / "in").mkdir()
     Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "in" / "a.png")
