@@ -18,6 +18,7 @@ KEPT: Final = frozenset({DOCUMENT_NAME, PAGE_NAME, PAGE_NUMBER, *GEO, _GDAL_META
 
 _RASTER_TYPE, _IS_POINT = 1025, 2
 _FORMATS: Final = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i", 11: "f", 12: "d", 16: "Q", 17: "q"}
+_DOUBLE: Final = 12
 _MAX_BYTES: Final = 16 << 20
 
 
@@ -52,7 +53,9 @@ def scaled_tags(tags: tuple[Tag, ...], across: float, down: float) -> tuple[Tag,
 
 
 def _scaled(tag: Tag, across: float, down: float, half: float) -> Tag:
-    values = list(tag.values)
+    if isinstance(tag.values, bytes):
+        return tag
+    values = [float(value) for value in tag.values]
     if tag.code == PIXEL_SCALE and len(values) >= 2:
         values[0] /= across
         values[1] /= down
@@ -71,7 +74,7 @@ def _scaled(tag: Tag, across: float, down: float, half: float) -> Tag:
         values[8] *= across
     else:
         return tag
-    return Tag(tag.code, tag.kind, tuple(values))
+    return Tag(tag.code, _DOUBLE, tuple(values))
 
 
 def _is_point(tags: tuple[Tag, ...]) -> bool:

@@ -66,8 +66,8 @@ def split_bands(samples: Raster, page: Any, bits: int, warnings: list[str]) -> l
     """
     first = 3 if int(page.photometric) == _RGB else 1
     edges = [0, first, *range(first + 1, samples.shape[2] + 1)]
-    kinds = tuple(int(kind) for kind in page.extrasamples)
-    kinds += (0,) * (samples.shape[2] - first - len(kinds))
+    kinds = tuple(int(kind) if int(kind) in _ALPHA_KINDS else 0 for kind in page.extrasamples)
+    kinds = (kinds + (0,) * samples.shape[2])[: samples.shape[2] - first]
     bands = Bands(int(page.index), kinds, planar=int(page.planarconfig) == 2)
     pages = []
     for start, stop in itertools.pairwise(edges):
