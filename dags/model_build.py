@@ -56,7 +56,7 @@ def model_build() -> None:
         precision = params["precision"] or fastest(runtime)
         named = [load_catalogue().get(name) for name in params["models"]]
         rows = build_each(
-            named or worth_building(runtime, precision, settings), runtime, precision, settings, told=print
+            named or worth_building(runtime, precision, settings), runtime, precision, settings, on_start=print
         )
         failed = {row["name"]: row["error"]["message"] for row in rows if row["state"] == "failed"}
         if named and failed:
