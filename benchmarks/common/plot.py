@@ -66,7 +66,7 @@ def scatter(points: Sequence[Point], x_title: str, y_title: str) -> str:
 
 
 def bars(rows: Sequence[tuple[str, float]], unit: str) -> str:
-    """An SVG of horizontal bars from 0 on, one a row; negative values are drawn as 0 and told."""
+    """An SVG of horizontal bars from 0 on, one a row; negative values are drawn as 0 and written out."""
     most = max(value for _, value in rows)
     parts = []
     for place, (label, value) in enumerate(rows):

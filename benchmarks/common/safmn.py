@@ -1,7 +1,7 @@
 """SAFMN, a peer, in the variant whose weights its authors publish: ``safmn_x4.pth`` beside this checkout.
 
 L. Sun, J. Dong, J. Tang, J. Pan, "Spatially-Adaptive Feature Modulation for Efficient Image Super-Resolution", ICCV
-2023. Here the norms of the paper are gone, but for one over the whole picture behind the first convolution (the
+2023. Here the norms of the paper are gone, but for one over the whole picture after the first convolution (the
 response normalisation of S. Woo et al., "ConvNeXt V2", CVPR 2023), and so are most biases.
 """
 

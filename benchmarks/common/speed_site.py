@@ -163,11 +163,11 @@ class Site:
         return list(Ledger(self.settings.ledger_url()).queries.iter_items(run_id))
 
     def _ready_teller(self, mode: str, begin: float) -> Callable[[Any], None]:
-        def tell(event: Any) -> None:
+        def on_event(event: Any) -> None:
             if event.event == "ready":
                 self.ready_s[mode] = self.ready_s.get(mode, 0.0) + time.monotonic() - begin
 
-        return tell
+        return on_event
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

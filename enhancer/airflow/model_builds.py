@@ -31,7 +31,7 @@ def build_models(names: Sequence[str], runtime: Any, precision: Any | None, sett
     """
     wanted = precision or fastest(runtime)
     named = [load_catalogue().get(name) for name in names]
-    rows = build_each(named or worth_building(runtime, wanted, settings), runtime, wanted, settings, told=print)
+    rows = build_each(named or worth_building(runtime, wanted, settings), runtime, wanted, settings, on_start=print)
     failed = {row["name"]: row["error"]["message"] for row in rows if row["state"] == "failed"}
     if named and failed:
         raise ModelError("; ".join(failed.values()), reason=Reason.NOT_BUILT)

@@ -184,7 +184,7 @@ def build(
         settings,
         pictures=pictures,
         folder=out,
-        told=lambda name: err().print(f"building {name} for {runtime} in {kind}"),
+        on_start=lambda name: err().print(f"building {name} for {runtime} in {kind}"),
     )
     return _answer("models build", rows, ok=all(row["state"] == "built" for row in rows))
 

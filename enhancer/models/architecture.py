@@ -48,7 +48,7 @@ class Architecture:
         load: the net of a catalogue entry, with its weights (float32). Raises KeyError, ValueError or
             RuntimeError where they are another net's.
         spec: of such a net under a name.
-        recognise: the net from its weights alone, as far as they tell; None where they are something else's. Unset: it
+        recognise: the net from its weights alone, as far as they say; None where they are something else's. Unset: it
             cannot be recognised without a catalogue entry.
         fresh: a net with random weights from the fields of its shape, to be trained. Unset: it is not trained by
             :mod:`enhancer.training.nets`.

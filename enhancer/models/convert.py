@@ -96,7 +96,7 @@ def _from_ncnn(source: Path, target: Path) -> None:
 
 
 def names_of(kinds: Sequence[str], file: str) -> list[str]:
-    """The names that spandrel expects of ncnn's layers, told apart by their kinds.
+    """The names that spandrel expects of ncnn's layers, distinguished by their kinds.
 
     Args:
         kinds: of the layers that hold weights, in order.

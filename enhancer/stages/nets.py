@@ -143,7 +143,7 @@ class Nets:
         return self._from_catalogue(load_catalogue().default("colour"), "fp32")
 
     @property
-    def gain_by_company(self) -> bool:
+    def gains_by_dynamic_batching(self) -> bool:
         """Whether several pictures at once, each in a thread of its own, are faster than one after another.
 
         Raises:

@@ -193,7 +193,7 @@ class S3Store:
 
     def clear_interrupted(self, folder: str, *, below: bool = False) -> int:
         """S3 keeps nothing of a put or copy that broke off. Parts of one beyond 5 GiB are for the bucket's own rule
-        (AbortIncompleteMultipartUpload) to clear, since nobody can tell whether their writer lives.
+        (AbortIncompleteMultipartUpload) to clear, since nothing shows whether their writer lives.
         """
         return 0
 

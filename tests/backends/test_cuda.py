@@ -212,9 +212,9 @@ def test_the_device_is_chosen(setting: str) -> None:
 def test_nets_for_a_worker_join_tiles_and_compute_in_float16() -> None:
     nets = Nets(Settings(model_dir=MODEL_CACHE), device="auto")
     net: Net = nets.super_resolution(4)
-    assert nets.gain_by_company
+    assert nets.gains_by_dynamic_batching
     assert isinstance(net, JoinedNet)
     assert (net.spec.name, net.spec.runtime, net.spec.precision) == ("fast-x4", "torch", "fp16")
     assert net.spec.tiles_at_once(128, 128) > 1
     assert nets.super_resolution(4, precision="fp32").spec.precision == "fp32"
-    assert not Nets(Settings(runtime="openvino"), device="auto").gain_by_company
+    assert not Nets(Settings(runtime="openvino"), device="auto").gains_by_dynamic_batching

@@ -54,7 +54,7 @@ class EnhanceShard(EnhanceSteps):
         self._done: SimpleQueue[Done[PictureInHand]] = SimpleQueue()
         steps = {"read": self.read, "decode": self.decode, "encode": self.encode, "write": self.write}
         self._threads = {name: StepThread(name, self.reported(step), self._done) for name, step in steps.items()}
-        if self._pipeline.nets.gain_by_company and settings.gpu_pictures > 1:
+        if self._pipeline.nets.gains_by_dynamic_batching and settings.gpu_pictures > 1:
             self._threads["enhance"] = StepThread(
                 "enhance", self.reported(self.enhance), self._done, count=settings.gpu_pictures
             )

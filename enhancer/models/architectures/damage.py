@@ -3,7 +3,7 @@
 The shape is that of O. Ronneberger et al., "U-Net" (MICCAI 2015), with three levels; the picture is first folded to
 half its size, as in FFDNet (K. Zhang et al., IEEE TIP 2018), and the result unfolded, so that most of the work is done
 on a quarter of the pixels and thin lines are still found to the pixel. The dilated convolutions at the lowest level see
-85 pixels far: a wire goes on behind a house, a scratch goes on over it. Its training: enhancer/training/scratches.py.
+85 pixels far: a wire continues behind a house, a scratch goes on over it. Its training: enhancer/training/scratches.py.
 """
 
 from __future__ import annotations
