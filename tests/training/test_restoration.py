@@ -8,7 +8,7 @@ import lpips
 import numpy as np
 import pytest
 import torch
-from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from PIL import Image
 from safetensors.torch import load_file
 from skimage import data
