@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,8 +44,3 @@ def enhance(tmp_path_factory: pytest.TempPathFactory) -> Enhance:
         return Outcome(record, made[0] if made else b"")
 
     return run
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    return tmp_path
