@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-sr bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
 
 help: ## what each target does
-	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
+	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-21s %s\n' "$$n" "$$d"; done
 
 setup: $(STAMP) ## install into .venv what the pinned files say
 
@@ -30,9 +31,11 @@ up: $(STAMP) ## the same, and the services stay up until Ctrl-C; prints the UI's
 
 test: lint types contracts unit ## lint, types, import contracts and all tests, with coverage
 
-lint: $(STAMP) ## ruff: rules and format
+lint: $(STAMP) ## ruff: rules and format; the workflow files against their schema and for security
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/zizmor --offline --quiet --persona pedantic $(WORKFLOWS)
 
 types: $(STAMP) ## mypy, strict for enhancer/ and the UI page
 	$(BIN)/mypy
@@ -40,8 +43,22 @@ types: $(STAMP) ## mypy, strict for enhancer/ and the UI page
 contracts: $(STAMP) ## import-linter: rooms import downwards only
 	$(BIN)/lint-imports
 
-unit: $(STAMP) ## all tests; servers start on free loopback ports
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
+# One thread per process of pytest-xdist: with more, those of two wait for each other, a third of all processor time.
+# Random order, whose seed the first lines print: TESTS="-p randomly --randomly-seed=N" repeats one.
+unit: $(STAMP) ## all tests, in random order; servers start on free loopback ports
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=xml $(TESTS)
+
+dist: $(STAMP) ## wheel and sdist in dist/: checked, installed into an empty environment, and used on a picture there
+	rm -rf dist build
+	$(BIN)/python -m build --no-isolation --outdir dist
+	rm -rf build *.egg-info  # metadata beside the sources would be a second plugin to Airflow
+	$(BIN)/twine check --strict dist/*
+	.ci/check-wheel dist/*.whl
+
+DEVICE ?= cpu
+image: ## DEVICE=cpu or gpu: the container image; CONTAINERS=podman or buildah for another builder
+	$(or $(CONTAINERS),docker) build -f docker/Dockerfile --build-arg DEVICE=$(DEVICE) -t airflow-image-enhancer:$(DEVICE) .
 
 test-chaos: $(STAMP) ## SIGKILL at every named point, faults of store and disk: the proofs too long for every day
 	$(BIN)/python -m pytest -m chaos
@@ -68,6 +85,9 @@ bench-tone: $(STAMP) ## exposure and colour cast against truth
 
 bench-clean: $(STAMP) ## what every preset does to clean photographs
 	$(BIN)/python -m benchmarks.bench_clean
+
+bench-kinds: $(STAMP) ## what kind of picture each is taken for; whether drawings are left alone
+	$(BIN)/python -m benchmarks.bench_kinds
 
 bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on Set5 and Set14
 	$(BIN)/python -m benchmarks.bench_sr
@@ -133,4 +153,4 @@ format: $(STAMP) ## let ruff mend what it can
 
 clean: ## remove everything that make made, except fetched weights
 	test ! -x $(BIN)/python || $(BIN)/python -m demo --clean
-	rm -rf $(VENV) .demo demo-output build dist *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo demo-output build dist *.egg-info .coverage* coverage.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis

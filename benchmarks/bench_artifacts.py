@@ -18,8 +18,8 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.common.results import print_table, write_results
 from benchmarks.injected_artifacts import KINDS, SCALES, cases, committed_pictures, enlarged, middle, reduced, rounded
-from benchmarks.results import print_table, write_results
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels
 from enhancer.quality.artifacts import artifact_score

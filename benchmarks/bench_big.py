@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any, Final
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 
 CASES: Final = {
     "25 MP x4": {"side": 5000, "recipe": {"name": "photo", "scale": 4}},
@@ -50,7 +50,7 @@ def jpeg(side: int) -> bytes:
 def one(case: str) -> dict[str, Any]:
     """One case in this process: the file comes on standard input, as it would from a store."""
     from enhancer.codecs import Limits, decode
-    from enhancer.pipeline import ImageEnhancer, encode_result
+    from enhancer.processing import ImageEnhancer, encode_result
 
     data = sys.stdin.buffer.read()
     recipe = CASES[case]["recipe"]

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from benchmarks.chaos_tally import Tally, kill, moment_of
+from benchmarks.common.results import print_table, write_results
 from benchmarks.forked import Child, Nursery, import_everything
-from benchmarks.results import print_table, write_results
 
 if TYPE_CHECKING:
     from benchmarks.chaos_site import Site

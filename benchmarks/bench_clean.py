@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmarks.results import print_table, write_results
-from enhancer.pipeline import ImageEnhancer
+from benchmarks.common.results import print_table, write_results
+from enhancer.processing import ImageEnhancer
 from enhancer.recipe import PRESETS, preset
 
 NOT_PHOTOGRAPHS = {

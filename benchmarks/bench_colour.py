@@ -24,7 +24,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.exposure import equalize_adapthist, equalize_hist
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.image import FloatPixels, Metadata
 from enhancer.recipe import preset
 from enhancer.settings import Settings

@@ -19,11 +19,11 @@ import numpy as np
 from scipy.ndimage import median_filter
 from skimage.restoration import denoise_nl_means
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.backends.base import Net
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels, to_unit
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.metrics import psnr, ssim
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.recipe import Recipe, preset

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from skimage import data as samples
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.codecs import encode
 from enhancer.image import Document, Image
 from enhancer.options import OutputOptions

@@ -16,10 +16,10 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from benchmarks.results import print_table, write_results
-from enhancer.batch.worker.evaluate import fidelity_of
+from benchmarks.common.results import print_table, write_results
+from enhancer.batch.worker.judging import fidelity_of
 from enhancer.image import Document, FloatPixels, Image, Metadata
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.gate import judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_reference

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.common.results import print_table, write_results
 from benchmarks.gpu_nets import (
     RRDBNET,
     Candidate,
@@ -37,7 +38,6 @@ from benchmarks.gpu_nets import (
     planes_of,
     warm_medians,
 )
-from benchmarks.results import print_table, write_results
 from enhancer.backends.joining import RUNS_AT_ONCE, JoinedNet
 from enhancer.backends.tiler import run_tiled
 from enhancer.settings import Settings, get_settings
@@ -133,7 +133,7 @@ def product_ways(data: bytes) -> dict[str, Callable[[], object]]:
     """The package's own decoder, pipeline and encoder, where all that they import is here."""
     try:
         from enhancer.codecs import Limits, decode
-        from enhancer.pipeline import ImageEnhancer, encode_result
+        from enhancer.processing import ImageEnhancer, encode_result
         from enhancer.recipe import parse_recipe
     except ImportError as error:
         print(f"the package's pipeline is left out: {error}")

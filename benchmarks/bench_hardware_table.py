@@ -15,10 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.bench_speed_net import call
-from benchmarks.results import print_table, write_results
-from benchmarks.speed import medians, operations
-from benchmarks.speed_nets import Workshop
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.speed import medians, operations
+from benchmarks.common.speed_nets import Workshop, call
 from enhancer.backends.base import Net
 from enhancer.backends.tiler import run_tiled
 from enhancer.settings import get_settings

@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from benchmarks.results import print_table, write_results
-from enhancer.pipeline import ImageEnhancer
+from benchmarks.common.results import print_table, write_results
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.metrics import psnr, ssim
 from enhancer.recipe import Recipe, preset
 from enhancer.training.degradations import as_bytes, with_gaussian_noise

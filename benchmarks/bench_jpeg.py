@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.image import FloatPixels, Metadata, to_unit
 from enhancer.quality.metrics import psnr, ssim
 from enhancer.recipe import preset

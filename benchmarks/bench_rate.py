@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from skimage import data as samples
 
-from benchmarks.results import print_table
-from enhancer.batch.worker.evaluate import fidelity_of
+from benchmarks.common.results import print_table
+from enhancer.batch.worker.judging import fidelity_of
 from enhancer.codecs import Limits, decode
-from enhancer.pipeline import ImageEnhancer, encode_result
+from enhancer.processing import ImageEnhancer, encode_result
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import get_settings

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from sqlalchemy import create_engine, text
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from benchmarks.scale_ledger import INPUT, OUTPUT, Listing, fill
 from demo.services.postgres import PostgresServer
 from enhancer.ledger import ItemState, Ledger
@@ -105,7 +105,7 @@ def write(number: int, run_id: str, batch: int, url: str, barrier: Any, queue: A
     """One writer: take a shard and move its items to `running` and on to `failed`, `batch` of them in a transaction."""
     with Ledger(url) as ledger:
         lease = ledger.leases.take(run_id, number, f"writer-{number}", 3600)
-        keys = [row["key"] for row in ledger.items.of_shard(run_id, number, ItemState.PENDING)]
+        keys = [row.key for row in ledger.items.of_shard(run_id, number, ItemState.PENDING)]
         barrier.wait()
         begun = time.monotonic()
         for state, columns in (
@@ -113,10 +113,9 @@ def write(number: int, run_id: str, batch: int, url: str, barrier: Any, queue: A
             (ItemState.FAILED, {"stage": "read", "error_class": "timeout", "error_message": "read timed out"}),
         ):
             for start in range(0, len(keys), batch):
-                if batch == 1:
-                    ledger.items.move(lease, keys[start], state, **columns)
-                else:
-                    ledger.items.move_many(lease, [(key, state, columns) for key in keys[start : start + batch]])
+                with ledger.fenced(lease) as connection:
+                    for key in keys[start : start + batch]:
+                        ledger.items.move_in(connection, lease, key, state, **columns)
         queue.put((2 * len(keys), begun, time.monotonic()))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.image import FloatPixels, Metadata
 from enhancer.recipe import preset
 from enhancer.settings import get_settings

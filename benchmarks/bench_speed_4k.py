@@ -31,29 +31,23 @@ import numpy as np
 import torch
 from PIL import Image as PillowImage
 
-from benchmarks.results import print_table, write_results
-from benchmarks.speed import machines, medians
-from benchmarks.speed_nets import SHARED, Bytes, Candidate, Unavailable, Workshop, enlarger, set5
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.speed import NET_ALONE, QUALITY, SCALE, machines, medians
+from benchmarks.common.speed_nets import Bytes, Candidate, Unavailable, Workshop, enlarger, set5
+from benchmarks.common.tables import SHARED
 from enhancer.backends.base import Net
 from enhancer.codecs import Limits, decode
-from enhancer.pipeline import ImageEnhancer, encode_result
+from enhancer.processing import ImageEnhancer, encode_result
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import get_settings
 
-WIDTH, HEIGHT, SCALE, QUALITY = 960, 540, 4, 92
+WIDTH, HEIGHT = 960, 540
 PICTURE: Final = SHARED / "data" / "photos" / "lomiri16_Bridge_by_Sander_Klootwijk.jpg"
-NET_ALONE: Final = {
-    "scale": SCALE,
-    "denoise_strength": 0,
-    "repair_impulses": False,
-    **{stage: {"mode": "off"} for stage in ("jpeg", "exposure", "cast", "colour_fix")},
-    "output": {"quality": QUALITY},
-}
 FAST: Final = "fast-x4, nothing else (ours)"
 BALANCED: Final = "balanced-x4, nothing else (ours)"
 DEFAULT: Final = "recipe photo (ours)"
 LEAST_S: Final = 0.0005
-"""Of a stage, to be told: those that are off take less."""
+"""Of a stage, to be listed: those that are off take less."""
 PART: Final = 6
 """RRDBNet is given a picture of a sixth of the sides."""
 GOAL_DB: Final = "fast net, Set5 at 4x"

@@ -1,12 +1,12 @@
 """The same work through the DAG and as a bare loop: ``make bench-speed-airflow``.
 
 Mixed pictures in three shards, as many as half an hour has at the usual ten minutes a shard. Once the bare loop
-(enhance, evaluate, publish of one shard after the other, and the report; each in this process, which watches the same
-worker processes), once Airflow: scheduler, LocalExecutor, API server and DAG processor of this machine, one task at a
-time. Ledger in PostgreSQL, stores in folders, scoring in both. What the DAG takes longer depends on the number of its
-tasks (plan, three for each shard, report), not on how long they work: its share of half an hour is that difference
-over 1,800 seconds, an extrapolation from a shorter run. Every task of Airflow is told apart: waiting to be scheduled,
-and what it takes beyond the loop's time for the same step (starting a process, imports, Connections).
+(enhance, evaluate, second look, publish of one shard after the other, and the report; each in this process, which
+watches the same worker processes), once Airflow: scheduler, LocalExecutor, API server and DAG processor of this
+machine, one task at a time. Ledger in PostgreSQL, stores in folders, scoring in both. What the DAG takes longer depends
+on the number of its tasks (plan, four for each shard, report), not on how long they work: its share of half an hour is
+that difference over 1,800 seconds, an extrapolation from a shorter run. Every task of Airflow is told apart: waiting to
+be scheduled, and what it takes beyond the loop's time for the same step (starting a process, imports, Connections).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.bench_speed_4k import NET_ALONE
-from benchmarks.results import print_table, write_results
-from benchmarks.speed_site import Site
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.speed import NET_ALONE
+from benchmarks.common.speed_site import Site
 from demo.services.airflow import AirflowServices
 from demo.services.airflow_api import FINISHED
 from demo.services.postgres import PostgresServer
@@ -67,7 +67,7 @@ def _moment(text: str) -> datetime:
 
 
 def by_step(tasks: list[dict[str, Any]]) -> dict[str, float]:
-    """Seconds of Airflow's tasks by step: plan, enhance, evaluate, publish, report."""
+    """Seconds of Airflow's tasks by step: plan, enhance, evaluate, second_look, publish, report."""
     spent: dict[str, float] = {}
     for task in tasks:
         step = task["task_id"].rpartition(".")[2]

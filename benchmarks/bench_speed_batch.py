@@ -24,10 +24,9 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as PillowImage
 
-from benchmarks.bench_speed_4k import NET_ALONE, SCALE
-from benchmarks.results import print_table, write_results
-from benchmarks.speed import machines
-from benchmarks.speed_site import SIZES, Site, Usage
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.speed import NET_ALONE, SCALE, machines
+from benchmarks.common.speed_site import SIZES, Site, Usage
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import to_unit
 from enhancer.settings import Settings, get_settings
@@ -84,7 +83,7 @@ def by_step(site: Site) -> dict[str, float]:
     """Seconds of the worker by step, summed over the pictures; the stages under ``enhance`` apart."""
     spent: dict[str, float] = {}
     for row in site.items(RUN):
-        for step, seconds in row["details"]["timings"].items():
+        for step, seconds in (row.details or {})["timings"].items():
             spent[step] = spent.get(step, 0.0) + seconds
     stages = {step: seconds for step, seconds in spent.items() if step.startswith("enhance.")}
     if "enhance" in spent:

@@ -18,12 +18,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from benchmarks.results import print_table, write_results
-from benchmarks.speed import Limits, limits, medians, operations
-from benchmarks.speed_nets import RUNTIMES, Candidate, Unavailable, Workshop, enlarger, set5
-from enhancer.backends.base import Net
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.speed import Limits, limits, medians, operations
+from benchmarks.common.speed_nets import RUNTIMES, Candidate, Unavailable, Workshop, call, enlarger, set5
 from enhancer.settings import get_settings
 
 SIDES = {
@@ -37,12 +34,6 @@ SIDES = {
 """Of the input in pixels: small where a net takes a second for so little."""
 GOAL_SIDE = 256
 HEADS = ("net", "runtime", "input", "ms", "output MP/s", "GOP/s", "share of the limit")
-
-
-def call(net: Net, side: int) -> Callable[[], object]:
-    """One run on a picture of noise, which costs what any other does."""
-    planes = np.random.default_rng(1).random((1, side, side, 3), np.float32)
-    return lambda: net.run(np.moveaxis(planes, 3, 1))
 
 
 def qualities(workshop: Workshop, one: Candidate) -> list[list[Any]]:

@@ -18,12 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.picture_sets import pictures
+from benchmarks.common.results import print_table, write_results
+from benchmarks.common.tables import SHARED
 from enhancer.errors import ModelError
 from enhancer.image import FloatPixels, Metadata
 from enhancer.models.catalogue import load_catalogue
@@ -35,9 +36,7 @@ from enhancer.stages.base import Context
 from enhancer.stages.nets import Nets
 from enhancer.stages.resize import resize
 from enhancer.stages.super_resolution import SuperResolution
-from enhancer.training.pictures import load_picture, reduced
 
-SHARED = Path(__file__).parents[2] / "shared"
 PUBLISHED_BICUBIC = 28.43
 TOLERANCE = 0.05
 PEERS = {"SAFMN": "safmn_x4.pth", "SAFMN++": "safmnpp_x4.pth"}
@@ -93,16 +92,6 @@ def methods(folder: str, scale: int, *, slow: bool) -> Iterator[tuple[str, Enlar
             path = SHARED / "models" / file
             if path.exists():
                 yield f"{name} (peer)", by_stage(Nets(Settings(), sr_path=path))
-
-
-def pictures(folder: str, scale: int, limit: int | None) -> Iterator[tuple[FloatPixels, FloatPixels]]:
-    """The truth, cut to a multiple of `scale`, and its reduced form; float32 of 8 bits."""
-    for path in sorted((SHARED / "data" / folder).glob("*"))[:limit]:
-        truth = load_picture(path, scale)
-        official = SHARED / "data" / f"{folder}_lrx{scale}" / f"{path.stem}x{scale}.png"
-        small = load_picture(official) if official.exists() else reduced(truth, scale)
-        truth = truth[: small.shape[0] * scale, : small.shape[1] * scale]
-        yield truth.astype(np.float32) / 255, small.astype(np.float32) / 255
 
 
 def measure(folder: str, scale: int, options: argparse.Namespace, lpips: LpipsScorer) -> dict[str, Scores]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, maximum_filter, minimum_filter
 from scipy.special import erf
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.stages.exif_camera import Shot
 from enhancer.stages.lens_correction import Match, correct_geometry, correct_vignetting, find
 from enhancer.stages.sharpening import OVERSHOOT, adaptive_change, high_pass

@@ -25,7 +25,7 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmarks.results import print_table, write_results
+from benchmarks.common.results import print_table, write_results
 from enhancer.image import FloatPixels, Metadata
 from enhancer.recipe import preset
 from enhancer.settings import Settings

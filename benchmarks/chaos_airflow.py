@@ -22,6 +22,7 @@ from benchmarks.chaos_site import UNTOUCHED
 from benchmarks.chaos_tally import Tally, kill, moment_of
 from demo.services.airflow import AirflowServices
 from demo.services.airflow_api import FINISHED
+from enhancer.batch.layout import dag_run_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
 
     Args:
         site: what the Dag run works on.
-        run_id: of the Dag run, and so of the ledger's run.
+        run_id: of the DAG run.
         state_dir: Airflow's home, kept between rounds.
         database: URL of Airflow's own database, likewise.
         rng: decides whom and when.
@@ -69,7 +70,7 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
         begun = heard = time.monotonic()
         due = begun + rng.uniform(0, PAUSE_S)
         cleared = 0
-        while not site.is_finished(run_id):
+        while not site.is_finished(dag_run_name(DAG, run_id)):
             now = time.monotonic()
             if now - begun > HUNG_S:
                 tally.broken.append(f"{run_id} hung: through Airflow it was not over in {HUNG_S} s")
@@ -84,7 +85,7 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
                 services.kill("scheduler")
                 services.processes["scheduler"].start()
                 heard = time.monotonic()
-            elif _has_ended(services, run_id) and not site.is_finished(run_id):
+            elif _has_ended(services, run_id) and not site.is_finished(dag_run_name(DAG, run_id)):
                 cleared += 1
                 if cleared > MOST_CLEARED:
                     tally.broken.append(f"{run_id} is not over, though its Dag run was cleared {MOST_CLEARED} times")
@@ -116,7 +117,7 @@ def _has_ended(services: AirflowServices, run_id: str) -> bool:
 def _strike(site: Site, run_id: str, services: AirflowServices, rng: random.Random, tally: Tally) -> int:
     """Kill something; 1, or 0 where what was to be killed did not live."""
     [kind] = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
-    moment = moment_of(site.states(run_id))
+    moment = moment_of(site.states(dag_run_name(DAG, run_id)))
     if kind == "Airflow scheduler":
         services.kill("scheduler")
         services.processes["scheduler"].start()

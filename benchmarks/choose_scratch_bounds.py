@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.results import print_table
+from benchmarks.common.results import print_table
 from enhancer.backends.base import Net
 from enhancer.image import FloatPixels, to_unit
 from enhancer.settings import get_settings

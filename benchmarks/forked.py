@@ -205,7 +205,7 @@ def _night(arguments: Sequence[str]) -> int:
     With KILL_AT (a callable as ``module:name.name``), KILL_WHO (``night`` or ``worker``) and KILL_MARK (a file) in the
     environment, the first such process to call that callable is killed there; once, since it leaves the file behind.
     """
-    from enhancer.batch import supervisor
+    from enhancer.batch import worker_process
     from enhancer.cli import main
     from enhancer.settings import get_settings
 
@@ -214,7 +214,7 @@ def _night(arguments: Sequence[str]) -> int:
         # Before the nursery is made, so that the workers inherit it.
         _kill_at(os.environ["KILL_AT"], os.environ["KILL_WHO"], Path(os.environ["KILL_MARK"]))
     ForkedWorker.nursery = Nursery()
-    supervisor.subprocess = _Subprocess  # type: ignore[assignment, attr-defined]
+    worker_process.subprocess = _Subprocess  # type: ignore[assignment, attr-defined]
     sys.argv = ["enhancer", *arguments]
     main()
     return 0
@@ -282,6 +282,7 @@ def import_everything() -> None:
     import enhancer.batch.worker.__main__
     import enhancer.batch.worker.enhance
     import enhancer.batch.worker.evaluate
+    import enhancer.batch.worker.second_look
     import enhancer.batch.worker.thumbnails
     import enhancer.cli.app
     import enhancer.cli.batch

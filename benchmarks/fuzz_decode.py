@@ -22,9 +22,9 @@ from typing import Final
 
 import structlog
 
+from benchmarks.common.results import targets, write_results
 from benchmarks.fuzz_mutation import seeds
 from benchmarks.fuzz_supervision import Tally, supervise
-from benchmarks.results import targets, write_results
 
 LIMIT_S: Final = 4 * 3600.0
 

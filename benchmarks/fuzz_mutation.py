@@ -21,7 +21,7 @@ _INTERESTING: Final = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x10000
 
 def seeds() -> dict[str, bytes]:
     """Sound files of all formats by name, and the small odd ones of ../shared/data where that is there."""
-    made = {**_pillow_seeds(), **_deep_seeds(), **_extra_seeds()}
+    made = {**_pillow_seeds(), **_deep_seeds(), **_stated_seeds(), **_extra_seeds()}
     for folder in ("malformed", "odd", "exif"):
         for path in sorted((SHARED / folder).glob("*")) if SHARED.is_dir() else ():
             if path.is_file() and 0 < path.stat().st_size <= LARGEST_SEED:
@@ -93,6 +93,52 @@ def _deep_seeds() -> dict[str, bytes]:
         lambda file: tifffile.imwrite(file, np.stack([rgb] * 3), photometric="rgb", metadata=None)
     )
     return made
+
+
+def _stated_seeds() -> dict[str, bytes]:
+    """Files that state colours without a profile, hold many bands, or have something beside the pixels."""
+    import imagecodecs
+    import tifffile
+    from PIL import Image
+
+    rgb = np.ascontiguousarray(_picture()[..., :3])
+    jpeg = _saved(lambda file: Image.fromarray(rgb).save(file, "JPEG", comment=b"a comment"))
+    png = _saved(lambda file: Image.fromarray(rgb).save(file, "PNG"))
+    chunks = [
+        (b"gAMA", struct.pack(">I", 55_556)),
+        (b"cHRM", struct.pack(">8I", 31_270, 32_900, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000)),
+        (b"tEXt", b"Title\0text"),
+        (b"zTXt", b"Note\0\0" + zlib.compress(b"text")),
+        (b"iTXt", b"Copyright\0\0\0\0\0text"),
+    ]
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" tiff:Orientation="6"'
+        b' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"'
+        b' xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#" hdrgm:Version="1.0" GPano:FullPanoWidthPixels="99"'
+        b' stArea:x="0.1" stArea:y="0.2" stArea:w="0.1" stArea:h="0.1"/></rdf:RDF></x:xmpmeta>'
+    )
+    body = b"http://ns.adobe.com/xap/1.0/\0" + packet
+    segment = b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+    bands = np.stack([rgb[..., 0].astype(np.int16) - 99] * 5, axis=-1)
+    geo = [(33550, 12, 3, (1.0, 1.0, 0.0), True), (33922, 12, 6, (0.0,) * 6, True), (42113, 2, 0, "-99", True)]
+    return {
+        "png-stated": png[:33] + b"".join(_chunk(kind, text) for kind, text in chunks) + png[33:],
+        "png-cicp": png[:33] + _chunk(b"cICP", bytes([12, 13, 0, 1])) + png[33:],
+        "jpeg-no-end": jpeg[:-2],
+        "jpeg-two": jpeg[:20] + segment + jpeg[20:] + jpeg,
+        "avif-nclx": bytes(imagecodecs.avif_encode(rgb, level=80, primaries=12, transfer=13, matrix=1)),
+        "tiff-ycbcr": _saved(
+            lambda file: Image.fromarray(rgb).convert("YCbCr").save(file, "TIFF", compression="tiff_lzw")
+        ),
+        "tiff-bands": _saved(
+            lambda file: tifffile.imwrite(file, bands, photometric="minisblack", planarconfig="contig", extratags=geo)
+        ),
+    }
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _extra_seeds() -> dict[str, bytes]:

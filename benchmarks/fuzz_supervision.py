@@ -1,7 +1,7 @@
 """Fuzzing files through the nightly job's own supervisor and worker, watched from outside.
 
 A round is a folder of files, planned as a run with everything off but decoding (and encoding, where the input's format
-cannot be written) and enhanced by :func:`enhancer.batch.enhancing.enhance_shard` in this process: what kills a decoder
+cannot be written) and enhanced by :func:`enhancer.batch.tasks.enhance_shard` in this process: what kills a decoder
 here kills what it would kill in production. The ledger says what became of each file; /proc says what the worker holds.
 """
 
@@ -18,11 +18,11 @@ from typing import Any, Final
 import psutil
 
 from benchmarks.fuzz_mutation import mutated
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.request import RunRequest
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.events import Event
-from enhancer.ledger import TERMINAL, Ledger
+from enhancer.ledger import TERMINAL, Ledger, ScoredItem
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
 
@@ -253,24 +253,24 @@ def _round(
             tally.outcomes[outcome] += 1
             tally.lost += outcome == "lost"
             if outcome in DEATHS:
-                tally.deaths.append(f"file {row['key']}: {row['error_message']}")
-            elif row["key"] in watch.died and fault is None:
-                tally.deaths.append(f"file {row['key']}: once; alone it ended as {outcome}")
+                tally.deaths.append(f"file {row.key}: {row.error_message}")
+            elif row.key in watch.died and fault is None:
+                tally.deaths.append(f"file {row.key}: once; alone it ended as {outcome}")
             if fault is not None:
-                tally.faults.append(f"file {row['key']}: {fault}")
+                tally.faults.append(f"file {row.key}: {fault}")
             if outcome in DEATHS or fault is not None:
                 saved.mkdir(parents=True, exist_ok=True)
-                name = f"seed{seed}-{row['key'].replace('/', '-')}-{outcome}.bin"
-                (saved / name).write_bytes((place / "in" / row["key"]).read_bytes())
+                name = f"seed{seed}-{row.key.replace('/', '-')}-{outcome}.bin"
+                (saved / name).write_bytes((place / "in" / row.key).read_bytes())
 
 
-def _judge(row: Any) -> tuple[str, str | None]:
+def _judge(row: ScoredItem) -> tuple[str, str | None]:
     """(outcome, what of it must not be, in words) of an item's row."""
-    if row["state"] == "enhanced":
+    if row.state == "enhanced":
         return "picture", None
-    if row["state"] not in TERMINAL or row["error_class"] is None:
-        return "lost", f"it is left {row['state']}"
-    reason = str(row["error_class"])
+    if row.state not in TERMINAL or row.error_class is None:
+        return "lost", f"it is left {row.state}"
+    reason = row.error_class
     if reason in REASONS | DEATHS:
         return reason, None
-    return reason, f"{reason} in {row['stage']}: {row['error_message']}"
+    return reason, f"{reason} in {row.stage}: {row.error_message}"

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.speed import medians, operations
+from benchmarks.common.speed import medians, operations
 from enhancer.backends import cuda
 from enhancer.backends.base import Net, NetSpec
 from enhancer.backends.tiler import run_tiled
 from enhancer.backends.torch_backend import TorchNet
 from enhancer.image import FloatPixels, from_unit, to_unit
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import ESRGAN_HALO, ESRGAN_MAX_TILE, load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import ensure, kept_path
 from enhancer.settings import Settings
 
@@ -62,8 +62,8 @@ def candidates(weights: Mapping[str, Path], settings: Settings) -> Iterator[Cand
         if not path.is_file():
             print(f"{name} is left out: its weights are not here (--weights {name}=FILE)")
             continue
-        module = load_module(entry, path)
-        yield _candidate(name, module, spec_of(entry, module))
+        net = load_net(entry, path)
+        yield _candidate(name, net.module, net.spec)
     try:
         from spandrel.architectures.ESRGAN.__arch.RRDB import RRDBNet
     except ImportError as error:
@@ -71,7 +71,7 @@ def candidates(weights: Mapping[str, Path], settings: Settings) -> Iterator[Cand
         return
     torch.manual_seed(0)
     module = RRDBNet().eval().requires_grad_(False)
-    yield _candidate(RRDBNET, module, NetSpec(RRDBNET, 4, 3, 3, halo=ESRGAN_HALO, max_tile=ESRGAN_MAX_TILE))
+    yield _candidate(RRDBNET, module, NetSpec(RRDBNET, 4, 3, 3, halo=32, max_tile=256))
 
 
 def _candidate(name: str, module: torch.nn.Module, spec: NetSpec) -> Candidate:

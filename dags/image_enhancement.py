@@ -17,7 +17,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, close_abandoned, plan_in_airflow, report, shard
 from enhancer.recipe import PRESETS, Rule
 from enhancer.settings import get_settings
 
@@ -72,7 +72,7 @@ PARAMS = {
     ),
     "dry_run": Param(False, "Plan, count and estimate; touch no picture.", type="boolean"),
     "worker_hour_price": Param(
-        None, "What a worker costs an hour: the plan then tells the cost.", type=["null", "number"], minimum=0
+        None, "What a worker costs an hour: the plan then gives the cost.", type=["null", "number"], minimum=0
     ),
 }
 
@@ -89,7 +89,7 @@ PARAMS = {
     default_args=DEFAULT_ARGS,
 )
 def image_enhancement() -> None:
-    """List -> manifest -> shards -> [enhance -> evaluate -> publish] per shard -> report."""
+    """List -> manifest -> shards -> [enhance -> evaluate -> second look -> publish] per shard -> report."""
 
     @task
     def plan() -> list[dict[str, Any]]:
@@ -97,14 +97,12 @@ def image_enhancement() -> None:
         run or when there is nothing to do.
         """
         from enhancer.airflow.connections import settings_from_airflow
-        from enhancer.batch.plan.recovery import finish_abandoned
         from enhancer.batch.plan.request import RunRequest
 
-        context, settings = get_current_context(), settings_from_airflow()
-        request = RunRequest.from_params(context["params"], settings)
-        run_id = context["dag_run"].run_id
-        finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, but=run_id)
-        return plan_in_airflow(request, settings, run_id)
+        settings = settings_from_airflow()
+        request = RunRequest.from_params(get_current_context()["params"], settings)
+        close_abandoned(request, settings)
+        return plan_in_airflow(request, settings)
 
     shard.expand(shard=plan()) >> report()
 

@@ -46,22 +46,10 @@ def model_build() -> None:
     def build() -> list[dict[str, Any]]:
         """Build one net after the other."""
         from enhancer.airflow.connections import settings_from_airflow
-        from enhancer.deployment.build import fastest
-        from enhancer.deployment.everything import build_each, worth_building
-        from enhancer.errors import ModelError
-        from enhancer.models.catalogue import load_catalogue
+        from enhancer.airflow.model_builds import build_models
 
         params = get_current_context()["params"]
-        settings, runtime = settings_from_airflow(), params["runtime"]
-        precision = params["precision"] or fastest(runtime)
-        named = [load_catalogue().get(name) for name in params["models"]]
-        rows = build_each(
-            named or worth_building(runtime, precision, settings), runtime, precision, settings, told=print
-        )
-        failed = {row["name"]: row["error"]["message"] for row in rows if row["state"] == "failed"}
-        if named and failed:
-            raise ModelError("; ".join(failed.values()), reason="not-built")
-        return rows
+        return build_models(params["models"], params["runtime"], params["precision"], settings_from_airflow())
 
     build()
 

@@ -2,7 +2,8 @@
 
 The manifest comes from the ledger instead of a listing: pictures that their last run left failed or not attempted,
 those that were released, and on request quarantined ones, each with the recipe that was asked for then. What is good by
-now is not touched. Everything after the plan is as in `image_enhancement`.
+now is not touched, unless `stage` and `before` ask for published pictures on which a stage acted under an older
+pipeline. Everything after the plan is as in `image_enhancement`.
 
 By hand, or scheduled by `ENHANCER_REDRIVE_SCHEDULE`. The nightly run takes up failures of its own accord; this is for a
 store or a machine that was mended during the day, or for quarantined pictures after an upgrade.
@@ -26,6 +27,10 @@ PARAMS = {
     "run": Param(None, "Only what this run left undone, at its addresses (`enhancer ledger runs`).", **TEXT),
     "error_class": Param(None, "Only pictures whose last error is of this class, such as slow-down.", **TEXT),
     "quarantined": Param(False, "Quarantined pictures too.", type="boolean"),
+    "stage": Param(
+        None, "Instead: published pictures on which this stage acted (a record's decisions name it).", **TEXT
+    ),
+    "before": Param(None, "With stage: under a pipeline older than this version.", type=["null", "integer"], minimum=1),
     "input_url": Param(None, "Of the earlier runs. Empty: of the run that is named, or ENHANCER_INPUT_URL.", **TEXT),
     "output_url": Param(None, "Of the earlier runs. Empty: likewise.", **TEXT),
     "prefix": Param(None, "Only keys that start so.", type=["null", "string"]),
@@ -46,7 +51,7 @@ PARAMS = {
     default_args=DEFAULT_ARGS,
 )
 def redrive_failed() -> None:
-    """Ledger -> manifest -> shards -> [enhance -> evaluate -> publish] per shard -> report."""
+    """Ledger -> manifest -> shards -> [enhance -> evaluate -> second look -> publish] per shard -> report."""
 
     @task
     def plan() -> list[dict[str, Any]]:
@@ -54,10 +59,8 @@ def redrive_failed() -> None:
         from enhancer.airflow.connections import settings_from_airflow
         from enhancer.batch.plan.redriving import redrive_request
 
-        context, settings = get_current_context(), settings_from_airflow()
-        request = redrive_request(context["params"], settings)
-        # Named after the DAG: a manual run of another DAG may have the same id.
-        return plan_in_airflow(request, settings, f"redrive_failed-{context['dag_run'].run_id}")
+        settings = settings_from_airflow()
+        return plan_in_airflow(redrive_request(get_current_context()["params"], settings), settings)
 
     shard.expand(shard=plan()) >> report()
 

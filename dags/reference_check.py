@@ -40,12 +40,13 @@ def reference_check() -> None:
     def check() -> dict[str, Any]:
         """Run the canary set and hold its true scores against the baseline."""
         from enhancer.airflow.connections import settings_from_airflow
+        from enhancer.batch.layout import dag_run_name
         from enhancer.batch.reference_check import check_reference
 
         context = get_current_context()
         checked = check_reference(
             settings=settings_from_airflow(),
-            run_id=f"{context['dag_run'].dag_id}-{context['dag_run'].run_id}",
+            run_id=dag_run_name(context["dag_run"].dag_id, context["dag_run"].run_id),
             trigger="scheduled" if context["dag_run"].run_type == "scheduled" else "manual",
             recipe=context["params"]["recipe"],
             accept=context["params"]["accept"],

@@ -15,11 +15,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 
-from demo.follow import follow
+from demo.follow import Followed, follow
 from demo.outcome import broken_promises, broken_second_run, copy_out, listing, show
 from demo.services.postgres import PostgresServer
 from demo.services.processes import ServiceError
@@ -118,28 +118,28 @@ def _demo(console: Console, *, stay: bool) -> int:
 def _both_runs(stack: Stack, progress: Progress, console: Console) -> list[str]:
     """The run that does the work and the run that finds nothing to do; every broken promise."""
     first = _run(stack, progress, "first", console)
-    if "run_id" not in first:
-        return [f"the first run ended as {first['dag_state']} before it was planned; logs: {stack.airflow.logs}"]
-    show(stack, first["run_id"], console)
+    if first.run is None:
+        return [f"the first run ended as {first.dag_state} before it was planned; logs: {stack.airflow.logs}"]
+    show(stack, first.run.run_id, console)
     before = listing(stack, "enhanced")
     second = _run(stack, progress, "second", console)
-    if "run_id" not in second:
-        return [f"the second run ended as {second['dag_state']} before it was planned; logs: {stack.airflow.logs}"]
-    work = "no worker was started, no model loaded" if not second["shards"] else f"{second['shards']} shards of work"
+    if second.run is None:
+        return [f"the second run ended as {second.dag_state} before it was planned; logs: {stack.airflow.logs}"]
+    work = "no worker was started, no model loaded" if not second.run.shards else f"{second.run.shards} shards of work"
     console.print(
-        f"second run: {second['quick_skipped']} pictures unchanged and skipped, {work}, {second['seconds']:.0f} s"
+        f"second run: {second.run.quick_skipped} pictures unchanged and skipped, {work}, {second.seconds:.0f} s"
     )
-    report = copy_out(stack, first["run_id"], OUTPUT)
+    report = copy_out(stack, first.run.run_id, OUTPUT)
     console.print(f"report: [bold]{report.resolve().as_uri()}[/] (pictures beside it)")
-    broken = list(broken_promises(stack, first, second, progress.inbox))
-    broken += broken_second_run(first, second, before, listing(stack, "enhanced"))
-    broken += [f"the {name} run ended as {run['dag_state']}" for name, run in (("first", first), ("second", second))
-               if run["dag_state"] != "success"]  # fmt: skip
+    broken = list(broken_promises(stack, first.run, second.run, progress.inbox))
+    broken += broken_second_run(first.run, second.run, before, listing(stack, "enhanced"))
+    broken += [f"the {name} run ended as {run.dag_state}" for name, run in (("first", first), ("second", second))
+               if run.dag_state != "success"]  # fmt: skip
     return broken
 
 
-def _run(stack: Stack, progress: Progress, name: str, console: Console) -> dict[str, Any]:
-    """Trigger the run, or go on with the one that was triggered before; its ledger row when it is over."""
+def _run(stack: Stack, progress: Progress, name: str, console: Console) -> Followed:
+    """Trigger the run, or go on with the one that was triggered before; how it ended."""
     if name not in progress.runs:
         # Named beforehand, so that a demo cut short right after the trigger finds its run again.
         progress.runs[name] = f"demo-{name}-{int(time.time())}"
@@ -149,7 +149,7 @@ def _run(stack: Stack, progress: Progress, name: str, console: Console) -> dict[
     if run_id not in known:
         stack.airflow.api.trigger(DAG_ID, {}, run_id=run_id)
     run = follow(stack, run_id, console)
-    console.print(f"{name} run: {run['dag_state']} after {run['seconds']:.0f} s")
+    console.print(f"{name} run: {run.dag_state} after {run.seconds:.0f} s")
     return run
 
 

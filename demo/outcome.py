@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +15,8 @@ from demo import promises
 from demo.follow import COLOURS
 from demo.pictures import BAD_KEYS
 from demo.stack import Stack
-from enhancer.ledger import GOOD, Ledger
+from enhancer.ledger import GOOD, CountedRun, Ledger, ScoredItem
+from enhancer.records import gain_db
 
 REPORTS: Final = "_enhancer/reports/"
 
@@ -31,14 +32,14 @@ def show(stack: Stack, run_id: str, console: Console) -> None:
     reasons = []
     with Ledger(stack.settings.ledger_url()) as ledger:
         for row in ledger.queries.iter_items(run_id):
-            truth, plain = row["scores"].get("reference", {}), row["scores"].get("baseline", {})
-            gain = truth["psnr"] - plain["psnr"] if truth and plain else None
+            truth = row.scores.get("reference", {})
+            gain = gain_db(row.scores)
             gains += [gain] if gain is not None else []
-            if row["error_message"]:
-                reasons.append((row["key"], row["error_message"]))
+            if row.error_message:
+                reasons.append((row.key, row.error_message))
             table.add_row(
-                row["key"],
-                Text(row["state"], style=COLOURS.get(row["state"], "")),
+                row.key,
+                Text(row.state, style=COLOURS.get(row.state, "")),
                 _done(row),
                 _number(truth.get("psnr"), 2),
                 _number(truth.get("ssim"), 4),
@@ -56,10 +57,10 @@ def show(stack: Stack, run_id: str, console: Console) -> None:
     )
 
 
-def _done(row: dict[str, Any]) -> str:
-    if row["error_class"]:
-        return str(row["error_class"])
-    decisions = (row["details"] or {}).get("decisions", [])
+def _done(row: ScoredItem) -> str:
+    if row.error_class:
+        return row.error_class
+    decisions = (row.details or {}).get("decisions", [])
     return ", ".join(decision["stage"] for decision in decisions if decision["applied"]) or "left as it was"
 
 
@@ -73,37 +74,35 @@ def listing(stack: Stack, bucket: str) -> dict[str, str]:
     return {found["Key"]: found["ETag"] for page in pages for found in page.get("Contents", [])}
 
 
-def broken_promises(
-    stack: Stack, first: dict[str, Any], second: dict[str, Any], inbox_before: dict[str, str]
-) -> Iterator[str]:
+def broken_promises(stack: Stack, first: CountedRun, second: CountedRun, inbox_before: dict[str, str]) -> Iterator[str]:
     """Each promise of the design that the two runs broke, in words."""
     inbox = listing(stack, "inbox")
     if inbox != inbox_before:
         yield "the input bucket was written to"
     with Ledger(stack.settings.ledger_url()) as ledger:
-        rows = {row["key"]: row for row in ledger.queries.iter_items(first["run_id"])}
-        again = {row["key"]: row["state"] for row in ledger.queries.iter_items(second["run_id"])}
-        if first["listed"] != len(inbox):
-            yield f"{first['listed']} of {len(inbox)} objects were listed"
+        rows = {row.key: row for row in ledger.queries.iter_items(first.run_id)}
+        again = {row.key: row.state for row in ledger.queries.iter_items(second.run_id)}
+        if first.listed != len(inbox):
+            yield f"{first.listed} of {len(inbox)} objects were listed"
         for key, row in rows.items():
-            if key in BAD_KEYS and (row["state"] != "quarantined" or not row["error_message"]):
-                yield f"{key} is not a picture, but ended as {row['state']}: {row['error_message']}"
-            elif key not in BAD_KEYS and row["state"] not in GOOD and again.get(key) not in GOOD:
-                yield f"{key} ended as {row['state']}: {row['error_message']}"
+            if key in BAD_KEYS and (row.state != "quarantined" or not row.error_message):
+                yield f"{key} is not a picture, but ended as {row.state}: {row.error_message}"
+            elif key not in BAD_KEYS and row.state not in GOOD and again.get(key) not in GOOD:
+                yield f"{key} ended as {row.state}: {row.error_message}"
     stores = (promises.bucket(stack.s3.client, f"s3://{name}") for name in ("enhanced", "work"))
     yield from promises.broken_promises(stack.settings.ledger_url(), *stores)
 
 
 def broken_second_run(
-    first: dict[str, Any], second: dict[str, Any], before: dict[str, str], after: dict[str, str]
+    first: CountedRun, second: CountedRun, before: dict[str, str], after: dict[str, str]
 ) -> Iterator[str]:
     """What the second run did though it was done; what failed in passing, as when a server was killed, is work."""
-    published = sum(count for state, count in first["counts"].items() if state in GOOD)
-    missing = first["items"] - published - len(BAD_KEYS)
-    if second["quick_skipped"] != published:
-        yield f"the second run skipped {second['quick_skipped']} of {published} pictures that were done"
-    if second["shards"] and not missing:
-        yield f"the second run started workers for {second['shards']} shards, though nothing had changed"
+    published = sum(count for state, count in first.counts.items() if state in GOOD)
+    missing = first.items - published - len(BAD_KEYS)
+    if second.quick_skipped != published:
+        yield f"the second run skipped {second.quick_skipped} of {published} pictures that were done"
+    if second.shards and not missing:
+        yield f"the second run started workers for {second.shards} shards, though nothing had changed"
     rewritten = [key for key, etag in before.items() if not key.startswith(REPORTS) and after.get(key) != etag]
     if rewritten:
         yield f"the second run wrote targets that were done: {', '.join(rewritten)}"

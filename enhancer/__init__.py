@@ -12,7 +12,7 @@ from enhancer.version import __version__
 
 if TYPE_CHECKING:
     from enhancer.image import Document, Image, Metadata
-    from enhancer.pipeline import ImageEnhancer
+    from enhancer.processing import ImageEnhancer
     from enhancer.recipe import Recipe
 
 __all__ = ["Document", "Image", "ImageEnhancer", "Metadata", "Recipe", "__version__"]
@@ -20,7 +20,7 @@ __all__ = ["Document", "Image", "ImageEnhancer", "Metadata", "Recipe", "__versio
 _HOMES = {
     "Document": "enhancer.image",
     "Image": "enhancer.image",
-    "ImageEnhancer": "enhancer.pipeline",
+    "ImageEnhancer": "enhancer.processing",
     "Metadata": "enhancer.image",
     "Recipe": "enhancer.recipe",
 }
@@ -31,5 +31,8 @@ def __getattr__(name: str) -> object:
     if name in _HOMES:
         from importlib import import_module
 
-        return getattr(import_module(_HOMES[name]), name)
+        from enhancer.extras import imports_of_extras
+
+        with imports_of_extras():
+            return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'enhancer' has no attribute {name!r}")

@@ -37,12 +37,12 @@ class ItemRecord(BaseModel):
     """One picture's way."""
 
     input: str = Field(description="key or path")
-    output: str | None = None
+    output: str | None = Field(None, description="key or path; null where nothing was written")
     state: str = Field(description="an ItemState")
     attempts: int = 1
     passed_through: bool = Field(False, description="the gate refused the result: published unenhanced")
     recipe: str | None = Field(None, description="the recipe's name")
-    scale: float | None = None
+    scale: float | None = Field(None, description="as asked for")
     identity: str | None = None
     width: int | None = None
     height: int | None = None
@@ -53,6 +53,7 @@ class ItemRecord(BaseModel):
     models: dict[str, str] = Field(default_factory=dict, description="net name to sha256 of its weights")
     scores: dict[str, dict[str, Any]] = Field(default_factory=dict, description="by kind: fidelity, reference")
     timings: dict[str, float] = Field(default_factory=dict, description="seconds by step")
+    pipeline: str | None = Field(None, description="version of the pipeline that made the result, where it is recorded")
     cached: bool = Field(False, description="the result was computed before and came out of the cache")
     warnings: list[str] = Field(default_factory=list)
     facts: dict[str, Any] = Field(default_factory=dict, description="what the file says of itself; only of `inspect`")

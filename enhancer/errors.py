@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from enhancer.reasons import Reason
+
 
 class ErrorKind(StrEnum):
     """What a retry may hope for."""
@@ -25,54 +27,61 @@ class EnhancerError(Exception):
 
     Args:
         message: what is wrong and, where there is one, the way out; names the file or key.
-        reason: a short stable word for tables and filters, such as ``truncated`` or ``too-many-pixels``.
+        reason: a short stable word for tables and filters: of this package's own errors a
+            :class:`~enhancer.reasons.Reason`.
         kind: overrides the class's default kind.
     """
 
     default_kind = ErrorKind.PERMANENT
-    default_reason = "error"
+    default_reason: str = Reason.ERROR
 
     def __init__(self, message: str, *, reason: str | None = None, kind: ErrorKind | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.reason = reason or self.default_reason
+        self.reason = str(reason or self.default_reason)
         self.kind = kind or self.default_kind
 
 
 class PictureError(EnhancerError):
     """A file that cannot be read or written as the picture it claims to be (reasons: see :mod:`enhancer.codecs`)."""
 
-    default_reason = "unreadable"
+    default_reason = Reason.UNREADABLE
 
 
 class RequestError(EnhancerError):
     """A recipe, parameter or setting that cannot be honoured; names the value and the ways out."""
 
-    default_reason = "bad-request"
+    default_reason = Reason.BAD_REQUEST
+
+
+class MissingExtraError(EnhancerError):
+    """A library of an extra that is not installed (see :mod:`enhancer.extras`); names the extra and how to get it."""
+
+    default_reason = "missing-extra"
 
 
 class ModelError(EnhancerError):
     """A net that cannot be found, fetched, verified or run."""
 
-    default_reason = "model"
+    default_reason = Reason.MODEL
 
 
 class StorageError(EnhancerError):
     """An object store that refused or broke off. Transient unless the store says that it is not."""
 
     default_kind = ErrorKind.TRANSIENT
-    default_reason = "storage"
+    default_reason = Reason.STORAGE
 
 
 class ObjectGoneError(StorageError):
     """The object is not there (any more)."""
 
     default_kind = ErrorKind.PERMANENT
-    default_reason = "gone"
+    default_reason = Reason.GONE
 
 
 class LeaseLostError(EnhancerError):
     """Someone else owns the shard, result or target now: stop at once and publish nothing."""
 
     default_kind = ErrorKind.TRANSIENT
-    default_reason = "lease-lost"
+    default_reason = Reason.LEASE_LOST

@@ -24,7 +24,8 @@ def read_bytes(path: Path) -> bytes:
 def write_atomically(path: Path, data: bytes) -> None:
     """The whole file under its name, or nothing: written beside it and renamed once it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # The temporary name holds but the beginning of the name, which may be as long as a file system allows.
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

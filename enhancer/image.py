@@ -19,6 +19,36 @@ PIXEL_DTYPES: Final = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.floa
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """One entry of a TIFF directory.
+
+    Attributes:
+        code: its number.
+        kind: TIFF 6.0's type of its values.
+        values: the numbers; text and other bytes as they are.
+    """
+
+    code: int
+    kind: int
+    values: tuple[int | float, ...] | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Of a page that is one band of a file's page of many: what puts them together again.
+
+    Attributes:
+        page: the file's page.
+        kinds: of its samples after the colours (TIFF's ExtraSamples).
+        planar: whether the bands are stored one after the other.
+    """
+
+    page: int
+    kinds: tuple[int, ...]
+    planar: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Metadata:
     r"""What the file said about itself. Frozen: stages change pixels, never this.
 
@@ -35,6 +65,16 @@ class Metadata:
         float_range: (lowest, highest) value as found, for float pictures.
         value_range: what black and white of integer pixels stand for in the file's own unit (DICOM: after rescaling).
         jpeg_quality: the quality a JPEG was saved with, estimated from its quantisation tables.
+        size: width and height as decoded, upright: what sizes and places in the metadata refer to.
+        bands: where the page is one band of many.
+        sample_type: the integer type (``int16``, ...) that float pixels have in the file.
+        nodata: the value that stands for no data in the file, where transparency stands for it here.
+        lossless: whether the file's own compression lost nothing, where its format also has one that does.
+        texts: PNG's text and time chunks as (type, body), XMP not among them.
+        comments: JPEG's comments.
+        tags: TIFF's tags that say what a page is and where on earth it lies.
+        attachments: further pictures, videos and maps in the same file, in words; no result holds them.
+        lacking: what the file has to have at its end and has not, though its pixels are whole.
         warnings: metadata troubles that were survived, for the record.
     """
 
@@ -50,6 +90,16 @@ class Metadata:
     float_range: tuple[float, float] | None = None
     value_range: tuple[float, float] | None = None
     jpeg_quality: int | None = None
+    size: tuple[int, int] | None = None
+    bands: Bands | None = None
+    sample_type: str | None = None
+    nodata: float | None = None
+    lossless: bool = False
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    comments: tuple[bytes, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    attachments: tuple[str, ...] = ()
+    lacking: bytes = b""
     warnings: tuple[str, ...] = ()
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Mode = Literal["off", "auto"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 """Of the nets; what each means on which device: :mod:`enhancer.backends.choice`."""
 Unit = Annotated[float, Field(ge=0, le=1)]
+PictureKindName = Literal["auto", "photograph", "document", "screen"]
 ColourSpace = Literal["srgb", "display-p3", "adobe-rgb", "grey"]
 
 
@@ -50,7 +52,16 @@ class StageOptions(_Options):
 class InputOptions(_Options):
     """What files to accept."""
 
+    kind: PictureKindName = Field(
+        "auto", description="what kind of picture it is; auto: measured. Stages made for photographs leave others alone"
+    )
     salvage: bool = Field(False, description="take what can be read of a damaged file instead of refusing it")
+    hdr: Literal["refuse", "tone-map"] = Field("refuse", description="what to do with PQ and HLG: tone-map to sRGB")
+
+    @property
+    def decoding(self) -> dict[str, bool]:
+        """The keyword arguments of :func:`enhancer.codecs.decode` that it sets."""
+        return {"salvage": self.salvage, "tone_map": self.hdr == "tone-map"}
 
 
 class SizeLimitOptions(StageOptions):
@@ -217,10 +228,22 @@ class SharpeningOptions(_ForLooks):
         return self
 
 
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")
+"""The formats of this package that results can be written in."""
+
+
+def _written_format(name: str) -> str:
+    """A format of :data:`FORMATS`, or one that another package registers: its entry point's name, nothing loaded."""
+    added = sorted(point.name for point in entry_points(group="enhancer.formats"))
+    if name not in FORMATS and name not in added:
+        raise ValueError(f"no format is called {name!r} (known: {', '.join((*FORMATS, *added))})")
+    return name
+
+
 class OutputOptions(_Options):
     """How the result is encoded."""
 
-    format: Literal["JPEG", "PNG", "TIFF", "WEBP", "AVIF"] | None = Field(
+    format: Annotated[str, AfterValidator(_written_format)] | None = Field(
         None, description="None: the input's format where it can be written, else PNG or TIFF"
     )
     quality: int = Field(92, ge=1, le=100, description="for the lossy formats")

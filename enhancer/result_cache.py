@@ -1,6 +1,6 @@
 """Results that were computed before, by identity: the latest in memory, more in files, both within a budget of bytes.
 
-A file is JSON and the result's own bytes behind a hash of both, so that nothing in it is ever executed and nothing
+A file is JSON and the result's own bytes, after a hash of both, so that nothing in it is ever executed and nothing
 damaged is ever taken for a result. Several processes may share the folder.
 """
 
@@ -110,7 +110,7 @@ class ResultCache:
     """Results by identity. The least recently used go first. For any number of threads, and of processes per folder.
 
     What cannot be read or written (a full disk, a folder that may not be touched) is a miss or is not kept, with a
-    warning in the log: a cache that is ill costs time and nothing else.
+    warning in the log: a broken cache costs time and nothing else.
 
     Args:
         folder: of the files, made where it is missing, readable for its owner alone; None: no files.
@@ -198,8 +198,8 @@ class ResultCache:
 
 
 def _packed(identity: str, result: CachedResult) -> bytes:
-    told = json.dumps({"identity": identity, "parts": result.parts.model_dump(mode="json")}).encode()
-    body = _LENGTH.pack(len(told)) + told + result.data
+    head = json.dumps({"identity": identity, "parts": result.parts.model_dump(mode="json")}).encode()
+    body = _LENGTH.pack(len(head)) + head + result.data
     return _HEAD.pack(_MAGIC, blake3(body).digest()) + body
 
 
@@ -212,11 +212,11 @@ def _unpacked(content: bytes, identity: str) -> CachedResult | None:
         return None
     begin = _HEAD.size + _LENGTH.size
     end = begin + _LENGTH.unpack_from(content, _HEAD.size)[0]
-    told = json.loads(content[begin:end])
-    if told["identity"] != identity:
+    head = json.loads(content[begin:end])
+    if head["identity"] != identity:
         return None
     try:
-        parts = ResultParts.model_validate(told["parts"])
+        parts = ResultParts.model_validate(head["parts"])
     except ValidationError:
         return None  # of another version of this package
     return CachedResult(content[end:], parts)

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     )
     reference_check_schedule: str | None = Field("@daily", description="of the canary run; empty: manual runs only")
     pool: str = "default_pool"
-    enhance_pool: str | None = Field(None, description="pool of the enhance tasks; None: pool")
+    enhance_pool: str | None = Field(None, description="pool of the enhance and second look tasks; None: pool")
     enhance_queue: str = "default"
     evaluate_queue: str = "default"
     executor: str | None = Field(None, description="executor of the shard tasks; None: the deployment's default")
@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=_default_home, description="caches and the default ledger")
     model_dir: Path | None = Field(None, description="model cache; None: home/models")
     model_mirror: str | None = Field(None, description="folder or address with the weights, tried first")
+    catalogue: Path | None = Field(None, description="TOML file with nets of your own, beside the package's")
     offline: bool = Field(False, description="never download")
 
     # Results that were computed before.

@@ -6,6 +6,6 @@ from typing import Final
 
 __version__: Final = "0.1.0"
 
-PIPELINE_VERSION: Final = "2"
+PIPELINE_VERSION: Final = "3"
 """Part of every identity: raise it when the same recipe and weights give other pixels, so that stored results are not
 taken for what the new code would make."""

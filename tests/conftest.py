@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enhancer.settings import Settings, get_settings
+from tests.model_cache import KEPT, MODEL_CACHE
 
 if TYPE_CHECKING:
     from demo.services.postgres import PostgresServer
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 SHARED = Path(__file__).parents[2] / "shared"
 """Test pictures and weights beside the checkout; not part of the repository."""
 
-USER_MODELS = Path.home() / ".cache" / "enhancer" / "models"
-"""The user's own model cache, so that weights are fetched once and not once per test."""
+
+def pytest_unconfigure() -> None:
+    """The model cache goes with the process that made it, pytest-xdist's controller where there is one."""
+    if not KEPT:
+        shutil.rmtree(MODEL_CACHE, ignore_errors=True)
 
 
 def _shared(name: str) -> Path:
@@ -44,11 +48,12 @@ def shared_models() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _plain_environment() -> Iterator[None]:
-    """No ENHANCER_* or AWS_* of the caller's reaches a test, nor do profiles, instance roles or the caller's time zone."""
+def _plain_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No ENHANCER_* or AWS_* of the caller's reaches a test, nor do profiles, instance roles or what lies in ~/.cache."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("ENHANCER_", "AWS_"))]:
             patch.delenv(name)
+        patch.setenv("ENHANCER_HOME", str(tmp_path_factory.mktemp("enhancer-home")))
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -59,8 +64,8 @@ def _plain_environment() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings whose caches and ledger lie in this test's own folder; weights come from the user's model cache."""
-    return Settings(home=tmp_path / "home", model_dir=USER_MODELS)
+    """Settings whose caches and ledger lie in this test's own folder; weights come from the cache of this run of the tests."""
+    return Settings(home=tmp_path / "home", model_dir=MODEL_CACHE)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,10 @@ from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.recipe import PRESETS, preset
 from enhancer.settings import Settings
+from tests.model_cache import MODEL_CACHE
 from tests.photographs import SHIPPED
 
 LONGEST = 512
@@ -46,8 +47,7 @@ def pictures() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def enhancer(tmp_path_factory: pytest.TempPathFactory) -> ImageEnhancer:
-    models = Path.home() / ".cache" / "enhancer" / "models"
-    return ImageEnhancer(settings=Settings(home=tmp_path_factory.mktemp("home"), model_dir=models, device="cpu"))
+    return ImageEnhancer(settings=Settings(home=tmp_path_factory.mktemp("home"), model_dir=MODEL_CACHE, device="cpu"))
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.plot import Point, bars, scatter
-from benchmarks.speed import LONG_S, machines, medians, operations
-from benchmarks.speed_plots import PLOTS, drawn
-from benchmarks.summary import IMAGES, PAGES, with_figures
+from benchmarks.common.pages import IMAGES, PAGES, with_figures
+from benchmarks.common.plot import Point, bars, scatter
+from benchmarks.common.speed import LONG_S, machines, medians, operations
+from benchmarks.common.speed_plots import PLOTS, drawn
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 
@@ -28,7 +28,7 @@ def test_the_plots_are_what_the_results_say(name: str) -> None:
     assert (f"images/{name}.svg" in page) == (name in drawn())
     if name in drawn():
         assert (IMAGES / f"{name}.svg").read_text(encoding="utf-8") == drawn()[name], (
-            "run `python -m benchmarks.summary`"
+            "run `python -m benchmarks.common.pages`"
         )
 
 
@@ -66,7 +66,7 @@ def test_peers_run_in_turn_and_what_takes_long_once(monkeypatch: pytest.MonkeyPa
         clock += seconds[calls.count(name)]
         calls.append(name)
 
-    monkeypatch.setattr("benchmarks.speed.time.perf_counter", lambda: clock)
+    monkeypatch.setattr("benchmarks.common.speed.time.perf_counter", lambda: clock)
     found = medians({"a": lambda: run("a", 50, 1, 9, 2), "b": lambda: run("b", LONG_S + 1)}, 3)
     assert calls == ["a", "b", "a", "a", "a"]
     assert found == {"a": 2, "b": LONG_S + 1}
@@ -83,15 +83,16 @@ def test_operations_are_counted_twice_a_product() -> None:
 
 def test_a_plain_net_in_ncnn_gives_what_torch_does(tmp_path: Path) -> None:
     pytest.importorskip("ncnn")
-    from benchmarks.ncnn_net import NcnnNet, write_plain
+    from benchmarks.common.ncnn_net import NcnnNet, write_plain
     from enhancer.backends.torch_backend import TorchNet
-    from enhancer.models.plain import PlainNet
+    from enhancer.models.architectures.plain import PlainNet
 
     entry = load_catalogue().get("fast-x4")
-    module = load_module(entry, ensure(entry, Settings(home=tmp_path)))
+    net = load_net(entry, ensure(entry, Settings(home=tmp_path)))
+    module = net.module
     assert isinstance(module, PlainNet)
     write_plain(module, tmp_path / "net.param", tmp_path / "net.bin")
-    spec = spec_of(entry, module)
+    spec = net.spec
     given = np.random.default_rng(3).random((1, 3, 19, 27), np.float32)
     found = NcnnNet(tmp_path / "net.param", tmp_path / "net.bin", spec).run(given)
     expected = TorchNet(module, spec, "cpu").run(given)

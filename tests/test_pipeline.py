@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +15,15 @@ from enhancer.codecs import Limits, decode
 from enhancer.errors import PictureError, RequestError
 from enhancer.identity import digest, identity_of
 from enhancer.models.catalogue import load_catalogue
+from enhancer.models.store import ensure
 from enhancer.recipe import preset
 from enhancer.settings import Settings
-
-MODELS = Path.home() / ".cache" / "enhancer" / "models"
-
+from tests.model_cache import MODEL_CACHE
 
 ORDER = [
-    "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure",
-    "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone", "sharpening",
+    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches",
+    "fading", "exposure", "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone",
+    "sharpening",
 ]  # fmt: skip
 """DESIGN's order."""
 
@@ -35,7 +34,7 @@ def decision_on(enhanced, stage):
 
 @pytest.fixture(scope="module")
 def enhancer(tmp_path_factory: pytest.TempPathFactory) -> ImageEnhancer:
-    settings = Settings(home=tmp_path_factory.mktemp("home"), model_dir=MODELS, device="cpu")
+    settings = Settings(home=tmp_path_factory.mktemp("home"), model_dir=MODEL_CACHE, device="cpu")
     return ImageEnhancer("photo", settings=settings)
 
 
@@ -116,7 +115,8 @@ def test_impulses_then_noise_then_size_are_decided_in_order(enhancer):
     pixels = noisy(data.coffee()[:160, :160], 15)
     rng = np.random.default_rng(4)
     struck = pixels.copy()
-    struck[rng.random((160, 160)) < 0.03] = 255
+    hit = rng.random((160, 160)) < 0.03
+    struck[hit] = np.where(rng.random((160, 160)) < 0.5, 0, 255)[hit][:, None]
     enhanced = enhancer.enhance_document(Document((Image(struck),)), preset("archive", denoise_strength=0.5))
     assert [d.stage for d in enhanced.decisions] == ORDER
     assert [d.stage for d in enhanced.decisions if d.applied] == ["impulse-repair", "denoising"]
@@ -175,7 +175,7 @@ def test_bad_arguments_are_named(enhancer):
 
 
 def test_machine_keys_work_and_are_no_part_of_the_recipe(enhancer):
-    path = next(MODELS.glob("ffdnet-color-*.safetensors"))
+    path = ensure(load_catalogue().get("ffdnet-color"), enhancer.settings)
     configured = ImageEnhancer({"name": "archive", "device": "cpu", "dn_path": str(path)}, settings=enhancer.settings)
     assert configured.recipe == preset("archive")
     weights = configured.weights_for()
@@ -295,7 +295,7 @@ def test_a_limited_picture_keeps_its_alpha_with_it(enhancer):
 def test_a_limit_makes_room_for_an_enlargement(tmp_path):
     tight = ImageEnhancer(
         preset("photo", scale=2, denoise_strength=0, input={"max_side": 50}),
-        settings=Settings(home=tmp_path, model_dir=MODELS, max_output_pixels=10_000, device="cpu"),
+        settings=Settings(home=tmp_path, model_dir=MODEL_CACHE, max_output_pixels=10_000, device="cpu"),
     )
     assert tight.enhance(np.ascontiguousarray(data.coffee()[:100, :100])).shape == (100, 100, 3)
 

@@ -15,13 +15,14 @@ from PIL import Image
 from skimage import data
 
 from enhancer.codecs import Limits, decode
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.artifacts import artifact_score
 from enhancer.quality.metrics import psnr
 from enhancer.recipe import preset
 from enhancer.settings import Settings
 from enhancer.training.degradations import as_bytes, with_gaussian_noise, with_impulses
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, reduced
+from tests.model_cache import MODEL_CACHE
 
 LEAST_DB = 30.0
 MOST_ARTIFACTS = 0.05
@@ -51,8 +52,7 @@ on JPEGs, `make bench-jpeg` measures."""
 
 @pytest.fixture(scope="module")
 def enhancer(tmp_path_factory: pytest.TempPathFactory) -> ImageEnhancer:
-    models = Path.home() / ".cache" / "enhancer" / "models"
-    return ImageEnhancer("photo", settings=Settings(home=tmp_path_factory.mktemp("home"), model_dir=models))
+    return ImageEnhancer("photo", settings=Settings(home=tmp_path_factory.mktemp("home"), model_dir=MODEL_CACHE))
 
 
 def photographs() -> list[Bytes]:

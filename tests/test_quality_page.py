@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results import TARGETS
-from benchmarks.summary import BLOCK, PAGES, with_figures
+from benchmarks.common.pages import BLOCK, PAGES, with_figures
+from benchmarks.common.tables import TARGETS
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
 def test_the_page_is_what_the_results_say(file: Path) -> None:
     page = file.read_text(encoding="utf-8")
-    assert page == with_figures(page), "run `python -m benchmarks.summary`"
+    assert page == with_figures(page), "run `python -m benchmarks.common.pages`"
 
 
 def test_blocks_are_of_benchmarks_with_goals_and_each_stands_once() -> None:

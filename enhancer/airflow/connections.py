@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 
 from enhancer.errors import RequestError
+from enhancer.reasons import Reason
 from enhancer.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _dsn(connection: Connection) -> str:
     if connection.conn_type == "sqlite":
         path = connection.schema or connection.host
         if not path:
-            raise RequestError(f"Connection {connection.conn_id} names no SQLite file", reason="bad-connection")
+            raise RequestError(f"Connection {connection.conn_id} names no SQLite file", reason=Reason.BAD_CONNECTION)
         return URL.create("sqlite", database=path).render_as_string(hide_password=False)
     if connection.conn_type in ("postgres", "postgresql"):
         return URL.create(
@@ -76,7 +77,7 @@ def _dsn(connection: Connection) -> str:
         ).render_as_string(hide_password=False)
     raise RequestError(
         f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the ledger needs postgres or sqlite",
-        reason="bad-connection",
+        reason=Reason.BAD_CONNECTION,
     )
 
 
@@ -95,14 +96,14 @@ def _s3(connection: Connection) -> dict[str, Any]:
     if connection.conn_type != "aws":
         raise RequestError(
             f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the store needs aws",
-            reason="bad-connection",
+            reason=Reason.BAD_CONNECTION,
         )
     extra = connection.extra_dejson
     if used := [name for name in _UNSUPPORTED_AWS if extra.get(name)]:
         raise RequestError(
             f"Connection {connection.conn_id} uses {', '.join(used)}, which is not supported: give keys, or none and "
             "let the machine's own role apply",
-            reason="bad-connection",
+            reason=Reason.BAD_CONNECTION,
         )
     service = (extra.get("service_config") or {}).get("s3") or {}
     values = {

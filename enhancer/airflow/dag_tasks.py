@@ -71,21 +71,34 @@ SHARD_TASK: dict[str, Any] = {
 }
 
 
-def tell(context: Context) -> None:
-    """The run failed, and someone is told."""
+def notify_failure(context: Context) -> None:
+    """Send the notice that the run failed."""
     from enhancer.airflow.notify import run_failed
 
     run_failed(context)
 
 
-def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> list[dict[str, Any]]:
-    """Plan a run for the running task's Dag run; its shards. The run's id goes to `report` as the XCom ``run``.
+def close_abandoned(request: RunRequest, settings: Settings) -> None:
+    """Report the runs at the request's addresses that no one works on any more, but for the running task's own."""
+    from enhancer.batch.plan.recovery import finish_abandoned
+
+    dag_run = get_current_context()["dag_run"]
+    finish_abandoned(
+        settings,
+        input_url=request.input_url,
+        output_url=request.output_url,
+        exclude_dag_run=(dag_run.dag_id, dag_run.run_id),
+    )
+
+
+def plan_in_airflow(request: RunRequest, settings: Settings) -> list[dict[str, Any]]:
+    """Plan a run for the running task's DAG run; its shards. The run's id goes to `report` as the XCom ``run``.
 
     Args:
         request: what to do.
         settings: with the Connections' secrets.
-        run_id: the ledger's name for the run; distinct for Dag runs of different DAGs.
     """
+    from enhancer.batch.layout import dag_run_name
     from enhancer.batch.plan.planning import plan_run
 
     context = get_current_context()
@@ -93,7 +106,7 @@ def plan_in_airflow(request: RunRequest, settings: Settings, run_id: str) -> lis
     planned: Plan = plan_run(
         request,
         settings=settings,
-        run_id=run_id,
+        run_id=dag_run_name(dag_run.dag_id, dag_run.run_id),
         trigger=TRIGGERS.get(dag_run.run_type, "scheduled"),
         dag_id=dag_run.dag_id,
         dag_run_id=dag_run.run_id,
@@ -107,19 +120,29 @@ def enhance(shard: dict[str, Any]) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.enhancing import enhance_shard
+    from enhancer.batch.tasks import enhance_shard
 
     return measured("enhance")(enhance_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task(queue=SETTINGS.evaluate_queue, pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
 def evaluate(shard: dict[str, Any]) -> dict[str, Any]:
-    """Score and judge what was enhanced; what the gate rejects gets one gentler attempt."""
+    """Score and judge what was enhanced. No net of a recipe runs here: what needs one is left for the second look."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.evaluation import evaluate_shard
+    from enhancer.batch.tasks import evaluate_shard
 
     return measured("evaluate")(evaluate_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
+
+
+@task(queue=WHERE_NETS_RUN["queue"], pool=WHERE_NETS_RUN["pool"], trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
+def second_look(shard: dict[str, Any]) -> dict[str, Any]:
+    """Where the nets are: a gentler attempt at what the gate refused, and scores that need a net. Usually nothing."""
+    from enhancer.airflow.connections import settings_from_airflow
+    from enhancer.airflow.metrics import measured
+    from enhancer.batch.tasks import second_look_at_shard
+
+    return measured("second_look")(second_look_at_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task(pool=SETTINGS.pool, trigger_rule=TriggerRule.ALL_DONE, **SHARD_TASK)
@@ -127,18 +150,18 @@ def publish(shard: dict[str, Any]) -> dict[str, Any]:
     """Bring what passed to its target, each picture in one atomic step."""
     from enhancer.airflow.connections import settings_from_airflow
     from enhancer.airflow.metrics import measured
-    from enhancer.batch.publication import publish_shard
+    from enhancer.batch.tasks import publish_shard
 
     return measured("publish")(publish_shard)(shard, settings=settings_from_airflow(), owner=this_attempt())
 
 
 @task_group
 def shard(shard: dict[str, Any]) -> None:
-    """One shard's way: enhance -> evaluate -> publish."""
-    enhance(shard=shard) >> evaluate(shard=shard) >> publish(shard=shard)
+    """One shard's way: enhance -> evaluate -> second look -> publish."""
+    enhance(shard=shard) >> evaluate(shard=shard) >> second_look(shard=shard) >> publish(shard=shard)
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False, on_failure_callback=tell)
+@task(trigger_rule=TriggerRule.ALL_DONE, outlets=[ENHANCED], multiple_outputs=False, on_failure_callback=notify_failure)
 def report() -> dict[str, str]:
     """Close the run, write its report, announce what was published; fail when too much of the run failed."""
     from enhancer.airflow.connections import settings_from_airflow

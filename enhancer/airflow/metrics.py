@@ -6,7 +6,7 @@ Outside of an Airflow task (the command line) nothing is sent: the ledger has al
     enhancer.seconds.STEP       timing   per picture and step: read, decode, enhance, encode, write, enhance.STAGE
     enhancer.cache.hits         counter  results that a worker had computed before and found in its cache
     enhancer.shard.wait         timing   from the run's planning until a worker first took the shard
-    enhancer.shard.TASK         timing   a shard's enhance, evaluate or publish
+    enhancer.shard.TASK         timing   a shard's enhance, evaluate, second_look or publish
     enhancer.images_per_second  gauge    pictures that an enhance task got done, over its time
     enhancer.peak_memory_mb     gauge    the largest resident memory of a shard's workers
 """
@@ -26,15 +26,14 @@ from enhancer.ledger import Ledger
 from enhancer.ledger.states import ItemState
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
-
+    from enhancer.ledger.rows import Recorded
     from enhancer.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Task = Literal["enhance", "evaluate", "publish"]
+Task = Literal["enhance", "evaluate", "second_look", "publish"]
 
 _TASK_RUNNER: Final = "airflow.sdk.execution_time.task_runner"
 """Loaded in every Airflow task, where it has configured the metrics, and nowhere else."""
@@ -118,16 +117,16 @@ class ShardPass:
             stats.timing("enhancer.shard.wait", 1000 * self._waited_s)
         for step, step_seconds in _steps(rows):
             stats.timing(f"enhancer.seconds.{step}", 1000 * step_seconds)
-        if hits := sum(bool((row["details"] or {}).get("cached")) for row in rows):
+        if hits := sum(bool((row.details or {}).get("cached")) for row in rows):
             stats.incr("enhancer.cache.hits", hits)
         done = self._before.get(ItemState.PENDING, 0) - after.get(ItemState.PENDING, 0)
         stats.gauge("enhancer.images_per_second", max(0, done) / max(seconds, 1e-3))
-        if shard["peak_rss_mb"] is not None:
-            stats.gauge("enhancer.peak_memory_mb", shard["peak_rss_mb"])
+        if shard.peak_rss_mb is not None:
+            stats.gauge("enhancer.peak_memory_mb", shard.peak_rss_mb)
 
 
-def _steps(rows: Iterable[RowMapping]) -> Iterable[tuple[str, float]]:
+def _steps(rows: Iterable[Recorded]) -> Iterable[tuple[str, float]]:
     """Seconds by step of each picture; what took a result that was stored already has none."""
     for row in rows:
-        timings: Mapping[str, float] = (row["details"] or {}).get("timings", {}) if not row["reused"] else {}
+        timings: Mapping[str, float] = (row.details or {}).get("timings", {}) if not row.reused else {}
         yield from timings.items()

@@ -1,4 +1,4 @@
-"""Telling people: a run that is late, a run that failed. Each is told once, whatever Airflow calls twice.
+"""Notices to people: a run that is late, a run that failed. Each is sent once, whatever Airflow calls twice.
 
 The functions are callbacks for Airflow (a deadline's, a task's): they get its context and nothing else. Where
 ``ENHANCER_NOTIFY_URL`` is set, the notice goes there as JSON with a ``text`` (what Slack's, Mattermost's and Teams'
@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from enhancer.errors import ErrorKind, RequestError, StorageError
+from enhancer.reasons import Reason
 from enhancer.settings import Settings, get_settings
 
 log = structlog.get_logger(__name__)
@@ -23,26 +24,26 @@ TIMEOUT_S: Final = 10.0
 
 
 def run_is_late(context: Mapping[str, Any]) -> None:
-    """For ``DeadlineAlert``: tell it, unless the run has ended by now or it was told before."""
+    """For ``DeadlineAlert``: send the notice, unless the run has ended by now or it was sent before."""
     from enhancer.ledger import Ledger
 
     dag_id, dag_run_id = _names(context)
     settings = _settings_of_callback()
     with Ledger(settings.ledger_url()) as ledger:
         run = ledger.queries.find_by_dag_run(dag_id, dag_run_id)
-    if run is not None and run["state"] == "finished":
+    if run is not None and run.state == "finished":
         log.info("a deadline passed, but the run has ended", dag=dag_id, dag_run=dag_run_id)
         return
     how_far = "it has not been planned yet"
     if run is not None:
-        done = sum(count for state, count in run["counts"].items() if state not in ("pending", "running"))
-        total = sum(run["counts"].values())
-        how_far = f"{done} of {total} pictures are through (enhancer batch status {run['run_id']})"
+        done = sum(count for state, count in run.counts.items() if state not in ("pending", "running"))
+        total = sum(run.counts.values())
+        how_far = f"{done} of {total} pictures are through (enhancer batch status {run.run_id})"
     notify("late", f"{dag_id}/{dag_run_id}", f"{dag_id} is late: run {dag_run_id} has not ended; {how_far}", settings)
 
 
 def run_failed(context: Mapping[str, Any]) -> None:
-    """For ``on_failure_callback`` of a run's last task: tell it, with the error."""
+    """For ``on_failure_callback`` of a run's last task: send the notice, with the error."""
     from enhancer.airflow.connections import settings_from_airflow
 
     dag_id, dag_run_id = _names(context)
@@ -61,10 +62,10 @@ def notify(kind: Kind, subject: str, text: str, settings: Settings) -> bool:
         settings: with the ledger and the address.
 
     Returns:
-        Whether it was told now; False: it had been told before.
+        Whether it was sent now; False: it had been sent before.
 
     Raises:
-        StorageError: transient: the address did not take it; it counts as not told.
+        StorageError: transient: the address did not take it; it counts as not sent.
     """
     from enhancer.ledger import Ledger
 
@@ -91,7 +92,7 @@ def _settings_of_callback() -> Settings:
         if settings.ledger_dsn is None:
             raise RequestError(
                 f"a deadline's callback may not read Connections ({error}): set ENHANCER_LEDGER_DSN on the workers",
-                reason="no-connection",
+                reason=Reason.NO_CONNECTION,
             ) from error
         log.info("a deadline's callback may not read Connections: the ENHANCER_* settings stand")
         return settings

@@ -1,1 +1,1 @@
-"""How a net runs: the backend protocol, torch behind it, and the tiler that bounds memory. Loads no torch."""
+"""How a net runs: the backend protocol and its implementations, and the tiler that bounds memory. Loads no torch."""

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | CPU | ``auto`` | the int8 build in OpenVINO where there is one, whose loss was measured and gated; else as ``fp32`` |
 | CPU | ``int8`` | the same: a net without an int8 build runs in float32, and the record says so |
-| CPU | ``fp32``, ``fp16`` | a plain net in OpenVINO, which needs no torch; an OpenVINO build; else torch |
+| CPU | ``fp32``, ``fp16`` | an OpenVINO build; a plain net in OpenVINO; both need no torch; else torch |
 | CUDA | ``auto``, ``fp16`` | the float16 build in TensorRT where there is one; else torch in float16, checked |
 | CUDA | ``fp32`` | torch |
 | CUDA | ``int8`` | as ``fp16`` |
@@ -19,10 +19,10 @@ import ctypes
 import importlib.util
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from enhancer.backends.base import Net
 from enhancer.errors import ModelError
+from enhancer.extras import install_command
 from enhancer.models import builds
 from enhancer.models.builds import BuildPrecision, Kept, Runtime
 from enhancer.models.catalogue import ModelEntry
@@ -41,7 +41,8 @@ def open_net(entry: ModelEntry, settings: Settings, device: str, precision: Prec
         precision: as the recipe asks for it.
 
     Raises:
-        ModelError: it cannot be had, or not in the runtime that is forced (reason ``no-build``).
+        ModelError: it cannot be had, not in the runtime that is forced (reason ``no-build``), or not without a library
+            that is not installed (``missing-extra``).
         RequestError: there is no such device (reason ``bad-device``).
     """
     forced = None if settings.runtime == "auto" else settings.runtime
@@ -75,11 +76,24 @@ def runs_on_gpu(settings: Settings, device: str) -> bool:
 
 def _is_cuda(device: str) -> bool:
     """Whether the device is a CUDA one; torch, which takes seconds to load, is asked only where a driver is there."""
-    if device == "cpu" or (device == "auto" and not _has_driver()):
+    if device == "cpu" or (device == "auto" and not (_has_driver() and _installed("torch"))):
         return False
+    if not _installed("torch"):
+        raise _missing(f"the device {device!r}")
     from enhancer.backends.torch_backend import pick_device
 
     return pick_device(device).type == "cuda"
+
+
+def _installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
+
+
+def _missing(what: str) -> ModelError:
+    return ModelError(
+        f"{what} needs torch, which is not installed: {install_command('torch')}",
+        reason="missing-extra",
+    )
 
 
 def _has_driver() -> bool:
@@ -100,13 +114,15 @@ def _on_gpu(entry: ModelEntry, settings: Settings, precision: Precision) -> Net 
 
 def _in_openvino(entry: ModelEntry, settings: Settings, precision: Precision) -> Net | None:
     wanted: tuple[BuildPrecision, ...] = ("int8", "fp32") if precision in ("auto", "int8") else ("fp32",)
-    if not importlib.util.find_spec("openvino"):
+    if not _installed("openvino"):
         return None
     if kept := _find(entry, "openvino", wanted, settings):
         from enhancer.backends.openvino_backend import OpenVinoNet
 
         return OpenVinoNet(kept.path, kept.build.spec, threads=settings.threads)
-    return _plain_in_openvino(entry, settings) if entry.architecture == "Plain" else None
+    from enhancer.backends.openvino_graph import has_graph
+
+    return _plain_in_openvino(entry, settings) if has_graph(entry) else None
 
 
 def _in_onnxruntime(entry: ModelEntry, settings: Settings, *, cuda: bool) -> Net | None:
@@ -136,7 +152,7 @@ def _plain_in_openvino(entry: ModelEntry, settings: Settings) -> Net:
 def _find(
     entry: ModelEntry, runtime: Runtime, precisions: tuple[BuildPrecision, ...], settings: Settings
 ) -> Kept | None:
-    if not importlib.util.find_spec(runtime):
+    if not _installed(runtime):
         return None
     for precision in precisions:
         if kept := builds.find(entry, runtime, precision, settings):
@@ -145,9 +161,10 @@ def _find(
 
 
 def _in_torch(entry: ModelEntry, settings: Settings, device: str, *, half: bool) -> Net:
+    if not _installed("torch"):
+        raise _missing(f"{entry.name}, of which there is no OpenVINO build,")
     from enhancer.backends.torch_backend import TorchNet
-    from enhancer.models.loading import load_module, spec_of
+    from enhancer.models.loading import load_net
 
-    path: Path = ensure(entry, settings)
-    module = load_module(entry, path)
-    return TorchNet(module, spec_of(entry, module), device, half=half)
+    net = load_net(entry, ensure(entry, settings))
+    return TorchNet(net.module, net.spec, device, half=half)

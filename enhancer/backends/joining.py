@@ -68,7 +68,7 @@ class JoinedNet:
 
         Raises:
             OutOfMemory: the device cannot hold these tiles alone.
-            Exception: what the net raised for these tiles alone; that of others is told to those.
+            Exception: what the net raised for these tiles alone; each caller gets its own.
         """
         own = _Request(batch)
         if together := self._await_turn(own):
@@ -91,7 +91,7 @@ class JoinedNet:
             try:
                 while not own.done and (own.taken or self._running >= self._at_once):
                     self._turn.wait()
-            except BaseException:  # an interrupted wait must not leave work behind that nobody wants
+            except BaseException:  # an interrupted wait must not leave work in the queue that nobody waits for
                 if not own.taken:
                     self._waiting.remove(own)
                 raise
@@ -144,7 +144,7 @@ class JoinedNet:
         except OutOfMemory as error:
             self._remember_limit(joined)
             return error
-        except Exception as error:  # whatever a net raises is told to who asked for it
+        except Exception as error:  # whatever a net raises is re-raised in the caller
             return error
         start = 0
         for request in together:

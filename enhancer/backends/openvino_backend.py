@@ -52,7 +52,7 @@ class OpenVinoNet:
     Args:
         model: an ``openvino.Model``, or the path of one's ``.xml`` (its ``.bin`` lies beside it) or ``.onnx``, that
             takes and gives N x H x W x C float32, H and W of any length.
-        spec: what the tiler must know of it.
+        spec: what the tiler must know of it. A model whose result has one size only is not tiled.
         threads: of the CPU; 0: as many as this process may use.
 
     Raises:
@@ -67,6 +67,8 @@ class OpenVinoNet:
             raise ModelError(
                 f"{spec.name}: OpenVINO cannot use {model}: {str(error).splitlines()[0]}", reason="bad-weights"
             ) from error
+        shape = self._request.model_outputs[0].partial_shape
+        self._only_shape = tuple(shape.to_shape()) if shape.is_static else None
         self._lock = threading.Lock()  # a request has one input and one output
 
     @property
@@ -94,7 +96,8 @@ class OpenVinoNet:
         scale, channels = self._spec.scale, self._spec.out_channels
         trouble = ""
         try:
-            result = np.empty((count, height * scale, width * scale, channels), np.float32)
+            shape = self._only_shape or (count, height * scale, width * scale, channels)
+            result = np.empty(shape, np.float32)
             with self._lock:
                 self._request.set_input_tensor(ov.Tensor(pixels, shared_memory=True))
                 self._request.set_output_tensor(ov.Tensor(result, shared_memory=True))

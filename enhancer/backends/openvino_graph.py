@@ -22,6 +22,11 @@ from enhancer.models.plain_shape import COLOURS, PlainShape
 Array = NDArray[np.float32]
 
 
+def has_graph(entry: ModelEntry) -> bool:
+    """Whether the entry's net can be built here."""
+    return entry.architecture is not None and entry.architecture.lower() == "plain"
+
+
 def plain_weights(entry: ModelEntry, path: Path) -> tuple[dict[str, Array], PlainShape]:
     """Weights and shape of a plain net of the catalogue.
 
@@ -52,7 +57,8 @@ def plain_graph(weights: Mapping[str, Array], shape: PlainShape) -> Any:
     """The net as an ``openvino.Model`` with one input, ``picture``, and one output, ``result``.
 
     Args:
-        weights: ``convolutions.N.weight`` and ``.bias``, as :class:`enhancer.models.plain.PlainNet` has them.
+        weights: ``convolutions.N.weight`` and ``.bias``, as
+            :class:`enhancer.models.architectures.plain.PlainNet` has them.
         shape: of the net.
 
     Returns:

@@ -47,7 +47,7 @@ class TorchNet:
     """A net ready to run; implements :class:`enhancer.backends.base.Net`. Safe to share between threads.
 
     On a CUDA device its spec asks for several tiles at once, and float32 is float32: TF32, which torch takes for
-    convolutions unless told otherwise, has no more digits than float16.
+    convolutions by default, has no more digits than float16.
 
     Args:
         module: takes and gives N x C x H x W; it is moved to the device.

@@ -16,6 +16,8 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
+from enhancer.extras import imports_of_extras
+
 VERSION: Final = 1
 """Raised when the pictures change: figures of another version are no baseline for these."""
 
@@ -43,7 +45,8 @@ def canary_set(scale: float, label: str) -> Iterator[Canary]:
         scale: output side over input side; the inputs are reduced by as much.
         label: goes into each file's metadata and changes no pixel.
     """
-    from skimage import data
+    with imports_of_extras():
+        from skimage import data
 
     small_side = int(TRUTH_SIDE / scale)
     true_side = round(small_side * scale)

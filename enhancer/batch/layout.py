@@ -5,28 +5,40 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from enhancer.batch.plan.request import RESERVED_PREFIX
+from blake3 import blake3
+
+RESERVED_PREFIX: Final = "_enhancer/"
+"""Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
 
 REFERENCE_CHECK_DAG: Final = "reference_check"
 """The ledger's ``dag_id`` of canary runs, those of the command line too; their times are no one's rate."""
 
 
+MAX_RUN_ID: Final = 200
+"""Characters; what is left of the ledger's 250 is for ``~2``, ``~3``, ..."""
+
+
 def ledger_run_id(name: str) -> str:
     """A run's id for ledger and paths: what is neither letter, digit, dot, dash, tilde nor underscore becomes a dash.
 
-    An id that the ledger gave (``nightly~2``) stays as it is, so that naming it goes on with that very run.
+    An id that the ledger gave (``nightly~2``) stays as it is, so that naming it goes on with that very run. A name that
+    is too long ends with a digest of the whole, so that two of them stay apart.
     """
-    return re.sub(r"[^A-Za-z0-9._~-]+", "-", name)[:200]
+    plain = re.sub(r"[^A-Za-z0-9._~-]+", "-", name)
+    if len(plain) <= MAX_RUN_ID:
+        return plain
+    mark = blake3(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain[: MAX_RUN_ID - len(mark) - 1]}-{mark}"
 
 
-def shard_manifest_key(run_id: str, shard_id: int) -> str:
-    """Under work_url: one line of JSON per picture."""
-    return f"{run_id}/manifest/shard-{shard_id:05d}.jsonl"
+def dag_run_name(dag_id: str, dag_run_id: str) -> str:
+    """The name of a DAG run's run. It holds the DAG's id, for DAGs on one schedule share their run ids."""
+    return f"{dag_id}-{dag_run_id}"
 
 
-def manifest_header_key(run_id: str) -> str:
-    """Under work_url: the manifest's digest and counts, written last."""
-    return f"{run_id}/manifest/manifest.json"
+def manifest_key(run_id: str) -> str:
+    """Under work_url: the run's pictures in order, a line of JSON each; their digest stands in the run's row."""
+    return f"{run_id}/manifest.jsonl.gz"
 
 
 def staged_key(run_id: str, shard_id: int, epoch: int, position: int, identity: str) -> str:
@@ -53,3 +65,19 @@ def is_staged(key: str) -> bool:
 def report_key(run_id: str, name: str) -> str:
     """Under output_url: a file of the run's report."""
     return f"{RESERVED_PREFIX}reports/{run_id}/{name}"
+
+
+def own_url(output_url: str) -> str:
+    """Where the product's own objects lie, below an output."""
+    return f"{output_url}/{RESERVED_PREFIX.rstrip('/')}"
+
+
+def default_work_url(output_url: str) -> str:
+    """The work_url of who names none."""
+    return f"{own_url(output_url)}/work"
+
+
+def reference_check_urls(output_url: str) -> dict[str, str]:
+    """The addresses of the reference check's runs, as params."""
+    base = f"{own_url(output_url)}/reference-check"
+    return {f"{name}_url": f"{base}/{name}" for name in ("input", "output", "work", "reference")}

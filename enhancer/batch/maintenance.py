@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.plan.recovery import finish_abandoned
 from enhancer.errors import StorageError
-from enhancer.ledger import Ledger
+from enhancer.ledger import Ledger, Run
 from enhancer.paging import batched
 from enhancer.settings import Settings
 from enhancer.storage import open_store
@@ -79,8 +78,8 @@ def maintain(settings: Settings) -> Maintained:
             with _reached(place, done):
                 _compare_targets(ledger, settings, place, done)
         for run in list(ledger.upkeep.finished_before(settings.retention_days * DAY_S)):
-            if not (run["summary"] or {}).get("retired"):
-                with _reached(run["work_url"], done):
+            if not (run.summary or {}).get("retired"):
+                with _reached(run.work_url, done):
                     _retire(ledger, settings, run, done)
     log.info("maintained", **done.as_dict())
     if done.unreachable:
@@ -112,7 +111,7 @@ def sweep_orphans(ledger: Ledger, settings: Settings, work_url: str) -> int:
         staged = (info for info in work.list() if layout.run_of_staged(info.key) is not None)
         for page in batched(staged, PAGE):
             runs = {layout.run_of_staged(info.key) or "" for info in page}
-            over = {run["run_id"] for run in ledger.upkeep.finished_before(settings.orphan_ttl_s, runs)}
+            over = {run.run_id for run in ledger.upkeep.finished_before(settings.orphan_ttl_s, runs)}
             yield from (info for info in page if layout.run_of_staged(info.key) in over)
 
     return _delete_unneeded(ledger, work, long_over())
@@ -137,12 +136,12 @@ def _compare_targets(ledger: Ledger, settings: Settings, output_url: str, done: 
         for page in ledger.upkeep.targets_of(output_url, since):
             for row in page:
                 done.targets += 1
-                key = row["address"].removeprefix(store.address(""))
-                if sizes(key) == row["size"]:
+                key = row.address.removeprefix(store.address(""))
+                if sizes(key) == row.size:
                     continue
                 there = store.head(key)
-                if (there is None or there.size != row["size"]) and ledger.upkeep.clear_target(row):
-                    log.warning("published object gone; the next run makes it again", address=row["address"])
+                if (there is None or there.size != row.size) and ledger.upkeep.clear_target(row):
+                    log.warning("published object gone; the next run makes it again", address=row.address)
                     done.targets_cleared += 1
 
 
@@ -167,15 +166,15 @@ def _listing_of(objects: Iterable[ObjectInfo]) -> Iterator[Any]:
             connection.close()
 
 
-def _retire(ledger: Ledger, settings: Settings, run: RowMapping, done: Maintained) -> None:
+def _retire(ledger: Ledger, settings: Settings, run: Run, done: Maintained) -> None:
     """Drop what is kept of a run for a while only: rows that say nothing new, results that were never published, work
     files. Its own row stays, with its counts and the address of its report.
     """
-    run_id, work = run["run_id"], open_store(run["work_url"], settings)
+    run_id, work = run.run_id, open_store(run.work_url, settings)
     done.items += ledger.upkeep.trim_items(run_id)
     for result in ledger.upkeep.never_published(run_id, work.address(layout.staged_prefix(run_id))):
         if ledger.upkeep.drop_result(result):
-            work.delete(result["address"].removeprefix(work.address("")))
+            work.delete((result.address or "").removeprefix(work.address("")))
             done.results += 1
     done.work_files += _delete_unneeded(ledger, work, work.list(f"{run_id}/"))
     ledger.upkeep.retire(run_id)

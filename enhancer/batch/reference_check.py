@@ -8,7 +8,6 @@ its baseline, unless it is worse than bicubic enlargement; a later one becomes i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,12 +15,13 @@ from typing import Any, Final
 import structlog
 
 from enhancer.batch.canary import VERSION, canary_set
-from enhancer.batch.layout import REFERENCE_CHECK_DAG
+from enhancer.batch.layout import REFERENCE_CHECK_DAG, reference_check_urls
 from enhancer.batch.plan.planning import Trigger
-from enhancer.batch.plan.request import RESERVED_PREFIX, RunRequest
+from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.run import run_batch
 from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.ledger import GOOD, Ledger
+from enhancer.reasons import Reason
 from enhancer.recipe import Recipe, resolve
 from enhancer.settings import Settings
 from enhancer.storage import canonical_url, open_store
@@ -39,7 +39,7 @@ class DriftError(EnhancerError):
     """Canary pictures came out worse than the recorded baseline, or did not come out."""
 
     default_kind = ErrorKind.PERMANENT
-    default_reason = "drift"
+    default_reason = Reason.DRIFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def compare(figures: Figures, baseline: Figures) -> list[str]:
     for key, before in baseline.items():
         now = figures.get(key)
         if now is None:
-            continue  # told already as a picture without result
+            continue  # reported already as a picture without result
         for metric, bound in BOUNDS.items():
             change = now[metric] - before[metric]
             if (change < bound) if bound < 0 else (change > bound):
@@ -154,9 +154,8 @@ def worse_than_bicubic(figures: Figures) -> list[str]:
 def _request(settings: Settings, recipe: str | dict[str, Any] | None, label: str) -> tuple[RunRequest, Recipe]:
     """Write the canary pictures beside the reports; a run over them."""
     if not settings.output_url:
-        raise RequestError("output_url is not set: set ENHANCER_OUTPUT_URL", reason="missing-param")
-    base = f"{canonical_url(settings.output_url)}/{RESERVED_PREFIX}reference-check"
-    urls = {f"{name}_url": f"{base}/{name}" for name in ("input", "output", "work", "reference")}
+        raise RequestError("output_url is not set: set ENHANCER_OUTPUT_URL", reason=Reason.MISSING_PARAM)
+    urls = reference_check_urls(canonical_url(settings.output_url))
     # `all`: no verdict of an earlier night stands in for tonight's.
     request = RunRequest.from_params({**urls, "recipe": recipe, "rerun": "all"}, settings)
     used = resolve("canary/clean.png", request.rules, request.recipe)
@@ -173,12 +172,12 @@ def _figures(ledger: Ledger, run_id: str) -> tuple[Figures, list[str]]:
     figures: Figures = {}
     missing = []
     for row in ledger.queries.iter_items(run_id):
-        scores: Mapping[str, Any] = row["scores"]
-        if row["state"] in GOOD and {"reference", "baseline"} <= scores.keys():
+        scores = row.scores
+        if row.state in GOOD and {"reference", "baseline"} <= scores.keys():
             true = {metric: float(scores["reference"][metric]) for metric in BOUNDS}
-            figures[row["key"]] = {**true, "bicubic": float(scores["baseline"]["psnr"])}
+            figures[row.key] = {**true, "bicubic": float(scores["baseline"]["psnr"])}
         else:
-            missing.append(f"{row['key']}: {row['state']} ({row['error_message'] or 'no score against the truth'})")
+            missing.append(f"{row.key}: {row.state} ({row.error_message or 'no score against the truth'})")
     return figures, missing
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from enhancer.ledger import GOOD, TERMINAL, ItemState, Ledger
+from enhancer.ledger import GOOD, TERMINAL, CountedRun, ItemState, Ledger, ScoredItem
+from enhancer.records import gain_db
 
 MAX_ROWS: Final = 2000
 """Rows of the page's tables; report.json has every item."""
@@ -19,7 +20,7 @@ NOT_PUBLISHED: Final = sorted((TERMINAL | {ItemState.HELD}) - GOOD)
 METRICS: Final = (("psnr", "PSNR, dB"), ("ssim", "SSIM"), ("lpips", "LPIPS (lower is better)"), ("score", "score"))
 
 
-def render_page(ledger: Ledger, run: Mapping[str, Any], pictures: Mapping[str, Mapping[str, str]]) -> str:
+def render_page(ledger: Ledger, run: CountedRun, pictures: Mapping[str, Mapping[str, str]]) -> str:
     """The page as text.
 
     Args:
@@ -27,14 +28,14 @@ def render_page(ledger: Ledger, run: Mapping[str, Any], pictures: Mapping[str, M
         run: its row, with the outcome.
         pictures: data URLs by key and side (``before``, ``after``), for the items that have them.
     """
-    run_id = str(run["run_id"])
+    run_id = run.run_id
     worst, total = ledger.queries.items(run_id, order="worst", limit=MAX_ROWS, offset=0)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["figure"] = figure
     failures, _ = ledger.queries.items(run_id, state=NOT_PUBLISHED, order="key", limit=MAX_ROWS)
-    rows = [{**row, "gain": gain_db(row), "done": done(row)} for row in worst]
+    rows = [{**row.as_dict(), "gain": gain_db(row.scores), "done": done(row)} for row in worst]
     return environment.get_template("report.html").render(
         run=run,
         counts=ledger.items.counts(run_id),
@@ -53,7 +54,7 @@ def distributions(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:
     """Histograms of the scores there are, against truth where it is known, else against the input."""
     values: dict[tuple[str, str], list[float]] = {}
     for row in islice(ledger.queries.iter_items(run_id), 100_000):
-        for kind, figures in row["scores"].items():
+        for kind, figures in row.scores.items():
             for metric, _ in METRICS:
                 if figures.get(metric) is not None:
                     values.setdefault((kind, metric), []).append(figures[metric])
@@ -81,18 +82,11 @@ def histogram(values: list[float], bins: int = BINS) -> dict[str, Any]:
     return {"low": low, "high": high, "median": median, "n": len(values), "counts": counts, "top": max(counts)}
 
 
-def gain_db(row: Mapping[str, Any]) -> float | None:
-    """PSNR against truth above that of bicubic enlargement (or of the untouched input, at the same size)."""
-    ours = row["scores"].get("reference", {}).get("psnr")
-    plain = row["scores"].get("baseline", {}).get("psnr")
-    return None if ours is None or plain is None else ours - plain
-
-
-def done(row: Mapping[str, Any]) -> str:
+def done(row: ScoredItem) -> str:
     """The stages that were applied, for people."""
-    if row["passed_through"]:
+    if row.passed_through:
         return "unenhanced: the gate refused the result"
-    decisions = (row["details"] or {}).get("decisions", [])
+    decisions = (row.details or {}).get("decisions", [])
     return ", ".join(decision["stage"] for decision in decisions if decision["applied"])
 
 

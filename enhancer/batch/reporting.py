@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
-from enhancer.batch.plan.planning import NO_SHARD
 from enhancer.batch.publication import Publisher, delete_staged
 from enhancer.batch.report_page import render_page
-from enhancer.batch.supervisor import Supervisor
-from enhancer.contract import Envelope, ErrorRecord, ItemRecord
+from enhancer.batch.worker_process import WorkerProcess
+from enhancer.contract import Envelope
 from enhancer.errors import EnhancerError, StorageError
-from enhancer.ledger import GOOD, ItemState, Lease, Ledger
+from enhancer.ledger import GOOD, CountedRun, ItemState, Ledger, Run
+from enhancer.ledger.items import NO_SHARD
+from enhancer.reasons import Reason
+from enhancer.records import record_of
 from enhancer.settings import Settings
 from enhancer.storage import open_store
 from enhancer.storage.base import ObjectStore
@@ -40,7 +41,7 @@ COUNTED_AS_FAILED = (ItemState.FAILED, ItemState.QUARANTINED, ItemState.NOT_ATTE
 class RunFailedError(EnhancerError):
     """The run is over and reported, but too much of it failed."""
 
-    default_reason = "run-failed"
+    default_reason = Reason.RUN_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +78,19 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
     """
     with Ledger(settings.ledger_url()) as ledger:
         run = ledger.runs.get(run_id)
-        output = open_store(run["output_url"], settings)
+        output = open_store(run.output_url, settings)
         page_address = output.address(layout.report_key(run_id, "report.html"))
-        if run["state"] != "finished":
+        if run.state != "finished":
             _close(ledger, run_id, settings)
         counts = ledger.items.counts(run_id)
         repeated = ledger.items.shard_counts(run_id, NO_SHARD)
         rate = failure_rate({state: count - repeated.get(state, 0) for state, count in counts.items()})
         halt = ledger.halts.of(run_id)
         failed = rate > settings.failure_threshold or halt is not None
-        outcome = run["outcome"] or ("failed" if failed else "success")
-        if run["state"] != "finished":
+        outcome = run.outcome or ("failed" if failed else "success")
+        if run.state != "finished":
             summary = {
-                **(run["summary"] or {}),
+                **(run.summary or {}),
                 "counts": counts,
                 "failure_rate": rate,
                 "passed_through": ledger.halts.passed_through(run_id),
@@ -104,7 +105,7 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
         page_address,
         counts.get(ItemState.PUBLISHED, 0) + counts.get(ItemState.REUSED, 0),
         rate,
-        run["output_url"],
+        run.output_url,
     )
     log.info("run finished", run=run_id, outcome=outcome, **counts)
     if halt is not None:
@@ -140,7 +141,7 @@ def write_report(ledger: Ledger, run_id: str, outcome: str, settings: Settings, 
         raise StorageError(f"run {run_id} vanished from the ledger while it was reported")
     output.clear_interrupted(layout.report_key(run_id, "").rstrip("/"))
     pictures = _thumbnails(ledger, run_id, settings)
-    described = {**run, "outcome": outcome}
+    described = replace(run, outcome=outcome)
     with tempfile.TemporaryDirectory(prefix="enhancer-report-") as folder:
         path = Path(folder, "report.json")
         _write_json(path, ledger, described)
@@ -149,46 +150,16 @@ def write_report(ledger: Ledger, run_id: str, outcome: str, settings: Settings, 
     output.put(layout.report_key(run_id, "report.html"), page, content_type="text/html; charset=utf-8")
 
 
-def _write_json(path: Path, ledger: Ledger, run: dict[str, Any]) -> None:
+def _write_json(path: Path, ledger: Ledger, run: CountedRun) -> None:
     """Item by item, so that memory does not grow with the run."""
-    counts = ledger.items.counts(run["run_id"])
-    head = Envelope(command="batch run", ok=run["outcome"] == "success", summary={**run, "counts": counts})
+    counts = ledger.items.counts(run.run_id)
+    head = Envelope(command="batch run", ok=run.outcome == "success", summary={**run.as_dict(), "counts": counts})
     before, after = head.to_json(indent=None).split('"items":[]', 1)
     with path.open("w", encoding="utf-8") as file:
         file.write(before + '"items":[')
-        for number, row in enumerate(ledger.queries.iter_items(run["run_id"])):
-            file.write(("," if number else "") + record_of(row).model_dump_json(by_alias=True))
+        for number, row in enumerate(ledger.queries.iter_items(run.run_id)):
+            file.write(("," if number else "") + record_of(run, row).model_dump_json(by_alias=True))
         file.write("]" + after)
-
-
-def record_of(row: Mapping[str, Any]) -> ItemRecord:
-    """A ledger row (with its scores joined) in the one JSON contract."""
-    details = row["details"] or {}
-    error = None
-    if row["error_class"]:
-        error = ErrorRecord(
-            error_class=row["error_class"], message=row["error_message"] or "", stage=row["stage"] or "worker"
-        )
-    return ItemRecord(
-        input=row["key"],
-        output=row["target_key"] if row["state"] in (ItemState.PUBLISHED, ItemState.REUSED) else None,
-        state=row["state"],
-        attempts=row["attempts"],
-        passed_through=row["passed_through"] == 1,
-        recipe=row["recipe_name"],
-        identity=row["identity"],
-        width=row["width"],
-        height=row["height"],
-        output_width=row["output_width"],
-        output_height=row["output_height"],
-        error=error,
-        decisions=details.get("decisions", []),
-        models=details.get("models", {}),
-        scores=row.get("scores", {}),
-        timings=details.get("timings", {}),
-        warnings=details.get("warnings", []),
-        cached=details.get("cached", False),
-    )
 
 
 def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, str]]:
@@ -203,9 +174,8 @@ def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, di
         if event.event == "item" and event.key is not None:
             pictures[event.key] = dict(event.data)
 
-    watcher = Supervisor("thumbnails", Lease(run_id, -1, REPORT_OWNER, 0), ledger, settings, keep)
     try:
-        watch = watcher.run_once()
+        watch = WorkerProcess("thumbnails", [run_id], settings, on_event=keep).run()
         if not watch.finished:
             died_at = ", ".join(watch.suspects())
             log.warning("the report has fewer pictures: its worker died", key=died_at, exit_code=watch.exit_code)
@@ -214,12 +184,12 @@ def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, di
     return pictures
 
 
-def _sweep(run: RowMapping, settings: Settings, ledger: Ledger) -> None:
+def _sweep(run: Run, settings: Settings, ledger: Ledger) -> None:
     """Delete staged objects of this run that no result points to, and what killed workers began to write."""
-    if not run["shards"]:
+    if not run.shards:
         return  # nothing was staged, and a local work folder may not even be there
-    work = open_store(run["work_url"], settings)
-    work.clear_interrupted(run["run_id"], below=True)
-    for info in work.list(layout.staged_prefix(run["run_id"])):
+    work = open_store(run.work_url, settings)
+    work.clear_interrupted(run.run_id, below=True)
+    for info in work.list(layout.staged_prefix(run.run_id)):
         if not ledger.results.points_to(work.address(info.key)):
             delete_staged(work, info.key)

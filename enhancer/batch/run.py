@@ -10,14 +10,12 @@ from typing import Any
 
 import structlog
 
-from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.evaluation import evaluate_shard
 from enhancer.batch.plan.planning import Trigger, plan_run
 from enhancer.batch.plan.recovery import finish_abandoned
 from enhancer.batch.plan.request import RunRequest
-from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import RunReport, report_run
-from enhancer.batch.supervisor import OnEvent
+from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
+from enhancer.batch.worker_process import OnEvent, ignore_event
 from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
 
@@ -32,10 +30,11 @@ def run_batch(
     trigger: Trigger = "cli",
     dag_id: str | None = None,
     jobs: int = 1,
-    on_event: OnEvent | None = None,
+    on_event: OnEvent = ignore_event,
 ) -> RunReport:
-    """Close what earlier runs left open; plan, enhance, evaluate, publish and report. Called again with the `run_id` of
-    a run that was cut short, it goes on.
+    """Close what earlier runs left open; plan, enhance, evaluate, look again, publish and report.
+
+    Called again with the `run_id` of a run that was cut short, it goes on.
 
     Args:
         request: what to do; a dry run only plans.
@@ -44,7 +43,7 @@ def run_batch(
         trigger: what started it, for the ledger.
         dag_id: what kind of run it is, for the ledger.
         jobs: shards worked on at once.
-        on_event: told every worker's events, from several threads.
+        on_event: called with every worker's events, from several threads.
 
     Raises:
         RunFailedError: after the report, when too much failed.
@@ -53,23 +52,18 @@ def run_batch(
     if settings.ledger_url().startswith("sqlite"):
         upgrade(settings.ledger_url())
     name = run_id or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{os.getpid()}"
-    finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, but=name)
+    finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, exclude_run=name)
     plan = plan_run(request, settings=settings, run_id=name, trigger=trigger, dag_id=dag_id)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     errors: list[Exception] = []
 
     def one(reference: dict[str, Any]) -> None:
-        for task in (enhance_shard, evaluate_shard):
+        for task in (enhance_shard, evaluate_shard, second_look_at_shard, publish_shard):
             try:
                 task(reference, settings=settings, owner=owner, on_event=on_event)
             except Exception as error:  # what is good goes through when a part failed; raised at the end
                 log.exception("shard task failed", shard=reference["shard"], error=str(error), exc_info=error)
                 errors.append(error)
-        try:
-            publish_shard(reference, settings=settings, owner=owner)
-        except Exception as error:
-            log.exception("publishing failed", shard=reference["shard"], error=str(error), exc_info=error)
-            errors.append(error)
 
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="shard") as pool:
         list(pool.map(one, plan.shards))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enhancer.cli import batch, ledger, models, recipes
+from enhancer.cli import batch, formats, ledger, models, recipes
 from enhancer.cli.adapt import adapt
 from enhancer.cli.command import debug
 from enhancer.cli.enhance import enhance
@@ -45,6 +45,7 @@ app.command()(enhance)
 app.command()(score)
 app.command()(inspect)
 app.command()(recipes.recipes)
+app.command()(formats.formats)
 models.app.command("adapt")(adapt)
 app.add_typer(models.app, name="models")
 app.add_typer(batch.app, name="batch")

@@ -13,6 +13,7 @@ import typer
 from enhancer.cli.command import Interrupted, Json, Reply, command, error_summary
 from enhancer.cli.ledger import open_ledger
 from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption, SetOption
+from enhancer.reasons import Reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +74,7 @@ def run(
     rerun: Annotated[Rerun, typer.Option(help="What is not there yet, what failed, or everything.")] = Rerun.MISSING,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count; touch no picture.")] = False,
     worker_hour_price: Annotated[
-        float | None, typer.Option(min=0, help="What a worker costs an hour; the estimate then tells the cost.")
+        float | None, typer.Option(min=0, help="What a worker costs an hour; the estimate then gives the cost.")
     ] = None,
     run_id: Annotated[
         str | None, typer.Option(help="A name for the run; that of one cut short goes on with it.")
@@ -118,6 +119,13 @@ def redrive(
     run: Annotated[str | None, typer.Option(help="Only what this run left undone, at its addresses.")] = None,
     error_class: Annotated[str | None, typer.Option(help="Only pictures whose last error is of this class.")] = None,
     quarantined: Annotated[bool, typer.Option("--quarantined", help="Quarantined pictures too.")] = False,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="Instead: published pictures on which this stage acted (see a record's decisions)."),
+    ] = None,
+    before: Annotated[
+        int | None, typer.Option(min=1, metavar="VERSION", help="With --stage: under a pipeline older than this.")
+    ] = None,
     input_url: Annotated[str | None, typer.Option(help="Of the earlier runs.")] = None,
     output_url: Annotated[str | None, typer.Option(help="Of the earlier runs.")] = None,
     prefix: Annotated[str, typer.Option(help="Only keys that start so.")] = "",
@@ -129,7 +137,10 @@ def redrive(
     jobs: Annotated[int, typer.Option(min=1, help="Shards worked on at once.")] = 1,
     as_json: Json = False,
 ) -> Reply:
-    """Try again what earlier runs left failed or not attempted, by the ledger and with the recipes asked for then."""
+    """Try again what earlier runs left failed or not attempted, by the ledger and with the recipes asked for then.
+
+    With --stage and --before: make anew what an older version made wrong.
+    """
     from enhancer.batch.plan.redriving import redrive_request
     from enhancer.cli.command import load_settings
 
@@ -138,6 +149,8 @@ def redrive(
         "run": run,
         "error_class": error_class,
         "quarantined": quarantined,
+        "stage": stage,
+        "before": before,
         "input_url": _absolute(input_url),
         "output_url": _absolute(output_url),
         "prefix": prefix,
@@ -157,7 +170,7 @@ def _prepare_ledger(settings: Settings) -> None:
 
 
 def _carry_out(verb: str, request: RunRequest, settings: Settings, run_id: str | None, jobs: int) -> Reply:
-    """Run a request to its end, or only plan it, and tell how it ended."""
+    """Run a request to its end, or only plan it, and say how it ended."""
     from enhancer.cli.following import BackgroundRun, next_run_id
 
     _prepare_ledger(settings)
@@ -235,25 +248,25 @@ def status(
     with open_ledger(load_settings()) as ledger:
         newest = ledger.queries.runs(limit=1)
         if run is None and not newest:
-            raise RequestError("the ledger has no runs yet", reason="no-run")
-        name = run or str(newest[0]["run_id"])
+            raise RequestError("the ledger has no runs yet", reason=Reason.NO_RUN)
+        name = run or newest[0].run_id
         row = ledger.runs.get(name)
         if watch:
             with watching() as show_progress:
-                while row["state"] != "finished":
+                while row.state != "finished":
                     show_progress(ledger.queries.progress(name))
                     time.sleep(WATCH_S)
                     row = ledger.runs.get(name)
         progress = ledger.queries.progress(name)
         halt = ledger.halts.of(name)
-    state = row["outcome"] or row["state"]
+    state = row.outcome or row.state
     summary = {
         "run": name,
-        "state": row["state"],
-        "outcome": row["outcome"],
+        "state": row.state,
+        "outcome": row.outcome,
         "halt": None if halt is None else {"kind": halt.kind, "reason": halt.reason},
-        "report": row["report_address"],
-        **progress,
+        "report": row.report_address,
+        **progress.as_dict(),
     }
 
     def show(console: Console) -> None:
@@ -261,8 +274,8 @@ def status(
         if halt is not None:
             console.print(f"{halt.kind}: {halt.reason}", soft_wrap=True)
         console.print(describe(progress), soft_wrap=True)
-        if row["report_address"]:
-            console.print(f"report: {row['report_address']}", soft_wrap=True)
+        if row.report_address:
+            console.print(f"report: {row.report_address}", soft_wrap=True)
 
     return Reply(Envelope(command="batch status", ok=True, summary=summary), show)
 
@@ -304,26 +317,29 @@ def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, na
 
 def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) -> Reply:
     """How the run ended, by its row in the ledger; the error that ended it goes along."""
-    from enhancer.batch.reporting import record_of
+    from enhancer.batch.plan.continuing import OtherRunError
     from enhancer.contract import Envelope
     from enhancer.ledger.states import GOOD, ItemState
+    from enhancer.records import record_of
 
+    if isinstance(error, OtherRunError):
+        raise error  # the run of that name is not what was asked for
     row = ledger.queries.run(name)
     if row is None:
         if error is None:
             raise RuntimeError(f"run {name} left no row in the ledger")
         raise error
-    counts: dict[str, int] = row["counts"]
+    counts: dict[str, int] = row.counts
     bad = [state.value for state in ItemState if state not in GOOD and counts.get(state.value)]
     rows, _ = ledger.queries.items(name, state=bad, limit=LISTED) if bad else ([], 0)
-    records = [record_of(item) for item in rows]
+    records = [record_of(row, item) for item in rows]
     summary = {
         "run": name,
-        "outcome": row["outcome"],
-        "listed": row["listed"],
-        "unchanged": row["quick_skipped"],
+        "outcome": row.outcome,
+        "listed": row.listed,
+        "unchanged": row.quick_skipped,
         "counts": counts,
-        "report": row["report_address"],
+        "report": row.report_address,
         "items_are": "those that did not end well; the report has all",
         **({"error": error_summary(error)} if error is not None else {}),
     }

@@ -205,7 +205,9 @@ def error_summary(error: BaseException) -> dict[str, str]:
 def _in_words(error: BaseException) -> tuple[str, str]:
     """A stable word and one clear line, with the way out."""
     from enhancer.errors import EnhancerError
+    from enhancer.extras import missing_extra
 
+    error = missing_extra(error) or error
     if isinstance(error, EnhancerError):
         return error.reason, error.message
     if isinstance(error, BaseExceptionGroup):

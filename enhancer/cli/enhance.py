@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from enhancer.cli.outputs import Target
     from enhancer.cli.sheet import Sheet
     from enhancer.contract import ItemRecord
-    from enhancer.pipeline import ImageEnhancer
+    from enhancer.processing import ImageEnhancer
     from enhancer.recipe import Recipe
     from enhancer.settings import Settings
 
@@ -45,7 +45,7 @@ def enhance(
     where the format changes, the new extension is appended (a.bmp.png).
     """
     from enhancer.cli.command import load_settings, text_or_file
-    from enhancer.cli.inputs import collect, is_s3, refuse_rivals
+    from enhancer.cli.inputs import collect, is_remote, refuse_rivals
     from enhancer.cli.outputs import open_target
     from enhancer.contract import Envelope
     from enhancer.errors import RequestError
@@ -55,7 +55,7 @@ def enhance(
     overrides = {"scale": scale, "denoise_strength": denoise_strength, "model": model}
     asked = with_settings(parse_recipe(text_or_file(recipe)), assignments or ())
     wanted = resolve("", recipe=asked, overrides=overrides)
-    if not is_s3(output) and Path(output).exists() and not Path(output).is_dir():
+    if not is_remote(output) and Path(output).exists() and not Path(output).is_dir():
         raise RequestError(f"{output} is not a folder", reason="bad-folder")
     found, missing = collect(inputs, settings, output)
     found, rivals = refuse_rivals(found)
@@ -67,7 +67,7 @@ def enhance(
     failed = sum(record.error is not None for record in records)
     if made is not None and failed < len(records):
         made.save()
-    place = output if is_s3(output) else str(Path(output).absolute())
+    place = output if is_remote(output) else str(Path(output).absolute())
     cached = sum(record.cached for record in records)
     summary = {"output": place, "done": len(records) - failed, "failed": failed, "cached": cached}
     if made is not None:
@@ -93,7 +93,7 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
     from enhancer.identity import weights_for
     from enhancer.models.catalogue import super_resolution_entry
     from enhancer.models.store import ensure
-    from enhancer.pipeline import ImageEnhancer
+    from enhancer.processing import ImageEnhancer
     from enhancer.result_cache import ResultCache
 
     weights_for(recipe)  # refuses names that the catalogue does not have

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from enhancer.batch.layout import ledger_run_id
 from enhancer.batch.run import run_batch
@@ -14,7 +14,7 @@ from enhancer.cli.output import duration, err, states
 if TYPE_CHECKING:
     from enhancer.batch.plan.request import RunRequest
     from enhancer.batch.worker.events import Event
-    from enhancer.ledger import Ledger
+    from enhancer.ledger import Ledger, Progress
     from enhancer.settings import Settings
 
 TICK_S: Final = 0.5
@@ -88,35 +88,36 @@ def next_run_id(ledger: Ledger, name: str) -> str:
     """The id that the ledger will give a run of this name: finished runs never reopen, the next is ``name~2``."""
     base = ledger_run_id(name)
     candidate, number = base, 1
-    while (row := ledger.queries.run(candidate)) is not None and row["state"] == "finished":
+    while (row := ledger.queries.run(candidate)) is not None and row.state == "finished":
         number += 1
         candidate = f"{base}~{number}"
     return candidate
 
 
 @contextlib.contextmanager
-def watching() -> Iterator[Callable[[dict[str, Any]], None]]:
+def watching() -> Iterator[Callable[[Progress], None]]:
     """A live display on standard error, if that is a terminal; call what it gives with each new progress."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
 
     console = err()
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("planning", total=None)
 
-        def show(progress: dict[str, Any]) -> None:
-            total = progress["total"] or None
-            bars.update(task, completed=progress["done"], total=total, description=describe(progress))
+        def show(progress: Progress) -> None:
+            total = progress.total or None
+            bars.update(task, completed=progress.done, total=total, description=describe(progress))
 
         yield show
 
 
-def describe(progress: dict[str, Any]) -> str:
+def describe(progress: Progress) -> str:
     """Progress of a run in one line."""
-    parts = [states(progress["by_state"]), f"{progress['shards_done']} of {progress['shards']} shards"]
-    if progress["done"] < progress["total"]:
-        if progress["items_per_second"]:
-            parts.append(f"{60 * progress['items_per_second']:.1f} pictures a minute")
-        if progress["eta_s"] is not None:
-            parts.append(f"about {duration(progress['eta_s'])} to go")
+    parts = [states(progress.by_state), f"{progress.shards_done} of {progress.shards} shards"]
+    if progress.done < progress.total:
+        if progress.items_per_second:
+            parts.append(f"{60 * progress.items_per_second:.1f} pictures a minute")
+        if progress.eta_s is not None:
+            parts.append(f"about {duration(progress.eta_s)} to go")
     return "; ".join(parts)

@@ -58,9 +58,11 @@ class Input:
         return self.address if self.path is None else str(self.path.resolve())
 
 
-def is_s3(address: str) -> bool:
-    """Whether this is an S3 address and no path."""
-    return address.lower().startswith("s3://")
+def is_remote(address: str) -> bool:
+    """Whether this is the address of a store such as S3, and no path."""
+    from enhancer.storage import is_folder
+
+    return not is_folder(address)
 
 
 def collect(
@@ -82,7 +84,7 @@ def collect(
     found: dict[tuple[str, str], Input] = {}
     missing: list[ItemRecord] = []
     for name in given:
-        inputs = list(_objects(name, settings, output) if is_s3(name) else _files(name, output))
+        inputs = list(_objects(name, settings, output) if is_remote(name) else _files(name, output))
         if not inputs:
             missing.append(_refusal(name, "missing", f"{name} does not exist or matches nothing"))
         for one in inputs:
@@ -115,7 +117,7 @@ def files_below(folder: Path, skip: Path | None = None) -> Iterator[Path]:
 
 
 def _files(name: str, output: str | None) -> Iterator[Input]:
-    skip = None if output is None or is_s3(output) else Path(output).resolve()
+    skip = None if output is None or is_remote(output) else Path(output).resolve()
     for path in _expand(name):
         if not path.is_dir():
             yield Input(str(path), path.name, path=path)
@@ -137,15 +139,16 @@ def _expand(name: str) -> list[Path]:
 def _objects(address: str, settings: Settings, output: str | None) -> Iterator[Input]:
     from enhancer.storage import canonical_url, open_store
 
-    bucket, _, name = address[len("s3://") :].partition("/")
-    store = open_store(f"s3://{bucket}", settings)
+    scheme, _, rest = address.partition("://")
+    bucket, _, name = rest.partition("/")
+    store = open_store(f"{scheme.lower()}://{bucket}", settings)
     if name and not name.endswith("/") and store.head(name) is not None:
         yield Input(store.address(name), name.rpartition("/")[2], store=store, name=name)
         return
     wildcard = _WILDCARD.search(name)
     folder = name[: wildcard.start()].rpartition("/")[0] if wildcard else name.strip("/")
     prefix = f"{folder}/" if folder else ""
-    skip = canonical_url(output) if output is not None and is_s3(output) else None
+    skip = canonical_url(output) if output is not None and is_remote(output) else None
     if skip == f"{store.url}/{folder}".rstrip("/"):
         raise _same_place(skip)
     for info in store.list(prefix):

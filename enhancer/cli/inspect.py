@@ -91,7 +91,7 @@ def _inspect_one(one: Input, recipe: Recipe, settings: Settings) -> ItemRecord:
     try:
         data = one.read(settings.max_bytes)
         limits = Limits.from_settings(settings)
-        document = decode(data, name=one.address, limits=limits, salvage=recipe.input.salvage)
+        document = decode(data, name=one.address, limits=limits, **recipe.input.decoding)
     except EnhancerError as error:
         record.state = "quarantined"
         record.error = ErrorRecord(error_class=error.reason, message=readable(error.message), stage="decode")
@@ -201,6 +201,7 @@ def _decisions(pixels: FloatPixels, context: Context) -> list[DecisionRecord]:
 
 def _show(console: Console, records: list[ItemRecord], recipe: Recipe) -> None:
     from enhancer.cli.output import show_failures, table
+    from enhancer.stages.picture_kind import NAME as PICTURE_KIND
 
     for record in records:
         if record.error is not None:
@@ -211,7 +212,9 @@ def _show(console: Console, records: list[ItemRecord], recipe: Recipe) -> None:
         for name, value in _lines(record):
             listing.add_row(f"  {name}", value)
         for decision in record.decisions:
-            listing.add_row(f"  {decision.stage}", f"{_word(decision.applied)}: {decision.reason}")
+            measured = decision.stage == PICTURE_KIND  # it decides nothing, so that yes or no would mean nothing
+            shown = decision.reason if measured else f"{_word(decision.applied)}: {decision.reason}"
+            listing.add_row(f"  {decision.stage}", shown)
         for decision in record.facts["auto"]:
             listing.add_row(f"  {decision['stage']} auto", f"{_word(decision['applied'])}: {decision['reason']}")
         for warning in record.warnings:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from enhancer.contract import ItemRecord
-    from enhancer.ledger import Ledger
+    from enhancer.ledger import CountedRun, Ledger
     from enhancer.settings import Settings
 
 PAGE: Final = 500
@@ -98,12 +98,12 @@ def runs(
     def show(console: Console) -> None:
         listing = table("run", "state", "started", "ended", "unchanged", "pictures", right=("unchanged",))
         for row in rows:
-            times = (moment(row["created_at"]), moment(row["finished_at"]))
-            state = row["outcome"] or row["state"]
-            listing.add_row(row["run_id"], state, *times, str(row["quick_skipped"]), states(row["counts"]))
+            times = (moment(row.created_at), moment(row.finished_at))
+            state = row.outcome or row.state
+            listing.add_row(row.run_id, state, *times, str(row.quick_skipped), states(row.counts))
         console.print(listing)
 
-    return Reply(Envelope(command="ledger runs", ok=True, summary={"runs": rows}), show)
+    return Reply(Envelope(command="ledger runs", ok=True, summary={"runs": [row.as_dict() for row in rows]}), show)
 
 
 @app.command("show")
@@ -117,24 +117,26 @@ def show_run(
     as_json: Json = False,
 ) -> Reply:
     """Show a run and its items, with what went wrong."""
-    from enhancer.batch.reporting import record_of
     from enhancer.cli.command import load_settings
     from enhancer.contract import Envelope
+    from enhancer.ledger.runs import no_such_run
     from enhancer.ledger.states import ItemState
+    from enhancer.records import record_of
 
     known = [one.value for one in ItemState]
     for name in state or ():
         if name not in known:
             raise typer.BadParameter(f"{name!r} is no state: there are {', '.join(known)}", param_hint="--state")
     with open_ledger(load_settings()) as ledger:
-        ledger.runs.get(run)  # says so where there is none
         row = ledger.queries.run(run)
+        if row is None:
+            raise no_such_run(run)
         rows, total = ledger.queries.items(run, state=state or None, search=search, limit=limit, offset=offset)
-    records = [record_of(item) for item in rows]
-    summary = {"run": row, "matching": total}
+    records = [record_of(row, item) for item in rows]
+    summary = {"run": row.as_dict() if row else None, "matching": total}
     return Reply(
         Envelope(command="ledger show", ok=True, items=records, summary=summary),
-        lambda console: _show_items(console, row or {}, records, total),
+        lambda console: _show_items(console, row, records, total),
     )
 
 
@@ -253,8 +255,8 @@ def _decide(
     chosen = [key for key in wanted if key in known]
     count = decide(run, chosen)
     # A later run that repeated the verdict has one of its own, which is the one that counts.
-    later = ledger.runs.verdicts_for(row["input_url"], row["output_url"], chosen)
-    standing = {key: str(other["run_id"]) for key, other in later.items() if other["run_id"] != run}
+    later = ledger.runs.verdicts_for(row.input_url, row.output_url, chosen)
+    standing = {key: other.run_id for key, other in later.items() if other.run_id != run}
     return Decided(run, count, [key for key in wanted if key not in known], standing)
 
 
@@ -263,18 +265,18 @@ def _keys_in(ledger: Ledger, run: str, states: list[str]) -> list[str]:
     keys: list[str] = []
     while True:
         rows, total = ledger.queries.items(run, state=states, limit=PAGE, offset=len(keys))
-        keys += [row["key"] for row in rows]
+        keys += [row.key for row in rows]
         if not rows or len(keys) >= total:
             return keys
 
 
-def _show_items(console: Console, row: dict[str, Any], records: list[ItemRecord], total: int) -> None:
+def _show_items(console: Console, row: CountedRun, records: list[ItemRecord], total: int) -> None:
     from enhancer.cli.output import states, table
 
-    console.print(f"{row['run_id']}: {row['outcome'] or row['state']}; {states(row['counts'])}", soft_wrap=True)
-    console.print(f"{row['input_url']} -> {row['output_url']}", soft_wrap=True)
-    if row["report_address"]:
-        console.print(f"report: {row['report_address']}", soft_wrap=True)
+    console.print(f"{row.run_id}: {row.outcome or row.state}; {states(row.counts)}", soft_wrap=True)
+    console.print(f"{row.input_url} -> {row.output_url}", soft_wrap=True)
+    if row.report_address:
+        console.print(f"report: {row.report_address}", soft_wrap=True)
     listing = table("picture", "state", "tries", "", right=("tries",))
     for record in records:
         reason = "" if record.error is None else f"{record.error.message} [{record.error.error_class}]"

@@ -29,18 +29,30 @@ def list_models(as_json: Json = False) -> Reply:
     from enhancer.cli.command import load_settings
     from enhancer.cli.output import number, size, table
     from enhancer.contract import Envelope
+    from enhancer.models.catalogue import load_catalogue
     from enhancer.models.store import status
 
-    rows = status(load_settings())
+    rows, catalogue = status(load_settings()), load_catalogue()
 
     def show(console: Console) -> None:
-        listing = table("model", "for", "scale", "PSNR", "weights", "size", "cached", right=("scale", "PSNR", "size"))
+        listing = table(
+            "model", "for", "scale", "PSNR", "weights", "size", "cached", "from", right=("scale", "PSNR", "size")
+        )
         for row in rows:
             entry = row.entry
             best = number(max(entry.psnr.values(), default=None))
             kept = size(row.size) if row.size else "-"
             name = f"{entry.name} (default)" if entry.default else entry.name
-            listing.add_row(name, entry.purpose, f"{entry.scale}x", best, entry.weights_licence, kept, row.state)
+            listing.add_row(
+                name,
+                entry.purpose,
+                f"{entry.scale}x",
+                best,
+                entry.weights_licence,
+                kept,
+                row.state,
+                catalogue.origin(entry),
+            )
         console.print(listing)
 
     return Reply(Envelope(command="models list", ok=True, summary={"models": [_row(row) for row in rows]}), show)
@@ -49,7 +61,7 @@ def list_models(as_json: Json = False) -> Reply:
 @app.command("info")
 @command("models info")
 def info(name: Annotated[str, typer.Argument(help="The net's name.")], as_json: Json = False) -> Reply:
-    """Tell all about one net: licences, sources, hashes, measured quality."""
+    """Show all about one net: licences, sources, hashes, measured quality."""
     from enhancer.cli.command import load_settings
     from enhancer.cli.output import moment, size, table
     from enhancer.contract import Envelope
@@ -65,7 +77,9 @@ def info(name: Annotated[str, typer.Argument(help="The net's name.")], as_json: 
         console.print(f"{entry.name}: {entry.description}", soft_wrap=True)
         facts = table("", "")
         facts.show_header = False
-        facts.add_row("architecture", f"{entry.architecture}, {entry.scale}x, {entry.purpose}")
+        architecture = entry.architecture or "as its weights show"
+        facts.add_row("architecture", f"{architecture}, {entry.scale}x, {entry.purpose}")
+        facts.add_row("entry", load_catalogue().origin(entry))
         facts.add_row("licences", f"{entry.code_licence} (code), {entry.weights_licence} (weights)")
         for source in entry.sources:
             facts.add_row("source", str(source))
@@ -170,7 +184,7 @@ def build(
         settings,
         pictures=pictures,
         folder=out,
-        told=lambda name: err().print(f"building {name} for {runtime} in {kind}"),
+        on_start=lambda name: err().print(f"building {name} for {runtime} in {kind}"),
     )
     return _answer("models build", rows, ok=all(row["state"] == "built" for row in rows))
 
@@ -205,10 +219,13 @@ def _entries(names: list[str] | None) -> list[ModelEntry]:
 
 
 def _row(row: StatusRow) -> dict[str, Any]:
-    """An entry and its place in the cache, JSON-able."""
+    """An entry, where it stands, and its place in the cache, JSON-able."""
+    from enhancer.models.catalogue import load_catalogue
+
     kept = {"state": row.state, "path": str(row.path), "size": row.size, "source": row.source}
     fetched_at = row.fetched_at.isoformat() if row.fetched_at else None
-    return {**row.entry.model_dump(mode="json"), "cache": {**kept, "fetched_at": fetched_at}}
+    origin = load_catalogue().origin(row.entry)
+    return {**row.entry.model_dump(mode="json"), "origin": origin, "cache": {**kept, "fetched_at": fetched_at}}
 
 
 def _answer(name: str, rows: list[dict[str, Any]], *, ok: bool) -> Reply:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from enhancer.cli.inputs import Input, is_s3
+from enhancer.cli.inputs import Input, is_remote
 from enhancer.errors import RequestError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Target(Protocol):
 
 def open_target(output: str, inputs: Iterable[Input], settings: Settings) -> Target:
     """The folder or S3 prefix at `output`, in which the inputs' own places are taken."""
-    if is_s3(output):
+    if is_remote(output):
         return S3Target(output, {one.address for one in inputs}, settings)
     return LocalTarget(Path(output), {one.path.resolve() for one in inputs if one.path is not None})
 

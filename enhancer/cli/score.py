@@ -119,8 +119,9 @@ def _score_one(
 
 
 def _decode(path: Path, settings: Settings) -> Image:
-    """The first page; results may be larger than inputs are allowed to be."""
+    """The first page in sRGB, whatever its profile; results may be larger than inputs are allowed to be."""
     from enhancer.codecs import Limits, decode
+    from enhancer.codecs.colour import to_working
     from enhancer.errors import PictureError
 
     limits = replace(Limits.from_settings(settings), max_bytes=1 << 40, max_pixels=settings.max_output_pixels)
@@ -128,7 +129,7 @@ def _decode(path: Path, settings: Settings) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise PictureError(f"cannot read {path}: {error.strerror}", reason="unreadable") from error
-    return decode(data, name=str(path), limits=limits).first
+    return to_working(decode(data, name=str(path), limits=limits).first)
 
 
 def _figures(

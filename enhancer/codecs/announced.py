@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enhancer.codecs.decoding import READERS
-from enhancer.codecs.formats import sniff
-from enhancer.codecs.heif import extents
+from enhancer.codecs.formats import recognise
 from enhancer.codecs.limits import Limits
-from enhancer.codecs.tiff import tiff_pixels
 
 
 def announced_pixels(data: bytes, limits: Limits) -> int:
@@ -21,15 +18,13 @@ def announced_pixels(data: bytes, limits: Limits) -> int:
     Returns:
         0 for a file that is refused before its pixels are reached: decoding it costs nothing and says why.
     """
-    format_name = sniff(data)
-    if format_name is None:
+    spec = recognise(data)
+    if spec is None:
         return 0
     try:
-        if format_name == "TIFF":
-            return tiff_pixels(data, "", limits)
-        if format_name in ("HEIF", "AVIF"):
-            return max((width * height for width, height in extents(data)), default=0)
-        READERS[format_name](data, "", _Stop(limits.max_bytes, limits.max_pixels, limits.max_pages))
+        if spec.announced is not None:
+            return spec.announced(data, "", limits)
+        spec.read(data, "", _Stop(limits.max_bytes, limits.max_pixels, limits.max_pages))
     except _AnnouncedError as announced:
         return announced.pixels
     except Exception:  # broken files lead decoders into anything: decode() tells it as this file's error

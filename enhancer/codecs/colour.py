@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from enhancer.codecs.exif import with_colour_space
 from enhancer.codecs.profiles import profile_for, profile_space, srgb_profile
 from enhancer.image import Image as Picture
 from enhancer.options import ColourSpace
@@ -140,7 +141,8 @@ def convert_space(image: Picture, space: ColourSpace, warnings: list[str]) -> Pi
     except _CMS_ERRORS as error:
         warnings.append(f"the profile is not usable ({error}); the picture was not converted to {space}")
         return image
-    return replace(image, pixels=pixels, metadata=replace(image.metadata, icc=target))
+    exif = image.metadata.exif and with_colour_space(image.metadata.exif, srgb=space == "srgb")
+    return replace(image, pixels=pixels, metadata=replace(image.metadata, icc=target, exif=exif))
 
 
 def _srgb_of(image: Picture) -> bytes:

@@ -8,34 +8,36 @@ from typing import Final
 import numpy as np
 
 from enhancer.codecs.colour import Raster
-from enhancer.image import Document, Image, to_unit
+from enhancer.codecs.formats.spec import FormatSpec
+from enhancer.image import Document, Image, from_unit, to_unit
 
 _STRIP: Final = 256
 """Rows converted at a time, so that memory is bounded by them."""
 _SEED: Final = 20_000_101
+_WORD: Final = np.dtype(np.uint16)
 
 
-def convertible(document: Document, target: str) -> bool:
+def convertible(document: Document, target: FormatSpec) -> bool:
     """Whether alpha and sample depth are all that keeps the document out of `target` (page count and size stay)."""
-    return target in ("JPEG", "PNG", "WEBP", "AVIF") and len(document.pages) == 1
+    return target.write is not None and not target.pages and len(document.pages) == 1
 
 
-def fit(page: Image, target: str, warnings: list[str]) -> Image:
+def fit(page: Image, target: FormatSpec, warnings: list[str]) -> Image:
     """The page with what `target` cannot hold brought to what it can.
 
-    * Transparency into JPEG: composited on white, in the stored values, as viewers do.
-    * 16 bits or floats into JPEG, WebP or AVIF: 8 bits, with dither (:func:`to_bytes`).
-    * Floats into PNG: 16 bits. Floats with a range of their own (``float_range``) are mapped from it to black to white.
+    * Transparency: composited on white, in the stored values, as viewers do.
+    * Floats: 16 bits. Floats with a range of their own (``float_range``) are mapped from it to black to white.
+    * 16 bits where `target` ends at 8: with dither (:func:`to_bytes`).
 
     Each is said in `warnings`.
     """
-    if page.pixels.dtype == np.float32 and target != "TIFF":
+    if page.pixels.dtype == np.float32 and "float32" not in target.depths:
         warnings.append("floating-point samples were converted to 16 bits")
         page = _to_words(page)
-    if page.alpha is not None and target == "JPEG":
+    if page.alpha is not None and not target.alpha:
         warnings.append("transparency was flattened on white")
         page = page.with_pixels(_on_white(page.pixels, page.alpha))
-    if page.pixels.dtype == np.uint16 and target not in ("PNG", "TIFF"):
+    if page.pixels.dtype == np.uint16 and "uint16" not in target.depths:
         warnings.append("16-bit samples were converted to 8 bits with dither")
         alpha = None if page.alpha is None else np.rint(page.alpha / np.float32(257)).astype(np.uint8)
         page = page.with_pixels(to_bytes(page.pixels), alpha)
@@ -62,13 +64,9 @@ def to_bytes(samples: Raster) -> Raster:
 
 def _to_words(page: Image) -> Image:
     unit = to_unit(page.pixels, page.metadata.float_range)
-    alpha = None if page.alpha is None else _words(page.alpha)
-    return replace(page, pixels=_words(unit), alpha=alpha, metadata=replace(page.metadata, float_range=None))
-
-
-def _words(unit: Raster) -> Raster:
-    words: Raster = np.rint(np.clip(unit, 0, 1) * np.float32(65535)).astype(np.uint16)
-    return words
+    alpha = None if page.alpha is None else from_unit(to_unit(page.alpha), _WORD)
+    metadata = replace(page.metadata, float_range=None)
+    return replace(page, pixels=from_unit(unit, _WORD), alpha=alpha, metadata=metadata)
 
 
 def _on_white(pixels: Raster, alpha: Raster) -> Raster:
@@ -76,6 +74,6 @@ def _on_white(pixels: Raster, alpha: Raster) -> Raster:
     flat = np.empty_like(pixels)
     for start in range(0, pixels.shape[0], _STRIP):
         rows = slice(start, start + _STRIP)
-        weight = alpha[rows, :, None] / top
+        weight = to_unit(alpha[rows, :, None])
         flat[rows] = np.rint(pixels[rows] * weight + top * (1 - weight))
     return flat

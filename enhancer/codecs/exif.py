@@ -21,6 +21,9 @@ IMAGE_LENGTH: Final = 0x0101
 EXIF_IFD: Final = 0x8769
 PIXEL_X: Final = 0xA002
 PIXEL_Y: Final = 0xA003
+INTEROP_IFD: Final = 0xA005
+_COLOUR_SPACE: Final = 0xA001
+_UNCALIBRATED: Final = 0xFFFF
 
 _INTEGER_FORMATS: Final = {1: "B", 3: "H", 4: "I"}
 
@@ -76,6 +79,50 @@ def states_resolution(exif: bytes) -> bool:
     if order is None:
         return False
     return any(tag == X_RESOLUTION for _, tag, _ in _entries(block, order, _first_directory(block, order)))
+
+
+def is_adobe_rgb(exif: bytes) -> bool:
+    """Whether the block says that the picture is in Adobe RGB.
+
+    That is the interoperability index R03 with an uncalibrated ColorSpace (Exif 2.32, 4.6.5 and annex A; DCF 2.0), or
+    the ColorSpace 2 that some cameras write instead.
+    """
+    order = byte_order(exif)
+    if order is None:
+        return False
+    space, index = None, b""
+    for position, tag, _ in _entries(exif, order, _pointed(exif, order, _first_directory(exif, order), EXIF_IFD)):
+        if tag == _COLOUR_SPACE:
+            space = int(struct.unpack_from(order + "H", exif, position + 8)[0])
+    directory = _pointed(exif, order, _first_directory(exif, order), EXIF_IFD)
+    for position, tag, _ in _entries(exif, order, _pointed(exif, order, directory, INTEROP_IFD)):
+        if tag == 1:
+            index = exif[position + 8 : position + 12]
+    return space == 2 or (space in (None, _UNCALIBRATED) and index.startswith(b"R03"))
+
+
+def _pointed(exif: bytes, order: ByteOrder, directory: int | None, pointer: int) -> int | None:
+    """The directory that an entry of another one points to."""
+    for position, tag, kind in _entries(exif, order, directory):
+        if tag == pointer and kind in (4, 13):
+            return int(struct.unpack_from(order + "I", exif, position + 8)[0])
+    return None
+
+
+def with_colour_space(exif: bytes, *, srgb: bool) -> bytes:
+    """The block with its ColorSpace true for a picture that was converted: sRGB, or uncalibrated."""
+    order = byte_order(exif)
+    if order is None:
+        return exif
+    patched = bytearray(exif)
+    directory = _pointed(exif, order, _first_directory(exif, order), EXIF_IFD)
+    for position, tag, kind in _entries(exif, order, directory):
+        if tag == _COLOUR_SPACE and kind == 3:
+            struct.pack_into(order + "H", patched, position + 8, 1 if srgb else _UNCALIBRATED)
+    for position, tag, _ in _entries(exif, order, _pointed(exif, order, directory, INTEROP_IFD)):
+        if tag == 1 and exif[position + 8 : position + 11] == b"R03":
+            patched[position + 8 : position + 11] = b"R98" if srgb else b"R03"
+    return bytes(patched)
 
 
 def reset_orientation(exif: bytes) -> bytes:

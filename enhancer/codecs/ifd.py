@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from enhancer.codecs.exif import EXIF_IFD, ByteOrder
+from enhancer.codecs.exif import EXIF_IFD, INTEROP_IFD, ByteOrder
 
 GPS_IFD: Final = 0x8825
-INTEROP_IFD: Final = 0xA005
 POINTERS: Final = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
 
 DESCRIPTIVE_TAGS: Final = frozenset(

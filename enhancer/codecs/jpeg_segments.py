@@ -5,7 +5,7 @@ taken apart and put together with other metadata, its picture untouched.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +19,8 @@ ICC_PREFIX: Final = b"ICC_PROFILE\0"
 _SOI: Final = b"\xff\xd8"
 _SOI_AND_JFIF: Final = 20
 _APP0, _APP1, _APP2, _APP13, _APP14, _APP15, _COMMENT, _SOS, _EOI = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF, 0xFE, 0xDA, 0xD9
+_PADDING: Final = 64
+"""Bytes that may stand after a picture without being worth a word."""
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -52,6 +54,7 @@ def insert_metadata(
     xmp: bytes | None = None,
     iptc: bytes | None = None,
     dpi: tuple[float, float] | None = None,
+    comments: Iterable[bytes] = (),
     warnings: list[str],
 ) -> bytes:
     """`bare` (a JFIF stream from an encoder) with metadata segments behind its JFIF header.
@@ -66,6 +69,7 @@ def insert_metadata(
         x, y = (min(max(round(value), 1), 65_535) for value in dpi)
         struct.pack_into(">BHH", header, 13, 1, x, y)
     segments = _described(exif, xmp, iptc, warnings)
+    segments += [_segment(_COMMENT, comment) for comment in comments if len(comment) <= MAX_SEGMENT]
     if icc is not None:
         step = MAX_SEGMENT - len(ICC_PREFIX) - 2
         parts = [icc[start : start + step] for start in range(0, len(icc), step)]
@@ -111,6 +115,31 @@ def put_together(parts: TakenApart, warnings: list[str]) -> bytes:
     """The file of :func:`take_apart` again, with whatever its metadata is by now."""
     described = b"".join(_described(parts.exif, parts.xmp, parts.iptc, warnings))
     return _SOI + parts.header + described + parts.colour + parts.picture
+
+
+def attachments(data: bytes, index: bytes | None) -> tuple[str, ...]:
+    """What further files a JPEG file holds behind its picture, in words.
+
+    Args:
+        data: the whole file.
+        index: the body of its MPF segment (CIPA DC-007), where it has one.
+    """
+    try:
+        end = [stop for *_, stop in _segments(data)][-1]
+    except ValueError:  # damaged, or without an end: nothing can be behind it
+        return ()
+    behind = data[end:]
+    rest = behind.lstrip(b"\0\r\n")
+    found = []
+    if index is not None:
+        found.append("the further pictures of an MPO")
+    if behind[4:8] == b"ftyp":
+        found.append("a video")
+    elif rest.startswith(_SOI):
+        found.append("a second picture")
+    elif len(rest) > _PADDING:
+        found.append(f"{len(rest)} bytes after the picture")
+    return tuple(found)
 
 
 def _take_app1(body: bytes, found: TakenApart) -> None:

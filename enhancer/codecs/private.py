@@ -7,6 +7,7 @@ Removed:
   thumbnail; embedded IPTC, XMP and Photoshop blocks, which stand on their own here.
 * XMP: the same properties, the creator and contact, places by name, named faces (MWG regions), the edit history.
 * IPTC: by-line, writer and contact; city, sub-location, province and country.
+* PNG's texts, JPEG's comments, and TIFF's names of pages and places on earth: whole, because they may say anything.
 
 Kept: camera and lens model, exposure, dates, titles, captions, key words, copyright notice, colour and resolution. A
 block that cannot be read is left out whole, because what it holds cannot be told.
@@ -14,7 +15,6 @@ block that cannot be read is left out whole, because what it holds cannot be tol
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Final
 from xml.dom import minidom
@@ -22,6 +22,8 @@ from xml.parsers.expat import ExpatError
 
 from enhancer.codecs import exif as exif_patch
 from enhancer.codecs import ifd, iptc
+from enhancer.codecs import xmp as xmp_patch
+from enhancer.codecs.xmp_document import edit
 from enhancer.image import Metadata
 
 EXIF_TAGS: Final = frozenset(
@@ -60,9 +62,6 @@ XMP_NAMES: Final = frozenset(
 IPTC_DATASETS: Final = frozenset((2, number) for number in (26, 27, 80, 85, 90, 92, 95, 100, 101, 118, 122))
 """Content location, by-line and its title, city, sub-location, province, country, contact, writer (IIM 4.2)."""
 
-_DECLARATION: Final = re.compile(rb"<!(DOCTYPE|ENTITY)")
-_PACKET: Final = re.compile(rb"\A(.*?<\?xpacket begin.*?\?>)?(.*?)(<\?xpacket end.*?\?>.*)?\Z", re.DOTALL)
-
 
 def strip_private(metadata: Metadata, warnings: list[str]) -> Metadata:
     """The metadata without what is listed above; `warnings` gets the blocks that had to go whole."""
@@ -74,7 +73,15 @@ def strip_private(metadata: Metadata, warnings: list[str]) -> Metadata:
         except (ValueError, ExpatError) as error:
             warnings.append(f"{name} is not readable and was left out whole, to be private: {error}")
             kept[name] = None
-    return replace(metadata, exif=kept["EXIF"], xmp=kept["XMP"], iptc=kept["IPTC"])
+    return replace(metadata, exif=kept["EXIF"], xmp=kept["XMP"], iptc=kept["IPTC"], texts=(), comments=(), tags=())
+
+
+def says_orientation(metadata: Metadata) -> bool:
+    """Whether EXIF or XMP still says how the picture is to be turned (``metadata.orientation``, as decoded)."""
+    said = exif_patch.orientation(metadata.exif) if metadata.exif is not None else None
+    if said is None and metadata.xmp is not None:
+        said = xmp_patch.orientation(metadata.xmp)
+    return (said if said is not None and 1 <= said <= 8 else 1) == metadata.orientation
 
 
 def _strip_exif(block: bytes) -> bytes | None:
@@ -94,18 +101,7 @@ def _public(directory: ifd.Directory) -> ifd.Directory:
 
 
 def _strip_xmp(packet: bytes) -> bytes | None:
-    if _DECLARATION.search(packet):
-        raise ValueError("it declares entities")
-    match = _PACKET.match(packet)
-    begin, body, end = match.groups() if match is not None else (None, packet, None)
-    # XMP has no entities, checked above, which is what makes the parser of the standard library unsafe.
-    document = minidom.parseString(body.strip(b"\0\r\n\t "))  # noqa: S318
-    root = document.documentElement
-    if root is None:
-        raise ValueError("it is empty")
-    _strip_element(root)
-    text = root.toxml().encode()
-    return (begin.strip() + b"\n" if begin else b"") + text + (b"\n" + end.strip() if end else b"")
+    return edit(packet, _strip_element)
 
 
 def _strip_element(element: minidom.Element) -> None:

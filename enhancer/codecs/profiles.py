@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -46,6 +47,59 @@ def profile_for(space: ColourSpace) -> bytes:
         return _put_together(srgb_profile(), b"RGB ", tags | curves, "Display P3")
     adobe = imagecodecs.cms_profile("rgb", whitepoint=_D65, primaries=_ADOBE_PRIMARIES, gamma=_ADOBE_GAMMA)
     return _put_together(srgb_profile(), b"RGB ", _take_apart(adobe), "Compatible with Adobe RGB (1998)")
+
+
+Point = tuple[float, float]
+
+
+def rgb_profile(primaries: tuple[Point, Point, Point], white: Point, curves: Sequence[bytes], name: str) -> bytes:
+    """A profile of three primaries, adapted to D50 by Little CMS (Bradford).
+
+    Args:
+        primaries: CIE x and y of red, green and blue.
+        white: CIE x and y of the white point.
+        curves: ICC curves (``curv`` or ``para``) from codes to light of red, green and blue; one stands for all.
+        name: its description.
+
+    Raises:
+        imagecodecs.CmsError, ValueError: primaries that span no space.
+    """
+    points = [value for x, y in primaries for value in (x, y, 1.0)]
+    made = imagecodecs.cms_profile("rgb", whitepoint=(*white, 1.0), primaries=points, gamma=2.2)
+    red, green, blue = curves if len(curves) == 3 else [curves[0]] * 3
+    tags = {b"rTRC": red, b"gTRC": green, b"bTRC": blue}
+    return _put_together(srgb_profile(), b"RGB ", _take_apart(made) | tags, name)
+
+
+def grey_profile(curve: bytes, name: str) -> bytes:
+    """A profile for grey whose codes an ICC curve turns into light."""
+    base = _take_apart(profile_for("grey"))
+    return _put_together(srgb_profile(), b"GRAY", base | {b"kTRC": curve}, name)
+
+
+def srgb_curve() -> bytes:
+    """The curve of IEC 61966-2-1 as an ICC curve."""
+    return _take_apart(srgb_profile())[b"rTRC"]
+
+
+def power_curve(exponent: float) -> bytes:
+    """Light as code to the power of `exponent`: a parametricCurveType of type 0 (ICC.1:2022, 10.18)."""
+    return _parametric(0, exponent)
+
+
+def broken_curve(exponent: float, a: float, b: float, c: float, d: float) -> bytes:
+    """(a x + b) ** exponent from d on, c x below: a parametricCurveType of type 3 (ICC.1:2022, 10.18)."""
+    return _parametric(3, exponent, a, b, c, d)
+
+
+def table_curve(values: Sequence[int]) -> bytes:
+    """Light of codes at equal distances, 0 to 65535: a curveType (ICC.1:2022, 10.6)."""
+    return b"curv" + bytes(4) + struct.pack(f">I{len(values)}H", len(values), *values)
+
+
+def _parametric(kind: int, *parameters: float) -> bytes:
+    fixed = (round(value * 65536) for value in parameters)
+    return b"para" + bytes(4) + struct.pack(f">HH{len(parameters)}i", kind, 0, *fixed)
 
 
 def profile_space(icc: bytes) -> str:

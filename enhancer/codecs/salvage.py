@@ -8,44 +8,40 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
 from typing import Any, Final
 
 import tifffile
 
-from enhancer.codecs import png
+from enhancer.codecs import png_chunks
 from enhancer.codecs.limits import Limits
 from enhancer.codecs.tiff import check_declared, check_jpeg
 
 _MAX_FILTER: Final = 4
+_SAMPLES: Final = {
+    png_chunks.GREY: 1,
+    png_chunks.RGB: 3,
+    png_chunks.PALETTE: 1,
+    png_chunks.GREY_ALPHA: 2,
+    png_chunks.RGB_ALPHA: 4,
+}
 _ITEMS: Final = {3: "H", 4: "I", 16: "Q"}
 """Of the TIFF types that offsets and byte counts have."""
 
 
-def patch(data: bytes, format_name: str, name: str, limits: Limits) -> bytes | None:
-    """The file with what is unreadable left out, for JPEG, PNG and TIFF; None where there is nothing to save.
-
-    Raises:
-        PictureError: limits, or a header that makes no sense.
-        Exception: what the decoders raise on damaged data.
-    """
-    way = _WAYS.get(format_name)
-    return way(data, name, limits) if way is not None else None
-
-
-def _patch_jpeg(data: bytes, name: str, limits: Limits) -> bytes:
-    """An end-of-image marker where the stream breaks off: libjpeg then fills the rest and gives what it has."""
-    return data + b"\xff\xd9"
-
-
-def _patch_png(data: bytes, name: str, limits: Limits) -> bytes | None:
+def patch_png(data: bytes, name: str, limits: Limits) -> bytes | None:
     """Chunks with true checksums, and rows as far as zlib gets, the rest black; None for interlaced pictures."""
-    header = png.read_header(data, name)
+    header = png_chunks.read_header(data, name)
     limits.check_size(header.width, header.height, name)
     if data[28]:
         return None
     height = header.height
-    samples = {png.GREY: 1, png.RGB: 3, png.PALETTE: 1, png.GREY_ALPHA: 2, png.RGB_ALPHA: 4}[header.colour]
+    samples = {
+        png_chunks.GREY: 1,
+        png_chunks.RGB: 3,
+        png_chunks.PALETTE: 1,
+        png_chunks.GREY_ALPHA: 2,
+        png_chunks.RGB_ALPHA: 4,
+    }[header.colour]
     stride = 1 + (header.width * header.depth * samples + 7) // 8
     before: list[tuple[bytes, bytes]] = []
     compressed = bytearray()
@@ -61,7 +57,7 @@ def _patch_png(data: bytes, name: str, limits: Limits) -> bytes | None:
         return None
     filled = zlib.compress(bytes(rows[: sound * stride]) + bytes(stride * (height - sound)), 1)
     chunks = [*before, (b"IDAT", filled), (b"IEND", b"")]
-    return png.SIGNATURE + b"".join(png.chunk(kind, body) for kind, body in chunks)
+    return png_chunks.SIGNATURE + b"".join(png_chunks.chunk(kind, body) for kind, body in chunks)
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -91,7 +87,7 @@ def _inflate_partly(data: bytes, size: int) -> bytearray:
     return plain[:size]
 
 
-def _patch_tiff(data: bytes, name: str, limits: Limits) -> bytes | None:
+def patch_tiff(data: bytes, name: str, limits: Limits) -> bytes | None:
     """Strips and tiles that are unreadable said to be nowhere, which reads as black; pages behind a broken one cut.
 
     Uncompressed data that breaks off is filled up instead.
@@ -143,10 +139,3 @@ def _is_readable(page: Any, segment: bytes, index: int, *, whole: bool) -> bool:
     except Exception:  # whatever a codec raises on damaged data: this segment is lost
         return False
     return True
-
-
-_WAYS: Final[dict[str, Callable[[bytes, str, Limits], bytes | None]]] = {
-    "JPEG": _patch_jpeg,
-    "PNG": _patch_png,
-    "TIFF": _patch_tiff,
-}

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 from typing import Any, Final
 
+import imagecodecs
 import numpy as np
 import tifffile
 
-from enhancer.codecs import ifd, iptc
-from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply, widen
+from enhancer.codecs import ifd, iptc, ycbcr
+from enhancer.codecs.camera_raw import raw_kind
+from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply
+from enhancer.codecs.colour_statements import tables_profile
 from enhancer.codecs.exif import EXIF_IFD
+from enhancer.codecs.geo_tags import read_tags
 from enhancer.codecs.jpeg import frame_size
 from enhancer.codecs.limits import Limits
 from enhancer.codecs.raster import Found
+from enhancer.codecs.tiff_bands import MAX_BANDS, group_count, hide_nodata, is_many, is_scaled, split_bands, storable
 from enhancer.errors import PictureError
 
 MIN_IS_WHITE, MIN_IS_BLACK, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
@@ -37,14 +42,20 @@ def read_tiff(data: bytes, name: str, limits: Limits) -> list[Found]:
         PictureError: limits, ``truncated``, ``corrupt`` or ``unsupported``.
         Exception: whatever tifffile or a codec raises on damaged data.
     """
+    kind = raw_kind(data)
+    if kind is not None:
+        raise PictureError(
+            f"{name}: a camera raw file ({kind}) is not supported; develop it and export a TIFF or JPEG",
+            reason="unsupported",
+        )
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return [_read_page(page, data, name) for page in _pages(file, data, name, limits)]
+        return [found for page in _pages(file, data, name, limits) for found in _read_page(page, data, name)]
 
 
 def tiff_pixels(data: bytes, name: str, limits: Limits) -> int:
     """Pixels of all pages, by their tags alone; errors as :func:`read_tiff`."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return sum(int(page.imagewidth) * int(page.imagelength) for page in _pages(file, data, name, limits))
+        return sum(_pixels(page) for page in _pages(file, data, name, limits))
 
 
 def _pages(file: tifffile.TiffFile, data: bytes, name: str, limits: Limits) -> list[Any]:
@@ -64,12 +75,17 @@ def _pages(file: tifffile.TiffFile, data: bytes, name: str, limits: Limits) -> l
         check_declared(page, name, limits)
         _check_data(page, len(data), name)
         check_jpeg(page, data, name)
-        pixels += page.imagewidth * page.imagelength
+        pixels += _pixels(page)
         pages.append(page)
     limits.check_document(len(pages), pixels, name)
     if not pages:
         raise PictureError(f"{name}: the TIFF holds no picture", reason="corrupt")
     return pages
+
+
+def _pixels(page: Any) -> int:
+    """Pixels of all pages of a document that a page of the file becomes."""
+    return int(page.imagewidth) * int(page.imagelength) * group_count(page, _COLOURS[int(page.photometric)])
 
 
 def check_declared(page: Any, name: str, limits: Limits) -> None:
@@ -78,13 +94,19 @@ def check_declared(page: Any, name: str, limits: Limits) -> None:
     if page.is_tiled:
         limits.check_size(page.tilewidth, page.tilelength, name)
     photometric = int(page.photometric) if page.photometric is not None else -1
-    if photometric not in _COLOURS or page.imagedepth != 1 or page.samplesperpixel > _COLOURS[photometric] + 4:
+    most = MAX_BANDS if photometric in (MIN_IS_BLACK, RGB) else _COLOURS.get(photometric, 0) + 4
+    if photometric not in _COLOURS or page.imagedepth != 1 or page.samplesperpixel > most:
         raise _unsupported(
             f"photometric interpretation {photometric}, {page.samplesperpixel} samples, depth {page.imagedepth}", name
         )
     if int(page.compression) not in _COMPRESSIONS:
         raise _unsupported(f"compression {int(page.compression)}", name)
-    if page.dtype is None or page.dtype.kind not in "buf" or (page.dtype.kind == "u" and page.dtype.itemsize > 2):
+    scaled = is_scaled(page)
+    if (
+        page.dtype is None
+        or page.dtype.kind not in "buif"
+        or (scaled and (page.dtype.itemsize > 4 or photometric > RGB))
+    ):
         raise _unsupported(f"{page.bitspersample}-bit samples of format {page.sampleformat}", name)
 
 
@@ -121,49 +143,61 @@ def _unsupported(what: str, name: str) -> PictureError:
     )
 
 
-def _read_page(page: Any, data: bytes, name: str) -> Found:
+def _read_page(page: Any, data: bytes, name: str) -> list[Found]:
+    """The page; or each band of it as one, where it has many."""
     warnings: list[str] = []
-    samples = page.asarray(maxworkers=1)
+    photometric = int(page.photometric)
+    plain_ycbcr = photometric == YCBCR and int(page.compression) not in ycbcr.JPEG_LIKE
+    if plain_ycbcr and tuple(page.subsampling or (1, 1)) != (1, 1):
+        samples = ycbcr.read_subsampled(page, data)
+    else:
+        samples = page.asarray(maxworkers=1)
     if samples.ndim == 2:
         samples = samples[..., None]
     elif page.axes == "SYX":
         samples = np.moveaxis(samples, 0, -1)
     if samples.shape[:2] != (page.imagelength, page.imagewidth):
         raise PictureError(f"{name}: the TIFF's pixels do not fill its size", reason="corrupt")
-    photometric = int(page.photometric)
     bits = 1 if samples.dtype == np.bool_ else int(page.bitspersample)
+    if is_many(page, _COLOURS[photometric]):
+        pages = split_bands(samples, page, bits, warnings)
+    else:
+        pages = [_read_colours(samples, bits, page, name, warnings)]
+    for found in pages:
+        hide_nodata(found, page)
+        found.mode = {1: "1"}.get(bits, _MODES[photometric]) if bits <= 8 else f"{_MODES[photometric]};{bits}"
+        found.bit_depth = 8 if photometric == PALETTE else bits
+        found.dpi, found.orientation = _dpi(page), _tag_integer(page, _TAG_ORIENTATION)
+    if bits > 32:
+        warnings.append("64-bit floating-point samples were rounded to 32 bits")
+    first = pages[0]
+    if photometric != SEPARATED:
+        first.icc = _tag_bytes(page, _TAG_ICC) or _stated_profile(page, first.pixels.shape[2], warnings)
+    first.exif, first.xmp, first.iptc = _exif(page, data, warnings), _tag_bytes(page, _TAG_XMP), _iptc(page, warnings)
+    first.tags, first.warnings = read_tags(page), warnings
+    return pages
+
+
+def _read_colours(samples: Raster, bits: int, page: Any, name: str, warnings: list[str]) -> Found:
+    """RGB or grey, and alpha, of a page that has nothing else."""
+    photometric = int(page.photometric)
     colour, extra = np.split(samples, [_COLOURS[photometric]], axis=2)
-    colour, alpha = _straight(_storable(colour, bits, photometric), extra, bits, page, warnings)
-    icc = _tag_bytes(page, _TAG_ICC)
+    sample_type = samples.dtype.name if is_scaled(page) else None
+    colour, alpha = _straight(_storable(colour, bits, photometric, warnings), extra, bits, page, warnings)
+    icc = None
     if photometric == SEPARATED:
         if colour.dtype == np.float32 or colour.shape[2] != 4:
             raise _unsupported(f"{page.bitspersample}-bit inks", name)
-        colour, icc, warning = cmyk_to_rgb(np.ascontiguousarray(colour), icc)
+        colour, icc, warning = cmyk_to_rgb(np.ascontiguousarray(colour), _tag_bytes(page, _TAG_ICC))
         warnings += [warning] if warning else []
     else:
         colour = _to_rgb_or_grey(colour, photometric, page, name)
-    if bits > 32:
-        warnings.append("64-bit floating-point samples were rounded to 32 bits")
-    return Found(
-        pixels=colour,
-        alpha=alpha,
-        mode={1: "1"}.get(bits, _MODES[photometric]) if bits <= 8 else f"{_MODES[photometric]};{bits}",
-        bit_depth=8 if photometric == PALETTE else bits,
-        icc=icc,
-        exif=_exif(page, data, warnings),
-        xmp=_tag_bytes(page, _TAG_XMP),
-        iptc=_iptc(page, warnings),
-        dpi=_dpi(page),
-        orientation=_tag_integer(page, _TAG_ORIENTATION),
-        warnings=warnings,
-    )
+    return Found(pixels=colour, alpha=alpha, icc=icc, sample_type=sample_type)
 
 
-def _storable(samples: Raster, bits: int, photometric: int) -> Raster:
+def _storable(samples: Raster, bits: int, photometric: int, warnings: list[str]) -> Raster:
     """Samples as uint8, uint16 or float32 over their full range; palette indices as they are."""
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
-    return samples.astype(np.uint16) if photometric == PALETTE else widen(samples, bits)
+    return samples.astype(np.uint16) if photometric == PALETTE else storable(samples, bits, warnings)[0]
 
 
 def _straight(colour: Raster, extra: Raster, bits: int, page: Any, warnings: list[str]) -> tuple[Raster, Raster | None]:
@@ -174,7 +208,7 @@ def _straight(colour: Raster, extra: Raster, bits: int, page: Any, warnings: lis
         warnings.append("extra samples that are not declared as alpha were dropped")
     if position is None or position >= extra.shape[2]:
         return colour, None
-    alpha = np.ascontiguousarray(_storable(extra[..., position], bits, MIN_IS_BLACK))
+    alpha = np.ascontiguousarray(_storable(extra[..., position], bits, MIN_IS_BLACK, warnings))
     if kinds[position] == _ASSOCIATED and int(page.photometric) in (RGB, MIN_IS_BLACK):
         colour = unpremultiply(colour, alpha)
     return colour, alpha
@@ -189,7 +223,30 @@ def _to_rgb_or_grey(colour: Raster, photometric: int, page: Any, name: str) -> R
         return inverted
     if photometric == PALETTE:
         return _through_palette(colour[..., 0], page)
+    if photometric == YCBCR and int(page.compression) not in ycbcr.JPEG_LIKE:
+        if colour.dtype == np.float32:
+            raise _unsupported("floating-point YCbCr samples", name)
+        return ycbcr.to_rgb(colour, page)
     return colour
+
+
+def _stated_profile(page: Any, channels: int, warnings: list[str]) -> bytes | None:
+    """The profile that tags 301, 318 and 319 describe, or None."""
+    tables = page.tags.valueof(301)
+    white, primaries = (_rationals(page, code) for code in (318, 319))
+    tables = None if tables is None else np.asarray(tables).ravel().tolist()
+    try:
+        return tables_profile(tables, white, primaries, channels)
+    except (ValueError, imagecodecs.CmsError) as error:
+        warnings.append(f"the TIFF's colorimetric tags (301, 318, 319) make no sense and were dropped: {error}")
+        return None
+
+
+def _rationals(page: Any, code: int) -> tuple[float, ...] | None:
+    value = page.tags.valueof(code)
+    if not isinstance(value, tuple) or len(value) % 2 or not all(value[1::2]):
+        return None
+    return tuple(above / below for above, below in zip(value[::2], value[1::2], strict=True))
 
 
 def _through_palette(indices: Raster, page: Any) -> Raster:
@@ -231,7 +288,8 @@ def _tag_integer(page: Any, code: int) -> int | None:
 
 def _dpi(page: Any) -> tuple[float, float] | None:
     """Dots per inch from XResolution, YResolution and ResolutionUnit (2 inch, the default, or 3 centimetre)."""
-    unit = int(page.tags.valueof(296, 2) or 2)
+    unit = page.tags.valueof(296)
+    unit = 2 if unit is None else int(unit)  # not `or`: tifffile's NONE counts as false
     x, y = page.tags.valueof(282), page.tags.valueof(283)
     if unit not in (2, 3) or not all(isinstance(value, tuple) and len(value) == 2 and value[1] for value in (x, y)):
         return None

@@ -15,6 +15,7 @@ import tifffile
 from enhancer.codecs import exif as exif_patch
 from enhancer.codecs import ifd
 from enhancer.codecs.colour import Raster
+from enhancer.codecs.tiff_bands import grouped, joined, stored_samples
 from enhancer.image import Document, Image
 
 DEFLATE_LEVEL: Final = 6
@@ -23,17 +24,19 @@ _CLASSIC_LIMIT: Final = 3_900_000_000
 _TAG_XMP: Final = 700
 _TAG_IPTC: Final = 33723
 _BYTE, _UNDEFINED = 1, 7
+_UNASSOCIATED: Final = 2
 
 
 def write_tiff(document: Document, warnings: list[str]) -> bytes:
     """The document as a TIFF; `warnings` gets what could not go along."""
-    found = [_described(page, warnings) for page in document.pages]
+    groups = grouped(document.pages)
+    found = [_described(group[0], warnings) for group in groups]
     order: exif_patch.ByteOrder = next((entry[1] for entry in found if entry is not None), "<")
-    big = sum(_samples(page).nbytes for page in document.pages) > _CLASSIC_LIMIT
+    big = sum(_size(page) for page in document.pages) > _CLASSIC_LIMIT
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, bigtiff=big, byteorder=order) as writer:
-        for page in document.pages:
-            _write_page(writer, page)
+        for group in groups:
+            _write_page(writer, group)
     additions = [entry[0] if entry is not None and entry[1] == order else ifd.Directory() for entry in found]
     if any(entry is not None and entry[1] != order for entry in found):
         warnings.append("EXIF in another byte order than the first page's was left out")
@@ -59,33 +62,46 @@ def _described(page: Image, warnings: list[str]) -> tuple[ifd.Directory, exif_pa
         return None
 
 
-def _samples(page: Image) -> Raster:
-    """H x W (grey) or H x W x 2..4, alpha last."""
-    if page.alpha is not None:
-        return np.concatenate([page.pixels, page.alpha[..., None]], axis=2)
-    return page.pixels[..., 0] if page.is_grey else page.pixels
+def _size(page: Image) -> int:
+    """Bytes of the page, uncompressed."""
+    return page.pixels.nbytes + (0 if page.alpha is None else page.alpha.nbytes)
 
 
-def _write_page(writer: Any, page: Image) -> None:
-    samples = _samples(page)
+def _samples(page: Image) -> tuple[Raster, list[int]]:
+    """H x W (grey) or H x W x 2..4, alpha last; and the kinds of its extra samples."""
+    samples, alpha_follows = stored_samples(page)
+    if alpha_follows and page.alpha is not None:
+        return np.concatenate([samples, page.alpha[..., None]], axis=2), [_UNASSOCIATED]
+    return (samples[..., 0] if page.is_grey else samples), []
+
+
+def _write_page(writer: Any, group: list[Image]) -> None:
+    """One page of the file: a page of the document, or all that are bands of it."""
+    page = group[0]
     metadata = page.metadata
+    planar = False
+    if metadata.bands is None:
+        samples, kinds = _samples(page)
+    else:
+        samples, kinds, planar = joined(group)
     writer.write(
         samples,
         photometric="minisblack" if page.is_grey else "rgb",
-        planarconfig="contig" if samples.ndim == 3 else None,
-        extrasamples=["unassalpha"] if page.alpha is not None else None,
+        planarconfig=("separate" if planar else "contig") if samples.ndim == 3 else None,
+        extrasamples=kinds or None,
         compression="zlib",
         compressionargs={"level": DEFLATE_LEVEL},
         predictor=True,
         iccprofile=metadata.icc,
-        resolution=metadata.dpi,
-        resolutionunit="INCH" if metadata.dpi is not None else None,
+        resolution=metadata.dpi or (1, 1),
+        resolutionunit="INCH" if metadata.dpi is not None else "NONE",
         metadata=None,
         software=False,
         extratags=[
             (tag, kind, len(block), block, True)
             for tag, kind, block in ((_TAG_XMP, _BYTE, metadata.xmp), (_TAG_IPTC, _UNDEFINED, metadata.iptc))
             if block is not None
-        ],
+        ]
+        + [(tag.code, tag.kind, len(tag.values), tag.values, True) for tag in metadata.tags],
         contiguous=False,
     )

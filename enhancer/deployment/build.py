@@ -23,7 +23,7 @@ import structlog
 from numpy.typing import NDArray
 
 from enhancer.backends.base import Net
-from enhancer.backends.openvino_graph import plain_graph
+from enhancer.backends.openvino_graph import has_graph, plain_graph
 from enhancer.backends.tiler import run_tiled
 from enhancer.deployment import samples as sampling
 from enhancer.deployment.samples import Sample
@@ -124,14 +124,14 @@ class _Maker:
         self, entry: ModelEntry, runtime: Runtime, precision: BuildPrecision, settings: Settings, folder: Path
     ) -> None:
         from enhancer.backends.torch_backend import TorchNet
-        from enhancer.models.loading import load_module, spec_of
+        from enhancer.models.loading import load_net
 
         self._entry, self._runtime, self._precision, self._settings = entry, runtime, precision, settings
         self._weights = ensure(entry, settings)
-        self._module = load_module(entry, self._weights)
-        spec = spec_of(entry, self._module)
+        net = load_net(entry, self._weights)
+        self._module, spec = net.module, net.spec
         self._torch = TorchNet(self._module, spec, "cpu")
-        tile = INT8_MAX_TILE if precision == "int8" and entry.architecture == "Plain" else spec.max_tile
+        tile = INT8_MAX_TILE if precision == "int8" and has_graph(entry) else spec.max_tile
         self.spec = replace(spec, runtime=runtime, precision=precision, max_tile=tile)
         self._rounded: dict[str, NDArray[np.float32]] = {}
         self._stem = folder / builds.stem(entry.name, runtime, precision)
@@ -145,7 +145,7 @@ class _Maker:
         makers: list[Callable[[], _Made]] = [self._export]
         if self._precision == "int8":
             makers = [lambda: self._quantise(calibration), lambda: self._quantise(calibration, ends_in_float=True)]
-        reference = [run_tiled(self._torch, sample.given) for sample in check]
+        reference = [run_whole(self._torch, sample.given) for sample in check]
         said = ""
         for make in makers:
             made = make()
@@ -177,7 +177,7 @@ class _Maker:
         from enhancer.deployment.export import as_openvino_input, to_openvino
         from enhancer.deployment.quantise import quantised
         from enhancer.deployment.rounding import rounded_weights
-        from enhancer.models.plain import PlainNet
+        from enhancer.models.architectures.plain import PlainNet
 
         if isinstance(self._module, PlainNet):
             self._rounded = self._rounded or rounded_weights(self._module, [sample.given for sample in calibration])
@@ -198,7 +198,7 @@ class _Maker:
 
     def _measure(self, net: Net, check: Sequence[Sample], reference: Sequence[Any]) -> tuple[dict[str, Any], str]:
         """The figures of a candidate, and what is wrong with it, if anything."""
-        results = [run_tiled(net, sample.given) for sample in check]
+        results = [run_whole(net, sample.given) for sample in check]
         difference = max(float(np.abs(a - b).max()) for a, b in zip(results, reference, strict=True))
         if self._precision == "fp32":
             trouble = f"it differs from torch by {difference:.2g}" if not difference <= MAX_DIFFERENCE else ""
@@ -215,6 +215,12 @@ class _Maker:
 
         scores = [psnr(picture(one), picture(sample.truth)) for one, sample in zip(results, check, strict=True)]
         return float(np.mean(scores))
+
+
+def run_whole(net: Net, planes: Any) -> Any:
+    """A sample's result: in tiles, but for a net that is given one look and does not give a picture of its size."""
+    one_look = net.spec.max_tile == net.spec.minimum
+    return net.run(np.ascontiguousarray(planes[None]))[0] if one_look else run_tiled(net, planes)
 
 
 def _register(record: Build, files: Sequence[Path], folder: Path) -> Kept:

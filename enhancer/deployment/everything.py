@@ -22,7 +22,7 @@ def worth_building(runtime: Runtime, precision: BuildPrecision, settings: Settin
     """
     found = []
     for entry in load_catalogue().entries:
-        if entry.purpose not in CHECKED or (precision == "int8" and entry.architecture == "DAT"):
+        if entry.purpose not in CHECKED or (precision == "int8" and not entry.gains_by_int8):
             continue
         if builds.find(entry, runtime, precision, settings) is None:
             found.append(entry)
@@ -37,7 +37,7 @@ def build_each(
     *,
     pictures: Path | None = None,
     folder: Path | None = None,
-    told: Callable[[str], None] = lambda _name: None,
+    on_start: Callable[[str], None] = lambda _name: None,
 ) -> list[dict[str, Any]]:
     """Build one after the other; what is refused or fails is a row like the others, and the next one's turn.
 
@@ -48,7 +48,7 @@ def build_each(
         settings: model cache and threads.
         pictures: as for :func:`enhancer.deployment.build.build`.
         folder: as there.
-        told: called with each net's name before its build.
+        on_start: called with each net's name before its build.
 
     Returns:
         One JSON-able row a net: ``name``, ``state`` (``built`` or ``failed``), then ``path`` and the measured figures,
@@ -56,7 +56,7 @@ def build_each(
     """
     rows: list[dict[str, Any]] = []
     for entry in entries:
-        told(entry.name)
+        on_start(entry.name)
         row: dict[str, Any] = {"name": entry.name}
         try:
             kept = build(entry, runtime, precision, settings, pictures=pictures, folder=folder)

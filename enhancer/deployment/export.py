@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from enhancer.backends.base import NetSpec
-from enhancer.backends.openvino_graph import plain_graph, plain_weights
+from enhancer.backends.openvino_graph import has_graph, plain_graph, plain_weights
 from enhancer.deployment.telemetry import silence
+from enhancer.models.architectures import own
 from enhancer.models.catalogue import ModelEntry
 
 OPSET: Final = 20
@@ -58,19 +59,33 @@ def to_openvino(entry: ModelEntry, weights: Path, module: nn.Module, spec: NetSp
 
     A plain net's is made from its weights; that of any other from torch's trace.
     """
-    if entry.architecture == "Plain":
+    if has_graph(entry):
         return plain_graph(*plain_weights(entry, weights))
-    return traced(module, spec.in_channels)
+    return traced(module, spec.in_channels, only_side=only_side(entry))
 
 
-def traced(module: nn.Module, channels: int) -> Any:
-    """An ``openvino.Model`` of any net of torch's from N x H x W x `channels` to N x H' x W' x C', float32."""
+def only_side(entry: ModelEntry) -> int | None:
+    """Height and width of the only input that the entry's net takes; None: any that its spec allows."""
+    architecture = own(entry.architecture) if entry.architecture else None
+    return architecture.only_side if architecture else None
+
+
+def traced(module: nn.Module, channels: int, *, only_side: int | None = None) -> Any:
+    """An ``openvino.Model`` of any net of torch's from N x H x W x `channels` to N x H' x W' x C', float32.
+
+    Args:
+        module: the net.
+        channels: of its input.
+        only_side: height and width of the only input that it takes, which then is one picture; None: any.
+    """
     silence()
     import openvino as ov
     from openvino.preprocess import PrePostProcessor
 
-    example = torch.rand(1, channels, TRACED_SIDE, TRACED_SIDE)
-    model = ov.convert_model(module, example_input=example, input=[-1, channels, -1, -1])
+    side = only_side or TRACED_SIDE
+    example = torch.rand(1, channels, side, side)
+    shape = [1, channels, side, side] if only_side else [-1, channels, -1, -1]
+    model = ov.convert_model(module, example_input=example, input=shape)
     layout = PrePostProcessor(model)
     layout.input().tensor().set_layout(ov.Layout("NHWC"))
     layout.input().model().set_layout(ov.Layout("NCHW"))

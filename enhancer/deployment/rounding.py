@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from enhancer.image import FloatPixels
-from enhancer.models.plain import PlainNet
+from enhancer.models.architectures.plain import PlainNet
 
 LEVELS: Final = 63
 """Largest step of a weight, of either sign."""

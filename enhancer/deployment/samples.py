@@ -16,6 +16,7 @@ from enhancer.codecs.jpeg import mean_step
 from enhancer.errors import ModelError, RequestError
 from enhancer.image import FloatPixels, to_unit
 from enhancer.models.catalogue import ModelEntry
+from enhancer.stages.fading import look_at
 from enhancer.training.degradations import as_bytes, through_jpeg, with_gaussian_noise
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, reduced
 
@@ -123,14 +124,17 @@ def _samples(
         case "jpeg":
             qualities = random.choice(QUALITIES, 1) if one else QUALITIES
             return [_compressed(name, picture, truth, int(quality)) for quality in qualities]
+        case "colour":
+            look = np.ascontiguousarray(look_at(truth.transpose(1, 2, 0)).transpose(2, 0, 1))
+            return [Sample(name, look, look)]
         case _:
             return [Sample(name, truth, truth)]
 
 
 def _noisy(name: str, picture: Bytes, truth: FloatPixels, sigma: float, random: np.random.Generator) -> Sample:
     noisy = to_unit(as_bytes(with_gaussian_noise(to_unit(picture), sigma, random))).transpose(2, 0, 1)
-    told = np.full((1, *noisy.shape[1:]), sigma, np.float32)
-    return Sample(f"{name}, sigma {255 * sigma:.0f}", np.concatenate([noisy, told]), truth)
+    sigma_map = np.full((1, *noisy.shape[1:]), sigma, np.float32)
+    return Sample(f"{name}, sigma {255 * sigma:.0f}", np.concatenate([noisy, sigma_map]), truth)
 
 
 def _compressed(name: str, picture: Bytes, truth: FloatPixels, quality: int) -> Sample:

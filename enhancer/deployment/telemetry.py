@@ -1,4 +1,4 @@
-"""OpenVINO's converter and NNCF report their use to a server unless told not to. What a hospital builds is no one's."""
+"""OpenVINO's converter and NNCF report their use to a server by default; a hospital's builds are nobody's business."""
 
 from __future__ import annotations
 

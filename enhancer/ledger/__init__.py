@@ -6,15 +6,19 @@ for reading, and upkeep.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import TracebackType
+
+from sqlalchemy import Connection
 
 from enhancer.ledger.engine import open_engine
 from enhancer.ledger.halts import Halt, Halts
 from enhancer.ledger.items import Items
-from enhancer.ledger.leases import Lease, Leases
+from enhancer.ledger.leases import Lease, Leases, fenced
 from enhancer.ledger.notices import Notices
 from enhancer.ledger.queries import Queries
 from enhancer.ledger.results import Claim, ClaimLostError, Results
+from enhancer.ledger.rows import CountedRun, Item, Progress, Result, Run, ScoredItem, Shard, Target
 from enhancer.ledger.runs import Runs
 from enhancer.ledger.states import GOOD, TERMINAL, ItemState
 from enhancer.ledger.targets import TargetCollisionError, Targets
@@ -25,10 +29,18 @@ __all__ = [
     "TERMINAL",
     "Claim",
     "ClaimLostError",
+    "CountedRun",
     "Halt",
+    "Item",
     "ItemState",
     "Lease",
     "Ledger",
+    "Progress",
+    "Result",
+    "Run",
+    "ScoredItem",
+    "Shard",
+    "Target",
     "TargetCollisionError",
 ]
 
@@ -50,6 +62,14 @@ class Ledger:
         self.notices = Notices(self.engine)
         self.queries = Queries(self.engine)
         self.upkeep = Upkeep(self.engine)
+
+    def fenced(self, lease: Lease) -> AbstractContextManager[Connection]:
+        """A transaction for writes to the lease's shard, and to what its pictures claim (results, targets).
+
+        Raises:
+            LeaseLostError: on entering: the shard is someone else's; nothing was written.
+        """
+        return fenced(self.engine, lease)
 
     def close(self) -> None:
         """Close every pooled connection."""

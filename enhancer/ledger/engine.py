@@ -15,7 +15,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
-from enhancer.errors import ErrorKind, RequestError
+from enhancer.errors import RequestError
+from enhancer.reasons import Reason
 
 SUPPORTED = ("sqlite", "postgresql")
 
@@ -51,7 +52,8 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError as error:  # its text is not repeated: it could show a password
         raise RequestError(
-            f"the ledger's address is not a database URL: set ENHANCER_LEDGER_DSN to {ways}", reason="bad-ledger-dsn"
+            f"the ledger's address is not a database URL: set ENHANCER_LEDGER_DSN to {ways}",
+            reason=Reason.BAD_LEDGER_DSN,
         ) from error
     dialect = parsed.get_backend_name()
     if dialect == "postgres":  # the older spelling, which Airflow Connections still print
@@ -59,7 +61,7 @@ def parse_url(url: str) -> URL:
     if dialect not in SUPPORTED:
         raise RequestError(
             f"the ledger runs on SQLite or PostgreSQL, not {dialect!r}: set ENHANCER_LEDGER_DSN to {ways}",
-            reason="bad-ledger-dsn",
+            reason=Reason.BAD_LEDGER_DSN,
         )
     if dialect == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
@@ -123,13 +125,6 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction: commits at the end, rolls back on any error."""
-    with engine.begin() as connection:
-        yield connection
-
-
-@contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: on SQLite it waits for no writer and no writer waits for it."""
     with engine.connect() as connection:
@@ -174,8 +169,3 @@ def is_transient(error: BaseException) -> bool:
         return state[:2] in _SQLSTATE_TRANSIENT
     # libpq gives no state where it never got through to the server.
     return type(error.orig).__name__ in {"OperationalError", "ConnectionTimeout", "PipelineAborted"}
-
-
-def kind_of(error: BaseException) -> ErrorKind:
-    """`is_transient` as an :class:`ErrorKind`."""
-    return ErrorKind.TRANSIENT if is_transient(error) else ErrorKind.PERMANENT

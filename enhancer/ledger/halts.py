@@ -15,13 +15,14 @@ from sqlalchemy import Engine, and_, func, or_, select, update
 from enhancer.ledger.engine import reading
 from enhancer.ledger.states import TERMINAL, ItemState
 from enhancer.ledger.tables import item, run
+from enhancer.reasons import Reason
 
 Kind = Literal["stopped", "held"]
 
-OWN_FAULTS: Final = frozenset({"target-collision", "gone", "changed", "busy-elsewhere"})
+OWN_FAULTS: Final = frozenset({Reason.TARGET_COLLISION, Reason.GONE, Reason.CHANGED, Reason.BUSY_ELSEWHERE})
 """Errors of `failed` items that say nothing about store, ledger or machine."""
 
-GATE: Final = "gate"
+GATE: Final = Reason.GATE
 """The error class of a picture that the gate refused."""
 
 _THROUGH: Final = (

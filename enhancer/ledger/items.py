@@ -5,29 +5,29 @@ They move only along :data:`enhancer.ledger.states.TRANSITIONS` and, but for the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, RowMapping, Update, case, func, or_, select, update
+from sqlalchemy import Connection, Engine, Update, case, func, or_, select, update
 
-from enhancer.ledger.bulk import KEY, update_rows
 from enhancer.ledger.engine import reading
-from enhancer.ledger.leases import Lease, fence
+from enhancer.ledger.leases import Lease, fenced
+from enhancer.ledger.rows import Item, Recorded
 from enhancer.ledger.states import ItemState, sources_of
 from enhancer.ledger.tables import db_now, item, score
+from enhancer.reasons import Reason
 
 ERROR_COLUMNS: Final[dict[str, int]] = {"stage": 16, "error_class": 64, "error_message": 8000}
 """With their greatest lengths: PostgreSQL refuses what is longer than its column, SQLite does not."""
 
-UNFINISHED: Final = "unfinished"
+UNFINISHED: Final = Reason.UNFINISHED
 """The error class of a picture whose run ended in the middle of it."""
 
-HELD_ERROR: Final = {"stage": "score", "error_class": "run-gate"}
-"""What a held item's row says beside the reason."""
+NO_SHARD: Final = -1
+"""The shard of items that only repeat an earlier verdict: nothing is done for them."""
 
-Move = tuple[str, ItemState, dict[str, Any]]
-"""Key, new state, columns to set."""
+HELD_ERROR: Final = {"stage": "score", "error_class": Reason.RUN_GATE}
+"""What a held item's row says beside the reason."""
 
 
 class Items:
@@ -45,35 +45,8 @@ class Items:
             LeaseLostError: the shard is someone else's.
             ValueError: the item is not in a state that may become `to`.
         """
-        with self._engine.begin() as connection:
-            fence(connection, lease)
+        with fenced(self._engine, lease) as connection:
             self.move_in(connection, lease, key, to, **values)
-
-    def move_many(self, lease: Lease, moves: Iterable[Move]) -> None:
-        """:meth:`move` for several items of the shard, all or none: one transaction and one wait for the disk.
-
-        Raises:
-            LeaseLostError: the shard is someone else's.
-            ValueError: one of the items is not in a state that may become its new one; none was moved.
-        """
-        with self._engine.begin() as connection:
-            fence(connection, lease)
-            for to, alike in groupby(moves, key=lambda move: (move[1], tuple(move[2]))):
-                self._move_alike(connection, lease, to[0], [(key, values) for key, _, values in alike])
-
-    def _move_alike(
-        self, connection: Connection, lease: Lease, to: ItemState, moves: Sequence[tuple[str, dict[str, Any]]]
-    ) -> None:
-        """Items that go to one state with values for the same columns: one statement, sent with all their values."""
-        keys = [key for key, _ in moves]
-        rows = [{KEY: key, **{name: _fit(name, value) for name, value in values.items()}} for key, values in moves]
-        moved = update_rows(connection, rows, item.c.key, lambda values: self._statement(lease, to, values))
-        if moved != len(rows):
-            there = connection.execute(
-                select(item.c.key).where(item.c.run_id == lease.run_id, item.c.key.in_(keys), item.c.state == to)
-            ).scalars()
-            refused = ", ".join(repr(key) for key in sorted({*keys} - {*there})[:3]) or "a key that is there twice"
-            raise ValueError(f"{refused} in run {lease.run_id} is not in a state that may become {to}")
 
     @staticmethod
     def _statement(lease: Lease, to: ItemState, values: dict[str, Any]) -> Update:
@@ -86,7 +59,7 @@ class Items:
             .where(
                 item.c.run_id == lease.run_id,
                 item.c.shard_id == lease.shard_id,
-                or_(*(item.c.state == source for source in sources_of(to))),  # IN cannot be sent with many values
+                item.c.state.in_(sources_of(to)),
             )
             .values(state=to, updated_at=db_now(), **values)
         )
@@ -120,33 +93,27 @@ class Items:
             select(item.c.state).where(item.c.run_id == run_id, item.c.key == key)
         ).scalar_one_or_none()
 
-    def changed_since(self, run_id: str, shard_id: int, since: float) -> Sequence[RowMapping]:
-        """What was recorded with the shard's items since a time of the database's clock: ``reused`` and ``details``."""
+    def changed_since(self, run_id: str, shard_id: int, since: float) -> list[Recorded]:
+        """What was recorded with the shard's items since a time of the database's clock."""
         with reading(self._engine) as connection:
-            return (
-                connection.execute(
-                    select(item.c.reused, item.c.details).where(
-                        item.c.run_id == run_id, item.c.shard_id == shard_id, item.c.updated_at >= since
-                    )
+            rows = connection.execute(
+                select(item.c.reused, item.c.details).where(
+                    item.c.run_id == run_id, item.c.shard_id == shard_id, item.c.updated_at >= since
                 )
-                .mappings()
-                .all()
             )
+            return [Recorded(*row) for row in rows]
 
-    def of_shard(self, run_id: str, shard_id: int, *states: ItemState) -> Sequence[RowMapping]:
+    def of_shard(self, run_id: str, shard_id: int, *states: ItemState) -> list[Item]:
         """The shard's items in these states, in manifest order."""
         with reading(self._engine) as connection:
-            return (
-                connection.execute(
-                    select(item)
-                    .where(item.c.run_id == run_id, item.c.shard_id == shard_id, item.c.state.in_(states))
-                    .order_by(item.c.position)
-                )
-                .mappings()
-                .all()
+            rows = connection.execute(
+                select(item)
+                .where(item.c.run_id == run_id, item.c.shard_id == shard_id, item.c.state.in_(states))
+                .order_by(item.c.position)
             )
+            return [Item(*row) for row in rows]
 
-    def due(self, lease: Lease) -> tuple[Sequence[RowMapping], float | None]:
+    def due(self, lease: Lease) -> tuple[list[Item], float | None]:
         """Pending items whose back-off is over, and the seconds until the next one's is (None: there is none)."""
         with reading(self._engine) as connection:
             pending = (
@@ -154,28 +121,21 @@ class Items:
                 item.c.shard_id == lease.shard_id,
                 item.c.state == ItemState.PENDING,
             )
-            rows = (
-                connection.execute(
-                    select(item)
-                    .where(*pending, or_(item.c.not_before.is_(None), item.c.not_before <= db_now()))
-                    .order_by(item.c.position)
-                )
-                .mappings()
-                .all()
-            )
+            rows = connection.execute(
+                select(item)
+                .where(*pending, or_(item.c.not_before.is_(None), item.c.not_before <= db_now()))
+                .order_by(item.c.position)
+            ).all()
             wait = connection.execute(
                 select(func.min(item.c.not_before) - db_now()).where(*pending, item.c.not_before > db_now())
             ).scalar_one()
-        return rows, None if wait is None else max(0.0, float(wait))
+        return [Item(*row) for row in rows], None if wait is None else max(0.0, float(wait))
 
-    def get(self, run_id: str, key: str) -> RowMapping | None:
+    def get(self, run_id: str, key: str) -> Item | None:
         """One item."""
         with reading(self._engine) as connection:
-            return (
-                connection.execute(select(item).where(item.c.run_id == run_id, item.c.key == key))
-                .mappings()
-                .one_or_none()
-            )
+            row = connection.execute(select(item).where(item.c.run_id == run_id, item.c.key == key)).one_or_none()
+        return None if row is None else Item(*row)
 
     def counts(self, run_id: str) -> dict[str, int]:
         """Items by state."""
@@ -194,6 +154,21 @@ class Items:
                 .group_by(item.c.state)
             )
             return {state: int(count) for state, count in rows}
+
+    def annotate(self, connection: Connection, lease: Lease, key: str, details: dict[str, Any]) -> None:
+        """Replace the details of an `enhanced` item, which stays so, within the caller's fenced transaction.
+
+        Raises:
+            ValueError: the item is not `enhanced`.
+        """
+        noted = connection.execute(
+            update(item)
+            .where(item.c.run_id == lease.run_id, item.c.shard_id == lease.shard_id, item.c.key == key)
+            .where(item.c.state == ItemState.ENHANCED)
+            .values(details=details, updated_at=db_now())
+        ).rowcount
+        if noted != 1:
+            raise ValueError(f"{key!r} in run {lease.run_id} is not enhanced")
 
     def add_scores(self, connection: Connection, lease: Lease, key: str, scores: Iterable[dict[str, Any]]) -> None:
         """Replace the item's scores, within the caller's fenced transaction.
@@ -235,7 +210,9 @@ def close_open_items(
         .where(item.c.run_id == run_id, item.c.state.in_((*waiting, ItemState.RUNNING)))
         .values(
             state=case((untried, ItemState.NOT_ATTEMPTED.value), else_=ItemState.FAILED.value),
-            error_class=func.coalesce(item.c.error_class, case((untried, "not-attempted"), else_=UNFINISHED)),
+            error_class=func.coalesce(
+                item.c.error_class, case((untried, Reason.NOT_ATTEMPTED.value), else_=UNFINISHED.value)
+            ),
             error_message=func.coalesce(
                 item.c.error_message,
                 reason or "the run ended before this picture was done; the next run takes it up",

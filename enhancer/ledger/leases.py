@@ -6,6 +6,8 @@ one can take the lease over between the check and the write.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, select, update
@@ -37,6 +39,18 @@ def fence(connection: Connection, lease: Lease) -> None:
             f"shard {lease.shard_id} of run {lease.run_id} is owned by epoch {epoch} now, not {lease.epoch}: "
             "another attempt took over; this one stops and publishes nothing"
         )
+
+
+@contextmanager
+def fenced(engine: Engine, lease: Lease) -> Iterator[Connection]:
+    """A transaction in which `lease` is the shard's to the end; it commits at the end, and rolls back on any error.
+
+    Raises:
+        LeaseLostError: the shard is someone else's; nothing was written.
+    """
+    with engine.begin() as connection:
+        fence(connection, lease)
+        yield connection
 
 
 class Leases:

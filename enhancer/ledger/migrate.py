@@ -1,4 +1,4 @@
-"""Bringing the ledger's schema up to date, and telling whether it is."""
+"""Bringing the ledger's schema up to date, and checking whether it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from enhancer.errors import RequestError
 from enhancer.ledger.engine import open_engine, parse_url, reading, sqlite_file
+from enhancer.reasons import Reason
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -90,13 +91,13 @@ def check(url: str) -> None:
     """Do nothing where the schema is what this code needs.
 
     Raises:
-        RequestError: it is absent, behind or ahead; says what to do.
+        RequestError: it is absent, older or newer; says what to do.
     """
     found, needed = current(url), head()
     _refuse_unknown(found)
     if found != needed:
         what = "has no tables yet" if found is None else f"is at revision {found}; this version needs {needed}"
-        raise RequestError(f"the ledger {what}: run `enhancer ledger upgrade`", reason="ledger-schema")
+        raise RequestError(f"the ledger {what}: run `enhancer ledger upgrade`", reason=Reason.LEDGER_SCHEMA)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -113,5 +114,5 @@ def _refuse_unknown(revision: str | None) -> None:
         raise RequestError(
             f"the ledger's schema (revision {revision}) is newer than this version of the package: "
             "install the version that wrote it, or a later one",
-            reason="ledger-schema",
+            reason=Reason.LEDGER_SCHEMA,
         )

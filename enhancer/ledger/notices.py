@@ -1,4 +1,4 @@
-"""What people were told: each thing once, though Airflow may call twice."""
+"""Notices that were sent to people: each once, though Airflow may call twice."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Notices:
 
     @contextmanager
     def once(self, kind: str, subject: str) -> Iterator[bool]:
-        """Whether this is the first time; the caller then tells it inside the block. An error there takes it back.
+        """Whether this is the first time; the caller then sends the notice inside the block. An error there undoes it.
 
-        A process that is killed inside the block has told it as far as the ledger knows: at most once, not at least.
+        A process that is killed inside the block has sent it as far as the ledger knows: at most once, not at least.
         """
         try:
             with self._engine.begin() as connection:

@@ -1,8 +1,7 @@
 """Reading the ledger: for the UI page, the report, the CLI and the demo.
 
 Everything is aggregated in SQL and paged, takes no lock that a writer waits for, and needs memory for one page. Rows
-come as plain dicts with the tables' columns; items have their scores joined as
-``{"fidelity": {...}, "reference": {...}}``.
+come as objects (:mod:`enhancer.ledger.rows`): runs counted, items with their scores.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, and_, exists, func, or_, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, exists, func, or_, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enhancer.errors import RequestError
 from enhancer.ledger.engine import reading
+from enhancer.ledger.rows import CountedRun, FailureGroup, Item, Progress, Run, ScoredItem, ScoresByKind
+from enhancer.ledger.runs import no_such_run
 from enhancer.ledger.states import AWAIT_A_PERSON, GOOD, TERMINAL, ItemState
 from enhancer.ledger.tables import db_now, item, run, score, shard
 from enhancer.paging import batched
@@ -46,19 +47,19 @@ class Queries:
 
     # ---------------------------------------------------------------- runs
 
-    def runs(self, limit: int = 50, offset: int = 0, dag_id: str | None = None) -> list[dict[str, Any]]:
+    def runs(self, limit: int = 50, offset: int = 0, dag_id: str | None = None) -> list[CountedRun]:
         """Runs, newest first, each with ``counts``: its items by state, if finished as reported."""
         page = select(run).order_by(run.c.created_at.desc(), run.c.run_id.desc()).limit(limit).offset(offset)
         if dag_id is not None:
             page = page.where(run.c.dag_id == dag_id)
         return self._runs(page)
 
-    def run(self, run_id: str) -> dict[str, Any] | None:
+    def run(self, run_id: str) -> CountedRun | None:
         """One run with ``counts``, or None."""
         return next(iter(self._runs(select(run).where(run.c.run_id == run_id))), None)
 
-    def find_by_dag_run(self, dag_id: str, dag_run_id: str) -> dict[str, Any] | None:
-        """The newest run of an Airflow Dag run (a cleared one has several), with ``counts``, or None."""
+    def find_by_dag_run(self, dag_id: str, dag_run_id: str) -> CountedRun | None:
+        """The newest run of an Airflow DAG run (a cleared one has several), with ``counts``, or None."""
         newest = (
             select(run)
             .where(run.c.dag_id == dag_id, run.c.dag_run_id == dag_run_id)
@@ -67,10 +68,10 @@ class Queries:
         )
         return next(iter(self._runs(newest)), None)
 
-    def _runs(self, page: Select[Any]) -> list[dict[str, Any]]:
+    def _runs(self, page: Select[Any]) -> list[CountedRun]:
         with reading(self._engine) as connection:
-            rows = connection.execute(page).mappings().all()
-            reported = {row["run_id"]: _reported_counts(row) for row in rows}
+            rows = [Run(*row) for row in connection.execute(page)]
+            reported = {row.run_id: _reported_counts(row) for row in rows}
             counts = {run_id: known or {} for run_id, known in reported.items()}
             for run_id, state, count in connection.execute(
                 select(item.c.run_id, item.c.state, func.count())
@@ -78,15 +79,7 @@ class Queries:
                 .group_by(item.c.run_id, item.c.state)
             ):
                 counts[run_id][state] = int(count)
-        return [{**row, "counts": counts[row["run_id"]]} for row in rows]
-
-    def state_counts(self, run_id: str) -> dict[str, int]:
-        """The run's items by state; states without items are left out."""
-        with reading(self._engine) as connection:
-            rows = connection.execute(
-                select(item.c.state, func.count()).where(item.c.run_id == run_id).group_by(item.c.state)
-            )
-            return {state: int(count) for state, count in rows}
+        return [CountedRun(**row.as_dict(), counts=counts[row.run_id]) for row in rows]
 
     def annotations(self, name: str, *, dag_id: str) -> Iterator[tuple[str, Any]]:
         """What :meth:`enhancer.ledger.runs.Runs.annotate` noted under `name` in a DAG's finished runs, newest first."""
@@ -110,7 +103,7 @@ class Queries:
         order: Order = "position",
         limit: int = 100,
         offset: int = 0,
-    ) -> tuple[list[dict[str, Any]], int]:
+    ) -> tuple[list[ScoredItem], int]:
         """A page of the run's items with scores, and how many there are in all.
 
         Args:
@@ -136,7 +129,7 @@ class Queries:
         page = self._ordered(select(item).where(*matching), order).limit(limit).offset(offset)
         with reading(self._engine) as connection:
             total = connection.execute(select(func.count()).select_from(item).where(*matching)).scalar_one()
-            rows = connection.execute(page).mappings().all()
+            rows = connection.execute(page).all()
             return _with_scores(connection, run_id, rows), int(total)
 
     @staticmethod
@@ -152,13 +145,13 @@ class Queries:
         judged = func.coalesce(reference.c.score, fidelity.c.score)
         return page.order_by(judged.asc().nulls_last(), item.c.position, item.c.key)
 
-    def item(self, run_id: str, key: str) -> dict[str, Any] | None:
+    def item(self, run_id: str, key: str) -> ScoredItem | None:
         """One item with scores, or None."""
         with reading(self._engine) as connection:
-            rows = connection.execute(select(item).where(item.c.run_id == run_id, item.c.key == key)).mappings().all()
+            rows = connection.execute(select(item).where(item.c.run_id == run_id, item.c.key == key)).all()
             return next(iter(_with_scores(connection, run_id, rows)), None)
 
-    def iter_items(self, run_id: str, batch: int = 500) -> Iterator[dict[str, Any]]:
+    def iter_items(self, run_id: str, batch: int = 500) -> Iterator[ScoredItem]:
         """Every item of the run with scores, in manifest order, `batch` in memory at a time.
 
         Each batch is a transaction of its own, so that a slow reader holds nothing up; an item that changes meanwhile
@@ -171,11 +164,11 @@ class Queries:
                 position, key = after
                 page = page.where(item.c.position >= position, or_(item.c.position > position, item.c.key > key))
             with reading(self._engine) as connection:
-                rows = _with_scores(connection, run_id, connection.execute(page).mappings().all())
+                rows = _with_scores(connection, run_id, connection.execute(page).all())
             yield from rows
             if len(rows) < batch:
                 return
-            after = (rows[-1]["position"], rows[-1]["key"])
+            after = (rows[-1].position, rows[-1].key)
 
     def undone(
         self,
@@ -187,7 +180,7 @@ class Queries:
         error_class: str | None = None,
         prefix: str = "",
         batch: int = 500,
-    ) -> Iterator[RowMapping]:
+    ) -> Iterator[Item]:
         """Item rows in one of `states`, and those that a person released, that are a finished run's last word on their
         key, in key order.
 
@@ -228,21 +221,18 @@ class Queries:
             if after is not None:
                 page = page.where(item.c.key > after)
             with reading(self._engine) as connection:
-                rows = connection.execute(page.order_by(item.c.key, item.c.run_id).limit(batch)).mappings().all()
+                rows = connection.execute(page.order_by(item.c.key, item.c.run_id).limit(batch)).all()
             for row in rows:
-                if row["key"] != after:  # two runs that began at the same moment both have the last word
-                    yield row
-                after = row["key"]
+                if row.key != after:  # two runs that began at the same moment both have the last word
+                    yield Item(*row)
+                after = row.key
             if len(rows) < batch:
                 return
 
     # ---------------------------------------------------------------- figures
 
-    def failures_by_class(self, run_id: str) -> list[dict[str, Any]]:
-        """The run's items that ended badly or are held, by state, stage and class of error, the most frequent first.
-
-        Each with ``count`` and, for one of them, ``example_key`` and ``example_message``.
-        """
+    def failures_by_class(self, run_id: str) -> list[FailureGroup]:
+        """The run's items that ended badly or are held, by state, stage and class of error, the most frequent first."""
         bad = sorted((TERMINAL | {ItemState.HELD}) - GOOD)
         groups: Sequence[KeyedColumnElement[Any]] = (item.c.state, item.c.stage, item.c.error_class)
         counted = (
@@ -257,15 +247,10 @@ class Queries:
             .order_by(counted.c.count.desc(), counted.c.example_key)
         )
         with reading(self._engine) as connection:
-            return [dict(row) for row in connection.execute(statement).mappings()]
+            return [FailureGroup(*row) for row in connection.execute(statement)]
 
-    def progress(self, run_id: str) -> dict[str, Any]:
+    def progress(self, run_id: str) -> Progress:
         """How far the run is.
-
-        Returns:
-            ``total``, ``done`` (items in a terminal state), ``by_state``, ``shards``, ``shards_done`` (no item open; a
-            held one waits for a person, not for the shard), ``items_per_second`` of the enhancement, which is most of
-            the work, and ``eta_s``: seconds until no picture waits for it, None where there is no rate yet.
 
         Raises:
             RequestError: there is no such run.
@@ -273,17 +258,13 @@ class Queries:
         waiting = (ItemState.PENDING, ItemState.RUNNING)
         settled = sorted(TERMINAL | {ItemState.HELD})
         with reading(self._engine) as connection:
-            row = (
-                connection.execute(
-                    select(run.c.created_at, run.c.finished_at, db_now().label("now")).where(run.c.run_id == run_id)
-                )
-                .mappings()
-                .one_or_none()
-            )
+            row = connection.execute(
+                select(run.c.created_at, run.c.finished_at, db_now().label("now")).where(run.c.run_id == run_id)
+            ).one_or_none()
             if row is None:
-                raise RequestError(f"the ledger knows no run {run_id!r}", reason="no-run")
-            end = row["finished_at"] or row["now"]
-            since = row["created_at"] if row["finished_at"] else max(row["created_at"], end - RATE_WINDOW_S)
+                raise no_such_run(run_id)
+            end = row.finished_at or row.now
+            since = row.created_at if row.finished_at else max(row.created_at, end - RATE_WINDOW_S)
             handled = and_(item.c.attempts > 0, item.c.state.not_in(waiting), item.c.updated_at >= since)
             states = connection.execute(
                 select(item.c.state, func.count(), func.count().filter(handled))
@@ -301,15 +282,15 @@ class Queries:
         left = sum(by_state.get(state, 0) for state in waiting)
         rate = sum(int(recent) for _, _, recent in states) / max(end - since, 1e-3)
         eta = 0.0 if not left else left / rate if rate else None
-        return {
-            "total": sum(by_state.values()),
-            "done": sum(count for state, count in by_state.items() if state in TERMINAL),
-            "by_state": by_state,
-            "shards": shards,
-            "shards_done": shards - open_shards,
-            "items_per_second": rate,
-            "eta_s": eta,
-        }
+        return Progress(
+            total=sum(by_state.values()),
+            done=sum(count for state, count in by_state.items() if state in TERMINAL),
+            by_state=by_state,
+            shards=shards,
+            shards_done=shards - open_shards,
+            items_per_second=rate,
+            eta_s=eta,
+        )
 
     def shard_waited(self, run_id: str, shard_id: int) -> tuple[float, float | None]:
         """The database's clock now, and for how many seconds a shard that no one took yet has waited since its run was
@@ -342,21 +323,21 @@ class Queries:
         return float(estimated), float(measured)
 
 
-def _with_scores(connection: Connection, run_id: str, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    scores: dict[str, dict[str, dict[str, Any]]] = {row["key"]: {} for row in rows}
+def _with_scores(connection: Connection, run_id: str, rows: Sequence[Row[Any]]) -> list[ScoredItem]:
+    scores: dict[str, ScoresByKind] = {row.key: {} for row in rows}
     for some in batched(scores):
-        for row in connection.execute(select(score).where(score.c.run_id == run_id, score.c.key.in_(some))).mappings():
-            figures = {name: row[name] for name in (*METRICS, "protocol")}
-            scores[row["key"]][row["kind"]] = figures
-    return [{**row, "scores": scores[row["key"]]} for row in rows]
+        for one in connection.execute(select(score).where(score.c.run_id == run_id, score.c.key.in_(some))).mappings():
+            scores[one[score.c.key]][one[score.c.kind]] = {name: one[name] for name in (*METRICS, "protocol")}
+    values: Iterator[list[Any]] = ([*row, scores[row.key]] for row in rows)
+    return [ScoredItem(*one) for one in values]
 
 
-def _reported_counts(row: RowMapping) -> dict[str, int] | None:
+def _reported_counts(row: Run) -> dict[str, int] | None:
     """Items by state of a finished run as its report counted them: its rows change no more, but for what a person drops
     (which is counted again then) and what retention takes away. None: to be counted.
     """
-    counts = (row["summary"] or {}).get("counts")
-    return dict(counts) if row["state"] == "finished" and counts is not None else None
+    counts = (row.summary or {}).get("counts")
+    return dict(counts) if row.state == "finished" and counts is not None else None
 
 
 def _count(connection: Connection, statement: Select[int]) -> int:

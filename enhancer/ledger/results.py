@@ -10,21 +10,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, delete, exists, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import EnhancerError, ErrorKind
 from enhancer.ledger.engine import reading
-from enhancer.ledger.leases import Lease, fence
+from enhancer.ledger.leases import Lease, fenced
+from enhancer.ledger.rows import Result
 from enhancer.ledger.tables import db_now, result, shard
 from enhancer.paging import batched
+from enhancer.reasons import Reason
 
 
 class ClaimLostError(EnhancerError):
     """Another shard took this result's claim over, since our lease had expired for a while: try the picture again."""
 
     default_kind = ErrorKind.TRANSIENT
-    default_reason = "claim-lost"
+    default_reason = Reason.CLAIM_LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Claim:
     """
 
     status: Literal["mine", "stored", "busy"]
-    row: RowMapping | None = None
+    row: Result | None = None
 
 
 class Results:
@@ -54,8 +56,7 @@ class Results:
             "shard_id": lease.shard_id,
             "lease_epoch": lease.epoch,
         }
-        with self._engine.begin() as connection:
-            fence(connection, lease)
+        with fenced(self._engine, lease) as connection:
             row = self._locked(connection, identity)
             if row is None:
                 try:
@@ -66,9 +67,9 @@ class Results:
                 except IntegrityError:
                     return Claim("busy")  # another transaction inserted it between our look and our insert
                 return Claim("mine")
-            if row["state"] == "stored":
+            if row.state == "stored":
                 return Claim("stored", row)
-            own = (row["run_id"], row["shard_id"]) == (lease.run_id, lease.shard_id)
+            own = (row.run_id, row.shard_id) == (lease.run_id, lease.shard_id)
             if not own and self._claim_stands(connection, row):
                 return Claim("busy")
             connection.execute(
@@ -97,10 +98,11 @@ class Results:
         if stored != 1:
             raise ClaimLostError(f"the claim on result {identity} was taken over; the next try finds what became of it")
 
-    def get(self, identity: str) -> RowMapping | None:
+    def get(self, identity: str) -> Result | None:
         """One result."""
         with reading(self._engine) as connection:
-            return connection.execute(select(result).where(result.c.identity == identity)).mappings().one_or_none()
+            row = connection.execute(select(result).where(result.c.identity == identity)).one_or_none()
+        return None if row is None else Result(*row)
 
     def moved(self, connection: Connection, identity: str, address: str) -> None:
         """The stored object now lies at `address` (its staged copy is about to be deleted)."""
@@ -115,8 +117,7 @@ class Results:
 
         No effect when it has moved meanwhile or is being computed anew.
         """
-        with self._engine.begin() as connection:
-            fence(connection, lease)
+        with fenced(self._engine, lease) as connection:
             connection.execute(
                 delete(result).where(
                     result.c.identity == identity, result.c.state == "stored", result.c.address == address
@@ -136,8 +137,7 @@ class Results:
 
     def give_up_claims(self, lease: Lease) -> None:
         """:meth:`give_up` for whatever the lease's shard has claimed and not stored."""
-        with self._engine.begin() as connection:
-            fence(connection, lease)
+        with fenced(self._engine, lease) as connection:
             connection.execute(
                 delete(result).where(
                     result.c.state == "claimed",
@@ -168,24 +168,21 @@ class Results:
         return found
 
     @staticmethod
-    def _locked(connection: Connection, identity: str) -> RowMapping | None:
-        return (
-            connection.execute(select(result).where(result.c.identity == identity).with_for_update())
-            .mappings()
-            .one_or_none()
-        )
+    def _locked(connection: Connection, identity: str) -> Result | None:
+        row = connection.execute(select(result).where(result.c.identity == identity).with_for_update()).one_or_none()
+        return None if row is None else Result(*row)
 
     @staticmethod
-    def _claim_stands(connection: Connection, row: RowMapping) -> bool:
+    def _claim_stands(connection: Connection, row: Result) -> bool:
         """Whether the shard that claimed it still holds the same, unexpired lease."""
         return bool(
             connection.execute(
                 select(
                     exists().where(
                         and_(
-                            shard.c.run_id == row["run_id"],
-                            shard.c.shard_id == row["shard_id"],
-                            shard.c.lease_epoch == row["lease_epoch"],
+                            shard.c.run_id == row.run_id,
+                            shard.c.shard_id == row.shard_id,
+                            shard.c.lease_epoch == row.lease_epoch,
                             shard.c.lease_expires_at > db_now(),
                         )
                     )

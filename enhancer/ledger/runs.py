@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
@@ -13,10 +13,17 @@ from enhancer.ledger.bulk import insert_rows
 from enhancer.ledger.engine import reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
+from enhancer.ledger.rows import Item, Run, Shard
 from enhancer.ledger.states import AWAIT_A_PERSON, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
 from enhancer.paging import batched
+from enhancer.reasons import Reason
 from enhancer.version import __version__
+
+
+def no_such_run(run_id: str) -> RequestError:
+    """The error of a run's id that the ledger does not know."""
+    return RequestError(f"the ledger knows no run {run_id!r}: `enhancer ledger runs` lists them", reason=Reason.NO_RUN)
 
 
 class Runs:
@@ -25,32 +32,51 @@ class Runs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def open(self, run_id: str, **values: Any) -> str:
+    def open(self, run_id: str, check: Callable[[Run], None] | None = None, **values: Any) -> str:
         """Open a run for planning and return its id.
 
         A run that was cut short while planning starts its planning anew; one that is running is left as it is; a
-        finished one never reopens: the new run gets the id with ``~2``, ``~3``, ... appended.
+        finished one never reopens: the new run gets the id with ``~2``, ``~3``, ... appended. An open run of the very
+        DAG run is gone on with under whatever id it has.
+
+        Args:
+            run_id: the run's name.
+            check: called with an open run before it is gone on with; raises to refuse.
+            values: columns of the run's row.
         """
         number = 1
         while True:
             candidate = run_id if number == 1 else f"{run_id}~{number}"
             with self._engine.begin() as connection:
-                state = connection.execute(
-                    select(run.c.state).where(run.c.run_id == candidate).with_for_update()
-                ).scalar_one_or_none()
-                if state is None and self._insert(connection, candidate, values):
+                found = self._open_run(connection, candidate, values.get("dag_id"), values.get("dag_run_id"))
+                if found is None and self._insert(connection, candidate, values):
                     return candidate
-                if state == "planning":
-                    connection.execute(delete(item).where(item.c.run_id == candidate))
-                    connection.execute(delete(shard).where(shard.c.run_id == candidate))
-                    connection.execute(
-                        update(run).where(run.c.run_id == candidate).values(code_version=__version__, **values)
-                    )
-                    return candidate
-                if state == "running":
-                    return candidate
-            if state == "finished":
+                if found is not None and not found.is_finished:
+                    if check is not None:
+                        check(found)
+                    if found.state == "planning":
+                        self._plan_anew(connection, found.run_id, values)
+                    return found.run_id
+            if found is not None:
                 number += 1  # else another process has just inserted this very run: look again
+
+    @staticmethod
+    def _open_run(connection: Connection, run_id: str, dag_id: str | None, dag_run_id: str | None) -> Run | None:
+        """The open run of the DAG run, else the run with this id; its row is locked."""
+        wanted = select(run).with_for_update()
+        if dag_id is not None and dag_run_id is not None:
+            of_dag_run = (run.c.dag_id == dag_id, run.c.dag_run_id == dag_run_id, run.c.state != "finished")
+            row = connection.execute(wanted.where(*of_dag_run).order_by(run.c.created_at.desc()).limit(1)).one_or_none()
+            if row is not None:
+                return Run(*row)
+        row = connection.execute(wanted.where(run.c.run_id == run_id)).one_or_none()
+        return None if row is None else Run(*row)
+
+    @staticmethod
+    def _plan_anew(connection: Connection, run_id: str, values: dict[str, Any]) -> None:
+        connection.execute(delete(item).where(item.c.run_id == run_id))
+        connection.execute(delete(shard).where(shard.c.run_id == run_id))
+        connection.execute(update(run).where(run.c.run_id == run_id).values(code_version=__version__, **values))
 
     @staticmethod
     def _insert(connection: Connection, run_id: str, values: dict[str, Any]) -> bool:
@@ -66,19 +92,17 @@ class Runs:
             return False
         return True
 
-    def get(self, run_id: str) -> RowMapping:
+    def get(self, run_id: str) -> Run:
         """One run.
 
         Raises:
             RequestError: there is no such run.
         """
         with reading(self._engine) as connection:
-            row = connection.execute(select(run).where(run.c.run_id == run_id)).mappings().one_or_none()
+            row = connection.execute(select(run).where(run.c.run_id == run_id)).one_or_none()
         if row is None:
-            raise RequestError(
-                f"the ledger knows no run {run_id!r}: `enhancer ledger runs` lists them", reason="no-run"
-            )
-        return row
+            raise no_such_run(run_id)
+        return Run(*row)
 
     def add_items(self, rows: Sequence[dict[str, Any]]) -> None:
         """Insert planned items of one run, in one statement; rows carry the item table's columns.
@@ -123,23 +147,20 @@ class Runs:
                 update(run).where(run.c.run_id == run_id, run.c.state == "planning").values(state="running", **values)
             )
 
-    def shards_of(self, run_id: str) -> Sequence[RowMapping]:
+    def shards_of(self, run_id: str) -> list[Shard]:
         """The run's shards in order."""
         with reading(self._engine) as connection:
-            return (
-                connection.execute(select(shard).where(shard.c.run_id == run_id).order_by(shard.c.shard_id))
-                .mappings()
-                .all()
-            )
+            rows = connection.execute(select(shard).where(shard.c.run_id == run_id).order_by(shard.c.shard_id))
+            return [Shard(*row) for row in rows]
 
-    def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, RowMapping]:
+    def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, Item]:
         """For each key the item row of the last finished run that had it, where that row's outcome still matters.
 
         That is a verdict or a hold that no one released, or a failure.
         """
         matters = (*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED)
         finished_here = and_(run.c.input_url == input_url, run.c.output_url == output_url, run.c.state == "finished")
-        found: dict[str, RowMapping] = {}
+        found: dict[str, Item] = {}
         with reading(self._engine) as connection:
             for some in batched(keys):
                 latest = (
@@ -155,9 +176,16 @@ class Runs:
                     .join(latest, and_(latest.c.key == item.c.key, latest.c.created_at == run.c.created_at))
                     .where(finished_here, item.c.state.in_(matters))
                     .order_by(run.c.run_id)
-                ).mappings()
-                found.update((row["key"], row) for row in rows)
-        return {key: row for key, row in found.items() if not (row["released"] and row["state"] in AWAIT_A_PERSON)}
+                )
+                found.update((row.key, Item(*row)) for row in rows)
+        return {key: row for key, row in found.items() if not (row.released and row.state in AWAIT_A_PERSON)}
+
+    def recipes_asked_for(self, input_url: str, output_url: str) -> dict[str, Any]:
+        """The recipes that runs at these addresses asked for, by digest."""
+        here = (run.c.input_url == input_url, run.c.output_url == output_url)
+        with reading(self._engine) as connection:
+            asked = connection.execute(select(run.c.recipes).where(*here).order_by(run.c.created_at)).scalars()
+            return {digest: recipe for recipes in asked for digest, recipe in recipes.items()}
 
     def abandoned(self, quiet_s: float, *, input_url: str | None = None, output_url: str | None = None) -> list[str]:
         """Runs that are not finished, began `quiet_s` ago or earlier and had no lease since, the oldest first."""
@@ -229,7 +257,7 @@ class Runs:
                 select(run.c.summary).where(run.c.run_id == run_id).with_for_update()
             ).one_or_none()
             if row is None:
-                raise RequestError(f"the ledger knows no run {run_id!r}", reason="no-run")
+                raise no_such_run(run_id)
             connection.execute(
                 update(run).where(run.c.run_id == run_id).values(summary={**(row.summary or {}), **notes})
             )
@@ -252,7 +280,7 @@ class Runs:
                 (item.c.state == ItemState.HELD) & (item.c.released == 0),
                 state=ItemState.REJECTED.value,
                 stage="score",
-                error_class="dropped",
+                error_class=Reason.DROPPED,
                 error_message="held by the run gate, and dropped by a person",
             )
             summary = connection.execute(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, RowMapping, exists, insert, select, update
+from sqlalchemy import Connection, Engine, Text, cast, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import EnhancerError
 from enhancer.ledger.engine import reading
-from enhancer.ledger.leases import Lease, fence
+from enhancer.ledger.leases import Lease, fenced
+from enhancer.ledger.rows import Target
 from enhancer.ledger.states import ItemState
-from enhancer.ledger.tables import db_now, item, run, shard, target
+from enhancer.ledger.tables import db_now, item, result, run, shard, target
 from enhancer.paging import batched
+from enhancer.reasons import Reason
 
 TargetClaim = Literal["mine", "superseded", "busy"]
 
@@ -21,7 +23,7 @@ TargetClaim = Literal["mine", "superseded", "busy"]
 class TargetCollisionError(EnhancerError):
     """Two inputs would be written to one address."""
 
-    default_reason = "target-collision"
+    default_reason = Reason.TARGET_COLLISION
 
 
 class Targets:
@@ -56,16 +58,16 @@ class Targets:
                 row = self._locked(connection, address)
             else:
                 return "mine"
-        if row is None or (row["input_url"], row["input_key"]) != (created["input_url"], created["input_key"]):
-            owner = f"{row['input_key']!r} of {row['input_url']}" if row else "another picture"
+        if row is None or (row.input_url, row.input_key) != (created["input_url"], created["input_key"]):
+            owner = f"{row.input_key!r} of {row.input_url}" if row else "another picture"
             raise TargetCollisionError(
                 f"{created['input_key']!r} would be written to {address}, which belongs to {owner}: rename one of them "
                 "or give the run another output_url"
             )
-        holder, since = row["claim_run_id"], row["claim_started_at"]
+        holder, since = row.claim_run_id, row.claim_started_at
         if since is not None and (since, holder) > (started, lease.run_id):
             return "superseded"
-        if holder != lease.run_id and self._being_written(connection, holder, row["input_key"]):
+        if holder != lease.run_id and self._being_written(connection, holder, row.input_key):
             return "busy"
         connection.execute(update(target).where(target.c.address == address).values(**mine))  # its row is locked
         return "mine"
@@ -85,14 +87,15 @@ class Targets:
             .values(run_id=lease.run_id, published_at=db_now(), **published)
         )
 
-    def get(self, address: str) -> RowMapping | None:
+    def get(self, address: str) -> Target | None:
         """One target."""
         with reading(self._engine) as connection:
-            return connection.execute(select(target).where(target.c.address == address)).mappings().one_or_none()
+            row = connection.execute(select(target).where(target.c.address == address)).one_or_none()
+        return None if row is None else Target(*row)
 
-    def published_for(self, output_url: str, input_url: str, keys: Iterable[str]) -> dict[str, RowMapping]:
+    def published_for(self, output_url: str, input_url: str, keys: Iterable[str]) -> dict[str, Target]:
         """The published targets of these input keys, the newest where there are several."""
-        found: dict[str, RowMapping] = {}
+        found: dict[str, Target] = {}
         with reading(self._engine) as connection:
             for some in batched(keys):
                 rows = connection.execute(
@@ -104,14 +107,68 @@ class Targets:
                         target.c.identity.is_not(None),
                     )
                     .order_by(target.c.published_at)
-                ).mappings()
-                found.update((row["input_key"], row) for row in rows)
+                )
+                found.update((row.input_key, Target(*row)) for row in rows)
         return found
+
+    def published_with_details(
+        self,
+        input_url: str,
+        output_url: str,
+        *,
+        mentioning: str = "",
+        run_id: str | None = None,
+        prefix: str = "",
+        batch: int = 500,
+    ) -> Iterator[tuple[Target, dict[str, Any]]]:
+        """What lies at the targets of these addresses, with the details of the result, in the order of input keys: of
+        a key's targets the one that was published last.
+
+        Args:
+            input_url: of the runs.
+            output_url: of the runs.
+            mentioning: only results whose details contain this text somewhere; the caller looks closer.
+            run_id: only what this run published.
+            prefix: only input keys that start so.
+            batch: rows in memory at a time; each batch is a transaction of its own.
+        """
+        newer = target.alias("newer")
+        same_key = (
+            newer.c.output_url == output_url,
+            newer.c.input_url == input_url,
+            newer.c.input_key == target.c.input_key,
+        )
+        matching = [
+            target.c.output_url == output_url,
+            target.c.input_url == input_url,
+            target.c.identity.is_not(None),
+            ~exists().where(*same_key, newer.c.identity.is_not(None), newer.c.published_at > target.c.published_at),
+        ]
+        if mentioning:
+            matching.append(cast(result.c.details, Text).contains(mentioning, autoescape=True))
+        if run_id is not None:
+            matching.append(target.c.run_id == run_id)
+        if prefix:
+            matching.append(target.c.input_key.startswith(prefix, autoescape=True))
+        joined = select(*target.c, result.c.details).join(result, result.c.identity == target.c.identity)
+        after: str | None = None
+        while True:
+            page = joined.where(*matching)
+            if after is not None:
+                page = page.where(target.c.input_key > after)
+            with reading(self._engine) as connection:
+                rows = connection.execute(page.order_by(target.c.input_key).limit(batch)).all()
+            for *columns, details in rows:
+                found = Target(*columns)
+                if found.input_key != after:  # two that were published at the same moment
+                    yield found, details or {}
+                after = found.input_key
+            if len(rows) < batch:
+                return
 
     def forget(self, lease: Lease, address: str) -> None:
         """The object is not there any more: the row no longer vouches for it."""
-        with self._engine.begin() as connection:
-            fence(connection, lease)
+        with fenced(self._engine, lease) as connection:
             connection.execute(update(target).where(target.c.address == address).values(identity=None, digest=None))
 
     def doubt(self, address: str, found_digest: str | None) -> None:
@@ -129,8 +186,7 @@ class Targets:
 
     def refresh(self, lease: Lease, address: str, *, input_etag: str, input_size: int, recipe_digest: str) -> None:
         """The target was found to hold what is wanted: remember the input as it is now, for the next quick skip."""
-        with self._engine.begin() as connection:
-            fence(connection, lease)
+        with fenced(self._engine, lease) as connection:
             connection.execute(
                 update(target)
                 .where(target.c.address == address)
@@ -156,9 +212,6 @@ class Targets:
         )
 
     @staticmethod
-    def _locked(connection: Connection, address: str) -> RowMapping | None:
-        return (
-            connection.execute(select(target).where(target.c.address == address).with_for_update())
-            .mappings()
-            .one_or_none()
-        )
+    def _locked(connection: Connection, address: str) -> Target | None:
+        row = connection.execute(select(target).where(target.c.address == address).with_for_update()).one_or_none()
+        return None if row is None else Target(*row)

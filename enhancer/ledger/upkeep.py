@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Engine, RowMapping, and_, delete, exists, or_, select, text, tuple_, update
+from sqlalchemy import Engine, and_, delete, exists, or_, select, text, tuple_, update
 
 from enhancer.ledger.engine import reading
+from enhancer.ledger.rows import Result, Run, Target
 from enhancer.ledger.states import GOOD, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, result, run, shard, target
 from enhancer.paging import batched
@@ -38,14 +39,14 @@ class Upkeep:
         with reading(self._engine) as connection:
             return sorted(connection.execute(select(run.c.work_url).distinct()).scalars())
 
-    def finished_before(self, seconds_ago: float, run_ids: Iterable[str] | None = None) -> Iterator[RowMapping]:
+    def finished_before(self, seconds_ago: float, run_ids: Iterable[str] | None = None) -> Iterator[Run]:
         """Runs (of `run_ids`) that finished so long ago, the oldest first."""
         wanted = select(run).where(run.c.state == "finished", run.c.finished_at < db_now() - seconds_ago)
         for some in [None] if run_ids is None else batched(run_ids):
             page = wanted if some is None else wanted.where(run.c.run_id.in_(some))
             with reading(self._engine) as connection:
-                rows = connection.execute(page.order_by(run.c.created_at)).mappings().all()
-            yield from rows
+                rows = connection.execute(page.order_by(run.c.created_at)).all()
+            yield from (Run(*row) for row in rows)
 
     def settle_items(self) -> None:
         """Let PostgreSQL look over the item table after many rows came at once, as it does itself some minutes later.
@@ -66,37 +67,34 @@ class Upkeep:
         with reading(self._engine) as connection:
             return sorted(connection.execute(select(target.c.output_url).distinct()).scalars())
 
-    def targets_of(self, output_url: str, before: float) -> Iterator[Sequence[RowMapping]]:
+    def targets_of(self, output_url: str, before: float) -> Iterator[Sequence[Target]]:
         """Targets that were published before a moment by the database's clock, page by page."""
         after = ""
         while True:
             with reading(self._engine) as connection:
-                rows = (
-                    connection.execute(
-                        select(target)
-                        .where(
-                            target.c.output_url == output_url,
-                            target.c.identity.is_not(None),
-                            target.c.published_at < before,
-                            target.c.address > after,
-                        )
-                        .order_by(target.c.address)
-                        .limit(BATCH)
+                page = connection.execute(
+                    select(target)
+                    .where(
+                        target.c.output_url == output_url,
+                        target.c.identity.is_not(None),
+                        target.c.published_at < before,
+                        target.c.address > after,
                     )
-                    .mappings()
-                    .all()
+                    .order_by(target.c.address)
+                    .limit(BATCH)
                 )
+                rows = [Target(*row) for row in page]
             if not rows:
                 return
             yield rows
-            after = rows[-1]["address"]
+            after = rows[-1].address
 
-    def clear_target(self, row: RowMapping) -> bool:
+    def clear_target(self, row: Target) -> bool:
         """The object of a target row is gone: the row no longer vouches for it, unless it was published since."""
         with self._engine.begin() as connection:
             cleared = connection.execute(
                 update(target)
-                .where(target.c.address == row["address"], target.c.published_at == row["published_at"])
+                .where(target.c.address == row.address, target.c.published_at == row.published_at)
                 .values(identity=None, digest=None)
             ).rowcount
         return cleared == 1
@@ -139,31 +137,27 @@ class Upkeep:
             if count < BATCH:
                 return deleted
 
-    def never_published(self, run_id: str, folder: str) -> Iterator[RowMapping]:
+    def never_published(self, run_id: str, folder: str) -> Iterator[Result]:
         """The run's results that lie below an address still and that nobody waits for: no picture with such a result is
         open or held.
         """
         waits = exists().where(item.c.identity == result.c.identity, item.c.state.in_(OPEN | {ItemState.HELD}))
         with reading(self._engine) as connection:
-            rows = (
-                connection.execute(
-                    select(result).where(
-                        result.c.run_id == run_id,
-                        result.c.state == "stored",
-                        result.c.address.startswith(folder, autoescape=True),
-                        ~waits,
-                    )
+            rows = connection.execute(
+                select(result).where(
+                    result.c.run_id == run_id,
+                    result.c.state == "stored",
+                    result.c.address.startswith(folder, autoescape=True),
+                    ~waits,
                 )
-                .mappings()
-                .all()
-            )
-        yield from rows
+            ).all()
+        yield from (Result(*row) for row in rows)
 
-    def drop_result(self, row: RowMapping) -> bool:
+    def drop_result(self, row: Result) -> bool:
         """Forget a stored result, unless it moved meanwhile; its identity is work again."""
         with self._engine.begin() as connection:
             dropped = connection.execute(
-                delete(result).where(result.c.identity == row["identity"], result.c.address == row["address"])
+                delete(result).where(result.c.identity == row.identity, result.c.address == row.address)
             ).rowcount
         return dropped == 1
 

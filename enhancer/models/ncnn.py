@@ -1,7 +1,7 @@
 """Weights in ncnn's files: a text (``.param``) that names the layers, and their numbers one after another (``.bin``).
 
 Nothing in either can run code. The ``.bin`` has no index: what a layer holds follows from its line in the ``.param``.
-One unknown layer or tag would shift all that is behind it, so both are refused, and the last layer must end where the
+One unknown layer or tag would shift all that follows, so both are refused, and the last layer must end where the
 file does. The format is that of https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure.
 """
 
@@ -139,7 +139,7 @@ class _Numbers:
         return array
 
     def tagged(self, count: int, layer: str) -> Array:
-        """The next `count` numbers behind a tag that says how they are stored."""
+        """The next `count` numbers after a tag that says how they are stored."""
         tag = int(self.take(1, np.dtype("<u4"))[0])
         if tag == FLOAT16_TAG:
             return self.take(count, np.dtype("<f2"))

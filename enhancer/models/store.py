@@ -97,7 +97,7 @@ def fetch(entry: ModelEntry, settings: Settings, *, progress: Progress | None = 
     Args:
         entry: what to fetch.
         settings: where to (``models_path``), and from where (``model_mirror``, ``offline``).
-        progress: told of downloaded bytes.
+        progress: called with the bytes downloaded so far.
         force: fetch even where a good file is there.
 
     Returns:

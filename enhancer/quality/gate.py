@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enhancer.quality.strokes import Strokes, objections
+
 if TYPE_CHECKING:
     from enhancer.quality.scoring import Scores
     from enhancer.recipe import Gate
@@ -22,8 +24,9 @@ def judge(gate: Gate, fidelity: Scores | None, reference: Scores | None) -> Verd
     """Judge a result by what is known of it.
 
     With a reference its `score` decides alone. Without, the artefact score, the agreement of low frequencies with the
-    input and the removed residual decide; a residual that could not be held against measured noise does not count. A
-    result with values that are no numbers fails always, and so does one of which nothing was measured.
+    input, the removed residual, lost strokes and shifted plain colours decide; a residual that could not be held
+    against measured noise does not count, nor do strokes where there are hardly any. A result with values that are no
+    numbers fails always, and so does one of which nothing was measured.
 
     Args:
         gate: the recipe's bounds; a figure on its bound passes.
@@ -43,6 +46,8 @@ def judge(gate: Gate, fidelity: Scores | None, reference: Scores | None) -> Verd
         ]
         if fidelity.residual_ratio is not None:
             checks.append(_too_high("removed residual over noise", fidelity.residual_ratio, gate.max_residual_ratio))
+        figures = fidelity.protocol.get("strokes", {})
+        checks += objections(Strokes(figures.get("lost"), figures.get("plain_shifted")))
         return _verdict(checks)
     return Verdict(False, ("nothing was measured",))
 

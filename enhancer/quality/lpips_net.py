@@ -21,9 +21,9 @@ from enhancer.errors import ModelError
 from enhancer.image import FloatPixels
 
 HEADS: Final = Path(__file__).with_name("lpips-heads.safetensors")
-_SHIFT: Final = (-0.030, -0.088, -0.188)
-_SCALE: Final = (0.458, 0.448, 0.450)
-_EPSILON: Final = 1e-10
+SHIFT: Final = (-0.030, -0.088, -0.188)
+SCALE: Final = (0.458, 0.448, 0.450)
+EPSILON: Final = 1e-10
 
 Array = NDArray[np.float32]
 Layer = tuple[str, int, int]
@@ -93,7 +93,7 @@ def _graph(net: str, layers: Mapping[str, Array], heads: list[Array]) -> Any:
 
     pictures = op.parameter([-1, -1, -1, 3], np.float32, name="pictures")
     signed = op.subtract(op.multiply(op.transpose(pictures, np.array([0, 3, 1, 2])), np.float32(2)), np.float32(1))
-    shift, scale = (np.array(value, np.float32).reshape(1, 3, 1, 1) for value in (_SHIFT, _SCALE))
+    shift, scale = (np.array(value, np.float32).reshape(1, 3, 1, 1) for value in (SHIFT, SCALE))
     state = op.divide(op.subtract(signed, op.constant(shift)), op.constant(scale))
     total = op.constant(np.zeros(1, np.float32))
     for (pooling, convolutions), head in zip(STAGES[net], heads, strict=True):
@@ -105,7 +105,7 @@ def _graph(net: str, layers: Mapping[str, Array], heads: list[Array]) -> Any:
             made = op.convolution(state, op.constant(kernel), step, frame, frame, [1, 1])
             state = op.relu(op.add(made, op.constant(bias.reshape(1, -1, 1, 1))))
         length = op.sqrt(op.reduce_sum(op.multiply(state, state), np.array([1]), keep_dims=True))
-        normalised = op.divide(state, op.add(length, np.float32(_EPSILON)))
+        normalised = op.divide(state, op.add(length, np.float32(EPSILON)))
         first, second = op.split(normalised, np.int64(0), 2).outputs()
         apart = op.subtract(first, second)
         weighted = op.multiply(op.multiply(apart, apart), op.constant(head.reshape(1, -1, 1, 1)))

@@ -18,6 +18,7 @@ from enhancer.errors import PictureError
 from enhancer.image import FloatPixels, Image, Pixels, to_unit
 from enhancer.quality.artifacts import ArtifactReport, artifact_score
 from enhancer.quality.metrics import SSIM_WINDOW, Space, psnr, ssim, ssim_window
+from enhancer.quality.strokes import Strokes, compare_strokes
 from enhancer.reduction import reduced
 
 if TYPE_CHECKING:
@@ -170,13 +171,14 @@ def score_fidelity(
     with _beside(scorer, small, given) as distance:
         artifacts = artifact_score(made, given)
         figures = _figures(small, given, distance, crop, space)
+    strokes = compare_strokes(small, given, sigma)
     return Scores(
         kind="fidelity",
         **figures,
         artifact_score=artifacts.score,
         low_frequency_shift=low_frequency_shift(small, given),
         residual_ratio=residual_ratio(small, given, sigma),
-        protocol=protocol | {"artifact_parts": _told(artifacts)},
+        protocol=protocol | {"artifact_parts": _told(artifacts), "strokes": _stroke_figures(strokes)},
     )
 
 
@@ -298,6 +300,13 @@ def _crop_that_fits(crop: int, pixels: FloatPixels) -> int:
 
 def _told(report: ArtifactReport) -> dict[str, float]:
     return {name: round(part, 6) for name, part in report.parts.items()}
+
+
+def _stroke_figures(strokes: Strokes) -> dict[str, float | None]:
+    return {
+        "lost": None if strokes.lost is None else round(strokes.lost, 4),
+        "plain_shifted": None if strokes.shifted is None else round(strokes.shifted, 4),
+    }
 
 
 def _cell_means(pixels: FloatPixels, rows: int, columns: int) -> FloatPixels:

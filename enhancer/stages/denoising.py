@@ -21,6 +21,7 @@ from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
+from enhancer.stages.picture_kind import is_document, made_for_photographs, noisy_ground
 
 FLOOR: Final = 3.2 / 255
 """Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and
@@ -66,6 +67,9 @@ class Denoising(Stage):
         recipe = context.recipe
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
+        because = made_for_photographs(context) if recipe.denoise_model is None else None
+        if because is not None and not (is_document(context) and noisy_ground(pixels)):
+            return Decision(False, because)
         noise = measure_noise(pixels, context.visible)
         if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")

@@ -38,6 +38,7 @@ from enhancer.options import ExposureOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
+from enhancer.stages.picture_kind import made_for_photographs
 
 LEAST_HEADROOM: Final = 0.9
 MIDDLE_GREY: Final = 0.18
@@ -89,6 +90,9 @@ class Exposure(Stage):
         options = context.recipe.exposure
         if options.ev == 0:
             return Decision(False, "the recipe's exposure value is 0")
+        because = made_for_photographs(context)
+        if options.ev is None and because is not None:
+            return Decision(False, because)
         numbers = analyse(pixels, context.visible)
         if options.ev is not None:
             ev, reason = options.ev, f"the recipe asks for {options.ev:+.2f} EV"

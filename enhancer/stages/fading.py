@@ -1,8 +1,8 @@
 """Restoration of faded colour prints by a small net that knows how prints age and what photographs look like.
 
-The net (:mod:`enhancer.models.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function for all pixels:
-scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The function is evaluated
-on the full picture, so that its cost and result do not depend on how the net was run.
+The net (:mod:`enhancer.models.architectures.colour`) looks at 48 x 48 pixels and predicts 15 numbers of one function
+for all pixels: scattered light and stain taken away, the dyes' densities brought back, cross-talk included. The
+function is evaluated on the full picture, so that its cost and result do not depend on how the net was run.
 
 The order of what is tried, for ``method = "learned"``: a picture of one tone (black-and-white, sepia, cyanotype) keeps
 its tone and is only stretched, all channels alike; nothing is ever colourised. Where the net is confident that it makes
@@ -28,10 +28,11 @@ from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import sample
 from enhancer.stages.fading_stretch import LEAST_SPAN, PERCENTILES, SMALLEST_AREA, FadingStretch, ends_of, objection
 from enhancer.stages.light import from_linear, to_linear
+from enhancer.stages.picture_kind import made_for_photographs
 
 PREVIEW_SIDE: Final = 256
 LOOK: Final = 48
-"""Side of what the net looks at, as :mod:`enhancer.models.colour` has it."""
+"""Side of what the net looks at, as :mod:`enhancer.models.architectures.colour` has it."""
 LEAST_LOG_ODDS: Final = 1.75
 """Confidence (0.85) from which the net's function is applied: with it 90 % of aged pictures of the training folder that
 were kept for validation are restored, and 1.2 % of its 340 unfaded ones are touched."""
@@ -52,7 +53,7 @@ meet them too, for they have little of it."""
 BLACK: Final = np.float32(10**-2.4)
 DENSITY_RANGE: Final = (np.float32(-0.5), np.float32(4))
 SMALLEST: Final = 1e-3
-"""As in :func:`enhancer.models.colour.restored`."""
+"""As in :func:`enhancer.models.architectures.colour.restored`."""
 CHUNK: Final = 1 << 20
 """Pixels that are computed at once."""
 
@@ -84,7 +85,7 @@ class Fading(Stage):
         Raises:
             ModelError: the net's weights, which this package carries, are damaged.
         """
-        if (idle := self.idle(context)) is not None:
+        if (idle := self.idle(context) or made_for_photographs(context)) is not None:
             return Decision(False, idle)
         options = context.recipe.fading
         too_small = pixels.shape[0] * pixels.shape[1] < SMALLEST_AREA

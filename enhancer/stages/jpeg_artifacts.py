@@ -18,6 +18,7 @@ from enhancer.options import JpegArtifactsOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
+from enhancer.stages.picture_kind import made_for_photographs
 
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""
@@ -52,6 +53,8 @@ class JpegArtifacts(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
+        if objection := made_for_photographs(context):
+            return Decision(False, objection)
         for name in RESAMPLING:
             if name in context.decisions and context.decisions[name].applied:
                 return Decision(False, f"{name} changed the block grid")

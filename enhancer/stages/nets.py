@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from enhancer.backends.base import Net, NetSpec
+from enhancer.backends.base import Net
 from enhancer.backends.choice import open_net, runs_on_gpu
 from enhancer.backends.joining import JoinedNet
-from enhancer.errors import ModelError
+from enhancer.errors import EnhancerError, ModelError
 from enhancer.models.catalogue import (
     ModelEntry,
     fidelity_entry_beside,
@@ -19,14 +19,8 @@ from enhancer.models.catalogue import (
 )
 from enhancer.models.download import sha256_of
 from enhancer.options import Precision
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-UNKNOWN_HALO: Final = 32
-"""Of a net from a file: wide enough for the effective field of the architectures that spandrel knows."""
-
 
 FILE_ENDING: Final = ".safetensors"
 """A recipe's denoiser whose name ends so is a file and no entry of the catalogue."""
@@ -141,7 +135,7 @@ class Nets:
         return self._from_catalogue(load_catalogue().default("scratches"), "fp32")
 
     def colour_restorer(self) -> Net:
-        """The net that says how to restore a faded print: what is looked at to :data:`enhancer.models.colour.OUTPUTS`.
+        """The net that says how to restore a faded print: 48 x 48 pixels of it to the numbers of a function.
 
         Raises:
             ModelError: its file, which this package carries, is damaged.
@@ -149,7 +143,7 @@ class Nets:
         return self._from_catalogue(load_catalogue().default("colour"), "fp32")
 
     @property
-    def gain_by_company(self) -> bool:
+    def gains_by_dynamic_batching(self) -> bool:
         """Whether several pictures at once, each in a thread of its own, are faster than one after another.
 
         Raises:
@@ -200,6 +194,19 @@ class Nets:
             return self._nets[name, precision]
 
 
+class NetNeededError(EnhancerError):
+    """Something asked for a net where none may run."""
+
+    default_reason = Reason.NET_NEEDED
+
+
+class NoNets(Nets):
+    """Stands where nets would, in a place where none may run: every request raises :class:`NetNeededError`."""
+
+    def _once(self, name: str, precision: Precision, sha256: str, load: Callable[[], Net]) -> Net:
+        raise NetNeededError(f"the net {name} is needed, and none may run here")
+
+
 def _file_name(path: Path, sha256: str) -> str:
     return f"{path.stem}-{sha256[:12]}"
 
@@ -213,74 +220,25 @@ def _sha256_of(path: Path) -> str:
 
 def _load_file(path: Path, name: str, option: str, inputs: tuple[int, ...], device: str) -> Net:
     """A net from a file, its architecture recognised from its weights. No pickle in it is executed."""
-    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+    from spandrel import ModelLoader
 
     from enhancer.backends.torch_backend import TorchNet
+    from enhancer.models.loading import recognised
 
-    loader = ModelLoader("cpu")
     try:
-        state = loader.load_state_dict_from_file(path)
+        state = ModelLoader("cpu").load_state_dict_from_file(path)
     except Exception as error:  # a damaged file raises whatever the reader of its format feels like
         raise ModelError(f"{option}: {path.name} cannot be loaded: {error}", reason="bad-weights") from error
-    if option != "sr_path" and (known := _ffdnet(state, name, device) or _plain(state, name, device)):
-        return known
-    try:
-        model = loader.load_from_state_dict(state)
-    except UnsupportedModelError as error:
-        raise ModelError(f"{option}: {path.name} is of no architecture that is known", reason="bad-weights") from error
-    fits = model.input_channels in inputs and model.output_channels == 3
-    if not (fits and isinstance(model, ImageModelDescriptor)):
+    net = recognised(state, name)
+    if net is None:
+        raise ModelError(f"{option}: {path.name} is of no architecture that is known", reason="bad-weights")
+    spec = net.spec
+    if spec.in_channels not in inputs or spec.out_channels != 3:
         raise ModelError(
-            f"{option}: {path.name} ({model.architecture.name}) takes {model.input_channels} channels and gives "
-            f"{model.output_channels}; needed is RGB to RGB",
+            f"{option}: {path.name} takes {spec.in_channels} channels and gives {spec.out_channels}; needed is RGB to "
+            "RGB",
             reason="wrong-purpose",
         )
-    if option != "sr_path" and model.scale != 1:
-        raise ModelError(
-            f"{option}: {path.name} enlarges by {model.scale}; a denoiser must not", reason="wrong-purpose"
-        )
-    size = model.size_requirements
-    spec = NetSpec(
-        name=name,
-        scale=model.scale,
-        in_channels=model.input_channels,
-        out_channels=3,
-        halo=UNKNOWN_HALO,
-        multiple_of=size.multiple_of,
-        minimum=max(1, size.minimum),
-    )
-    return TorchNet(model.model.eval().requires_grad_(False), spec, device)
-
-
-def _ffdnet(state: dict[str, Tensor], name: str, device: str) -> Net | None:
-    """FFDNet for colour from its weights, which spandrel takes for DnCNN; None where they are something else's."""
-    from enhancer.backends.torch_backend import TorchNet
-    from enhancer.models.ffdnet import HALO, FFDNet
-
-    module = FFDNet()
-    expected = {key: tensor.shape for key, tensor in module.state_dict().items()}
-    if {key: tensor.shape for key, tensor in state.items()} != expected:
-        return None
-    module.load_state_dict(state)
-    spec = NetSpec(name, 1, in_channels=4, out_channels=3, halo=HALO, multiple_of=2, minimum=2)
-    return TorchNet(module.eval().requires_grad_(False), spec, device)
-
-
-def _plain(state: dict[str, Tensor], name: str, device: str) -> Net | None:
-    """A plain denoiser with a noise map, such as ours and what was adapted from it; None where it is something else."""
-    from enhancer.backends.torch_backend import TorchNet
-    from enhancer.models.plain import COLOURS, PlainNet, PlainShape
-
-    kernels = [tensor for tensor in state.values() if tensor.ndim == 4]
-    if not kernels or any(not key.startswith("convolutions.") for key in state):
-        return None
-    # What comes out is the folded picture, what goes in the same and the noise map: that tells the fold.
-    first, last = state["convolutions.0.weight"], state[f"convolutions.{len(kernels) - 1}.weight"]
-    fold = {COLOURS: 1, 4 * COLOURS: 2}.get(last.shape[0])
-    if fold is None or first.shape[1] != last.shape[0] + 1:
-        return None
-    shape = PlainShape.of(state, scale=1, conditions=1, fold=fold)
-    module = PlainNet(shape)
-    module.load_state_dict(state)
-    spec = NetSpec(name, 1, in_channels=4, out_channels=3, halo=shape.halo, multiple_of=fold, minimum=fold)
-    return TorchNet(module.eval().requires_grad_(False), spec, device)
+    if option != "sr_path" and spec.scale != 1:
+        raise ModelError(f"{option}: {path.name} enlarges by {spec.scale}; a denoiser must not", reason="wrong-purpose")
+    return TorchNet(net.module, spec, device)

@@ -1,8 +1,8 @@
 """Repair of scratches, dust, chips and folds: a net finds them, and their surroundings are drawn over them.
 
-The net (:mod:`enhancer.models.damage_net`) gives each pixel's log odds of being damaged. Marks are what hysteresis
-makes of them (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected pixels above
-:data:`MAYBE` among which there is one above :data:`SURE`.
+The net (:mod:`enhancer.models.architectures.damage`) gives each pixel's log odds of being damaged. Marks are what
+hysteresis makes of them (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected
+pixels above :data:`MAYBE` among which there is one above :data:`SURE`.
 
 Wires, grass, whiskers and window frames look like scratches, and a picture has them or has scratches. So two questions
 are kept apart. Whether the *picture* is damaged is asked of its surest marks: ``auto`` acts only where the evidence,
@@ -34,6 +34,7 @@ from enhancer.options import ScratchesOptions
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import to_planes
 from enhancer.stages.inpainting import inpaint
+from enhancer.stages.picture_kind import made_for_photographs
 
 MAYBE: Final = math.log(0.9 / 0.1)
 """Log odds from which a pixel may belong to a mark: those of a probability of 0.9."""
@@ -105,6 +106,8 @@ class Scratches(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
+        if objection := made_for_photographs(context):
+            return Decision(False, objection)
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell scratches from detail")
         net = context.nets.damage_detector()

@@ -33,6 +33,7 @@ from enhancer.stages.jpeg_artifacts import JpegArtifacts
 from enhancer.stages.lens_correction import LensCorrection
 from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
+from enhancer.stages.picture_kind import PictureKind
 from enhancer.stages.scratches import Scratches
 from enhancer.stages.sharpening import Sharpening
 from enhancer.stages.size_limit import SizeLimit
@@ -44,7 +45,8 @@ ROWS: Final = 64
 """That are looked at together for values that are not finite."""
 
 OWN: Final[tuple[Stage, ...]] = (
-    SizeLimit(),  # first: everything after it has fewer pixels to pay for
+    PictureKind(),  # of the picture as it came: what later stages ask for
+    SizeLimit(),  # before all that changes it: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
     JpegArtifacts(),  # after impulses, which no JPEG made; before denoising, which cannot tell blocks from detail

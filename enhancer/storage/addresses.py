@@ -1,4 +1,4 @@
-"""URLs of stores and addresses of objects: parsing, canonical form, and the way back to a key."""
+"""URLs and addresses of folders and of S3: parsing, canonical form, and the way back to a key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlsplit
 from enhancer.errors import RequestError
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +25,32 @@ class S3Location:
         return f"s3://{self.bucket}/{self.prefix}" if self.prefix else f"s3://{self.bucket}"
 
 
-def parse_url(url: str) -> S3Location | Path:
-    """Where a store lies: a bucket with a prefix, or an absolute folder.
+def parse_folder(url: str) -> Path:
+    """The absolute path of a folder.
 
     Args:
-        url: ``s3://bucket[/prefix]``, ``file:///folder`` or a folder's path (``~`` is the home folder); slashes at the
-            end do not matter.
+        url: ``file:///folder`` or a path (``~`` is the home folder); slashes at the end do not matter.
 
     Raises:
-        RequestError: reason ``bad-url``; another scheme, a bucket name that cannot be, or credentials in the URL.
+        RequestError: reason ``bad-url``.
     """
-    scheme = _SCHEME.match(url)
-    if scheme is None:
+    if not url.lower().startswith("file://"):
         if not url.strip() or "\0" in url:
             raise RequestError("a store needs a URL: s3://bucket/prefix or a folder", reason="bad-url")
         return Path(url).expanduser().absolute()
-    name = scheme[1].lower()
-    if name == "file":
-        parts = urlsplit(url)
-        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-            raise RequestError(f"{url}: a file URL is file:///folder, with three slashes", reason="bad-url")
-        return Path(unquote(parts.path))
-    if name != "s3":
-        raise RequestError(f"stores on {name}:// are not known; give s3://bucket/prefix or a folder", reason="bad-url")
-    bucket, _, prefix = url[scheme.end() :].partition("/")
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise RequestError(f"{url}: a file URL is file:///folder, with three slashes", reason="bad-url")
+    return Path(unquote(parts.path))
+
+
+def parse_s3(url: str) -> S3Location:
+    """Bucket and prefix of ``s3://bucket[/prefix]``; slashes at the end do not matter.
+
+    Raises:
+        RequestError: reason ``bad-url``; a bucket name that cannot be, or credentials in the URL.
+    """
+    bucket, _, prefix = url[len("s3://") :].partition("/")
     if "@" in bucket or ":" in bucket:  # not repeated in the message: it may hold a secret
         raise RequestError(
             "the S3 URL has credentials or a port in it; it is s3://bucket/prefix, the rest comes from the settings",
@@ -60,41 +61,12 @@ def parse_url(url: str) -> S3Location | Path:
     return S3Location(bucket, prefix.strip("/"))
 
 
-def canonical_url(url: str) -> str:
-    """The one spelling of a store's URL: ``s3://bucket/prefix`` or an absolute path, no slash at the end.
-
-    Raises:
-        RequestError: as :func:`parse_url`.
-    """
-    location = parse_url(url)
-    return location.url if isinstance(location, S3Location) else str(location)
+def split_folder(address: str) -> tuple[str, str]:
+    """A file's address as its folder and its name, which is empty for the root of the file system."""
+    path = parse_folder(address)
+    return str(path.parent), path.name
 
 
-def key_under(url: str, address: str) -> str:
-    """The key that `address` has in the store at `url`: the inverse of ``open_store(url, ...).address(key)``.
-
-    Raises:
-        RequestError: reason ``bad-address``; the address does not lie under the URL.
-    """
-    root = canonical_url(url).rstrip("/") + "/"
-    if not address.startswith(root) or address == root:
-        raise RequestError(f"{address} does not lie under {root}", reason="bad-address")
-    return address.removeprefix(root)
-
-
-def split_address(address: str) -> tuple[str, str]:
-    """An object's address as a store's URL and a key in it: bucket and full key, or folder and file name.
-
-    Raises:
-        RequestError: reason ``bad-address``; there is no key in it. Reason ``bad-url`` as :func:`parse_url`.
-    """
-    if address.lower().startswith("s3://"):
-        location = parse_url(address)
-        key = address[len("s3://") :].partition("/")[2]
-        root = f"s3://{location.bucket}" if isinstance(location, S3Location) else ""
-    else:
-        path = parse_url(address)
-        root, key = (str(path.parent), path.name) if isinstance(path, Path) else ("", "")
-    if not key:
-        raise RequestError(f"{address} names a store, not an object in it", reason="bad-address")
-    return root, key
+def split_s3(address: str) -> tuple[str, str]:
+    """An object's address as its bucket's URL and its full key, which may be empty."""
+    return f"s3://{parse_s3(address).bucket}", address[len("s3://") :].partition("/")[2]

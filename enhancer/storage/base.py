@@ -1,4 +1,4 @@
-"""The contract of an object store: a local folder or an S3 bucket behind the same few verbs.
+"""The contract of an object store: the same few verbs whatever it is.
 
 A store is opened on a URL (``s3://bucket/prefix`` or a folder) and speaks keys below it. Keys are ``/``-separated text;
 they are data from outside and never become paths unchecked.
@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object as a listing or a HEAD tells it. `etag` is opaque, without quotes; equal means unchanged."""
+    """One object as a listing or a HEAD reports it. `etag` is opaque, without quotes; equal means unchanged."""
 
     key: str
     size: int
@@ -29,7 +29,7 @@ class Fetched:
 
 
 class ObjectStore(Protocol):
-    """What both kinds of store do.
+    """What every store does.
 
     Verbs raise :class:`enhancer.errors.ObjectGoneError` for a missing object and
     :class:`enhancer.errors.StorageError` (transient or permanent by its kind) for everything else.

@@ -26,7 +26,7 @@ _COPY_LIMIT = 5 << 30
 _READ_TRIES = 3
 
 
-def _told(answer: dict[str, Any], name: str) -> Any:
+def _part(answer: dict[str, Any], name: str) -> Any:
     """A part of an answer.
 
     Raises:
@@ -38,7 +38,7 @@ def _told(answer: dict[str, Any], name: str) -> Any:
 
 
 def _etag(answer: dict[str, Any]) -> str:
-    return str(_told(answer, "ETag")).strip('"')
+    return str(_part(answer, "ETag")).strip('"')
 
 
 class S3Store:
@@ -108,7 +108,7 @@ class S3Store:
         except ObjectGoneError:
             self._require_bucket()  # HEAD's answer has no body to say which of the two is missing
             return None
-        return ObjectInfo(key, int(_told(answer, "ContentLength")), _etag(answer))
+        return ObjectInfo(key, int(_part(answer, "ContentLength")), _etag(answer))
 
     def _require_bucket(self) -> None:
         try:
@@ -130,7 +130,7 @@ class S3Store:
                 answer = self._client.get_object(**self._object(key))
             try:
                 with self._trouble("read", key), closing(answer["Body"]) as body:
-                    size = int(_told(answer, "ContentLength"))
+                    size = int(_part(answer, "ContentLength"))
                     if max_bytes is not None and size > max_bytes:
                         raise PictureError(
                             f"{self.address(key)} has {size} bytes; the limit is {max_bytes}", reason="too-many-bytes"
@@ -163,25 +163,6 @@ class S3Store:
             answer = self._client.put_object(**self._object(key), Body=data, **_content_type(key, content_type))
         return ObjectInfo(key, len(data), _etag(answer))
 
-    def create(self, key: str, data: bytes) -> bool:
-        """Write the object unless there is one (If-None-Match: *); whether this call wrote it.
-
-        Servers differ in whether they keep this promise under a race: see :mod:`.probe`.
-        """
-        from botocore.exceptions import ClientError
-
-        check_target(key)
-        with self._trouble("write", key):
-            try:
-                self._client.put_object(**self._object(key), Body=data, IfNoneMatch="*")
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in {
-                    "PreconditionFailed", "ConditionalRequestConflict", "412", "409",
-                }:  # fmt: skip
-                    return False
-                raise
-        return True
-
     def copy_from(self, source: ObjectStore, source_key: str, key: str) -> ObjectInfo:
         """Copy within the server where the source is in the same S3 under the same keys, else as a stream in parts.
 
@@ -202,7 +183,7 @@ class S3Store:
                 self._client.copy(origin, self.location.bucket, self._full(key))
                 return self._expect(key)
             answer = self._client.copy_object(**self._object(key), CopySource=origin, CopySourceIfMatch=info.etag)
-        return ObjectInfo(key, info.size, _etag(_told(answer, "CopyObjectResult")))
+        return ObjectInfo(key, info.size, _etag(_part(answer, "CopyObjectResult")))
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing there is no error."""
@@ -212,7 +193,7 @@ class S3Store:
 
     def clear_interrupted(self, folder: str, *, below: bool = False) -> int:
         """S3 keeps nothing of a put or copy that broke off. Parts of one beyond 5 GiB are for the bucket's own rule
-        (AbortIncompleteMultipartUpload) to clear, since nobody can tell whether their writer lives.
+        (AbortIncompleteMultipartUpload) to clear, since nothing shows whether their writer lives.
         """
         return 0
 

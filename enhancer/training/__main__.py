@@ -27,6 +27,9 @@ ENTRIES: Final = {
     "jpeg": "jpeg",
     "colour": "colour",
     "scratches": "scratches",
+    "restore-x1": "restoration",
+    "restore-x2": "restoration",
+    "restore-x4": "restoration",
 }
 """The bundled nets, each with the module of this package that trains it."""
 

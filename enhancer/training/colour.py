@@ -19,13 +19,14 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from enhancer.image import FloatPixels, to_unit
-from enhancer.models.colour import ColourNet, restored
+from enhancer.models.architectures.colour import ColourNet, restored
 from enhancer.stages.fading import look_at
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.training.ageing import aged, random_ageing
 from enhancer.training.degradations import as_bytes
+from enhancer.training.held_out import training_pictures
 from enhancer.training.loop import Schedule, train
-from enhancer.training.pictures import Bytes, list_pictures, load_picture, split, turned
+from enhancer.training.pictures import Bytes, load_picture, split, turned
 from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
 
@@ -53,7 +54,7 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path) -> Path:
     seed = int(config["seed"])
     torch.manual_seed(seed)
     schedule = Schedule(**config["schedule"])
-    paths, validation = split(list_pictures(*data)[:-HELD_OUT], VALIDATION)
+    paths, validation = split(training_pictures(*data)[:-HELD_OUT], VALIDATION)
     draw = np.random.default_rng(seed)
     looks = [look for path in paths for look in _looks(load_picture(path), int(config["looks"]), draw)]
     checked = [look for path in validation for look in _looks(load_picture(path), 2, draw)]

@@ -21,9 +21,10 @@ from enhancer.codecs.jpeg import mean_step
 from enhancer.image import FloatPixels, to_unit
 from enhancer.quality.metrics import luma, psnr
 from enhancer.training.degradations import as_bytes, through_jpeg
+from enhancer.training.held_out import training_pictures
 from enhancer.training.loop import Schedule, train
 from enhancer.training.nets import build_net
-from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, split
+from enhancer.training.pictures import Bytes, PatchSampler, load_picture, split
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
@@ -58,7 +59,7 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     schedule = Schedule(**config["schedule"])
     net = build_net(config["net"], start)
     module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
-    paths, held_out = split(list_pictures(*data), HELD_OUT)
+    paths, held_out = split(training_pictures(*data), HELD_OUT)
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], schedule.patch + MARGIN, seed)
     qualities = (int(config["lowest_quality"]), int(config["highest_quality"]))
 

@@ -9,8 +9,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from enhancer.models.damage_net import DamageNet, DamageShape
-from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.models.architectures import own
 
 
 def build_net(table: Mapping[str, Any], start: Path | None = None) -> nn.Module:
@@ -32,8 +31,7 @@ def build_net(table: Mapping[str, Any], start: Path | None = None) -> nn.Module:
 
 def _fresh(table: Mapping[str, Any]) -> nn.Module:
     shape = {name: value for name, value in table.items() if name != "kind"}
-    if table["kind"] == "plain":
-        return PlainNet(PlainShape(**shape))
-    if table["kind"] == "damage":
-        return DamageNet(DamageShape(**shape))
-    raise ValueError(f"no net is of kind {table['kind']!r}: plain or damage")
+    architecture = own(table["kind"])
+    if architecture is None or architecture.fresh is None:
+        raise ValueError(f"no net is of kind {table['kind']!r}: a module of enhancer/models/architectures that has one")
+    return architecture.fresh(shape)

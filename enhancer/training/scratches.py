@@ -23,12 +23,13 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from enhancer.image import FloatPixels
-from enhancer.models.damage_net import MULTIPLE
+from enhancer.models.architectures.damage import MULTIPLE
 from enhancer.training.damage import FAINT, TRAINED, VISIBLE, Damaged, Draw, damaged, printed, scanned
 from enhancer.training.detection import Agreement, agreement
+from enhancer.training.held_out import training_pictures
 from enhancer.training.loop import Schedule, train
 from enhancer.training.nets import build_net
-from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, split
+from enhancer.training.pictures import Bytes, PatchSampler, load_picture, split
 from enhancer.training.trainable import AsIs
 from enhancer.training.weights import save_half
 
@@ -58,7 +59,7 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     torch.manual_seed(seed)
     schedule = Schedule(**config["schedule"])
     net = build_net(config["net"], start)
-    paths, held_out = split(list_pictures(*data), HELD_OUT_PICTURES)
+    paths, held_out = split(training_pictures(*data), HELD_OUT_PICTURES)
     side = round(schedule.patch * ZOOM)
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], side, seed)
     examples = Examples(sampler, schedule, float(config["whole_share"]), seed)

@@ -20,12 +20,13 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from enhancer.image import to_unit
-from enhancer.models.plain import COLOURS
+from enhancer.models.architectures.plain import COLOURS
 from enhancer.quality.metrics import psnr
+from enhancer.training.held_out import training_pictures
 from enhancer.training.loop import Schedule, device, train
 from enhancer.training.nets import build_net
 from enhancer.training.patches import PatchesThere
-from enhancer.training.pictures import Bytes, PatchSampler, list_pictures, load_picture, reduced, split
+from enhancer.training.pictures import Bytes, PatchSampler, load_picture, reduced, split
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.teacher import outputs_of
 from enhancer.training.trainable import AsIs
@@ -67,7 +68,7 @@ def run(
         if grown.unexpected_keys:
             raise ValueError(f"{start} is of another net: it has {grown.unexpected_keys[0]}")
     module = Reparameterised(net, started=start is not None) if config["reparameterise"] else AsIs(net)
-    paths, held_out = split(list_pictures(*data), HELD_OUT)
+    paths, held_out = split(training_pictures(*data), HELD_OUT)
     share = float(config.get("teacher_share", 0)) if teacher else 0.0
     versions = _with_teacher(paths, scale, teacher) if teacher and share else _from_truth(paths, scale)
     sampler = PatchSampler([(versions.small, 1)], schedule.patch, seed)

@@ -16,7 +16,8 @@ import numpy as np
 from enhancer.backends.tiler import run_tiled
 from enhancer.settings import Settings
 from enhancer.stages.nets import Nets
-from enhancer.training.pictures import Bytes, list_pictures, load_picture, reduced
+from enhancer.training.held_out import training_pictures
+from enhancer.training.pictures import Bytes, load_picture, reduced
 
 
 def write_outputs(
@@ -40,7 +41,7 @@ def write_outputs(
     else:
         net = Nets(Settings()).super_resolution(scale, teacher)
     written = 0
-    for path in list_pictures(*folders):
+    for path in training_pictures(*folders):
         for factor in {scale, *reductions}:
             target = _place(path, factor, out)
             if target.exists():

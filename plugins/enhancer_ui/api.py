@@ -10,9 +10,10 @@ from fastapi.responses import StreamingResponse
 from enhancer.contract import SCHEMA_VERSION, Envelope
 from enhancer.ledger.queries import Order
 from enhancer.ledger.states import ItemState
+from enhancer.records import record_of
 from enhancer_ui import pictures
 from enhancer_ui.configuration import ui_settings
-from enhancer_ui.reading import NotFoundError, Reader, record_of
+from enhancer_ui.reading import NotFoundError, Reader
 from enhancer_ui.security import Visitor, visitor_of
 
 router = APIRouter()
@@ -35,14 +36,14 @@ Search = Annotated[str | None, Query(max_length=200)]
 def runs(reader: LedgerReader, offset: Offset = 0, limit: Limit = 50) -> dict[str, Any]:
     """A page of runs, newest first. `next_offset` is null on the last one."""
     rows, following = reader.runs(offset, limit)
-    return {"schema_version": SCHEMA_VERSION, "runs": rows, "next_offset": following}
+    return {"schema_version": SCHEMA_VERSION, "runs": [row.as_dict() for row in rows], "next_offset": following}
 
 
 @router.get("/api/run")
 def run(reader: LedgerReader, run_id: RunId) -> dict[str, Any]:
     """One run with its counts by state, its rate and the seconds that are left."""
     row = reader.run(run_id)
-    return {"schema_version": SCHEMA_VERSION, "run": row, "progress": reader.progress(run_id)}
+    return {"schema_version": SCHEMA_VERSION, "run": row.as_dict(), "progress": reader.progress(run_id).as_dict()}
 
 
 @router.get("/api/items")
@@ -62,7 +63,7 @@ def items(
         command="ui items",
         ok=True,
         items=[record_of(run, row) for row in rows],
-        summary={"run": run, "total": total, "offset": offset},
+        summary={"run": run.as_dict(), "total": total, "offset": offset},
     )
     return Response(envelope.to_json(indent=None), media_type="application/json")
 

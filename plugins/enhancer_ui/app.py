@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -12,21 +13,22 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from enhancer.errors import EnhancerError, StorageError
+from enhancer.reasons import Reason
 from enhancer_ui import api, pages
 from enhancer_ui.security import Guard
 
-_STATUS = {
-    "bad-connection": HTTPStatus.SERVICE_UNAVAILABLE,
-    "bad-key": HTTPStatus.BAD_REQUEST,
-    "bad-ledger-dsn": HTTPStatus.SERVICE_UNAVAILABLE,
-    "foreign-address": HTTPStatus.FORBIDDEN,
-    "gone": HTTPStatus.NOT_FOUND,
-    "ledger": HTTPStatus.SERVICE_UNAVAILABLE,
-    "no-run": HTTPStatus.NOT_FOUND,
-    "not-allowed": HTTPStatus.FORBIDDEN,
-    "not-found": HTTPStatus.NOT_FOUND,
-    "too-many-bytes": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+_STATUS: Final[dict[str, HTTPStatus]] = {
+    Reason.BAD_CONNECTION: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.BAD_KEY: HTTPStatus.BAD_REQUEST,
+    Reason.BAD_LEDGER_DSN: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.FOREIGN_ADDRESS: HTTPStatus.FORBIDDEN,
+    Reason.GONE: HTTPStatus.NOT_FOUND,
+    Reason.LEDGER: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.NO_RUN: HTTPStatus.NOT_FOUND,
+    Reason.NOT_ALLOWED: HTTPStatus.FORBIDDEN,
+    Reason.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Reason.TOO_MANY_BYTES: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Reason.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
 
@@ -36,7 +38,7 @@ def routes() -> FastAPI:
     app.include_router(pages.router)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
-    app.add_exception_handler(EnhancerError, _told)
+    app.add_exception_handler(EnhancerError, _deliberate_error)
     app.add_exception_handler(HTTPException, _refused)
     return app
 
@@ -46,7 +48,7 @@ def create_app() -> ASGIApp:
     return Guard(routes())
 
 
-def _told(request: Request, error: Exception) -> Response:
+def _deliberate_error(request: Request, error: Exception) -> Response:
     """A deliberate error as a page that says what is wrong and the way out."""
     assert isinstance(error, EnhancerError)
     otherwise = HTTPStatus.BAD_GATEWAY if isinstance(error, StorageError) else HTTPStatus.BAD_REQUEST

@@ -12,10 +12,10 @@ from jinja2 import Environment
 
 from enhancer.ledger.queries import Order
 from enhancer.ledger.states import ItemState
+from enhancer.records import record_of
 from enhancer_ui import pictures, showing
 from enhancer_ui.api import Key, LedgerReader, Offset, RunId, Search
 from enhancer_ui.configuration import ui_settings
-from enhancer_ui.reading import record_of
 
 router = APIRouter()
 
@@ -42,7 +42,7 @@ def message_page(request: Request, status: HTTPStatus, message: str) -> Response
 def runs(reader: LedgerReader, offset: Offset = 0) -> Response:
     """Every run, newest first."""
     rows, following = reader.runs(offset, RUNS_PER_PAGE)
-    live = any(row["state"] != "finished" for row in rows)
+    live = any(row.state != "finished" for row in rows)
     return _page("runs.html", runs=rows, offset=offset, following=following, live=live)
 
 
@@ -76,20 +76,22 @@ def run(
         offset=(page - 1) * ITEMS_PER_PAGE,
     )
     roots = pictures.Roots.of(ui_settings())
-    for item in rows:
-        item["thumbnails"] = {side: pictures.view(row, item, side, roots).thumbnail for side in pictures.SIDES}
+    thumbnails = {
+        one.key: {side: pictures.view(row, one, side, roots).thumbnail for side in pictures.SIDES} for one in rows
+    }
     return _page(
         "run.html",
         run=row,
         items=rows,
+        thumbnails=thumbnails,
         total=total,
         failures=reader.failures(run_id),
-        progress=None if row["state"] == "finished" else reader.progress(run_id),
+        progress=None if row.state == "finished" else reader.progress(run_id),
         filters={"state": state or "", "search": search or "", "order": order},
         page=page,
         pages=max(1, -(-total // ITEMS_PER_PAGE)),
         tab=tab,
-        live=row["state"] != "finished",
+        live=row.state != "finished",
     )
 
 

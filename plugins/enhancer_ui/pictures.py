@@ -7,16 +7,17 @@ browser decodes, in its sandbox. Only objects under the configured addresses are
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, get_args
+from typing import BinaryIO, Final, Literal, get_args
 
 from enhancer.errors import ObjectGoneError, PictureError, RequestError
+from enhancer.ledger.rows import Item, Run
 from enhancer.ledger.states import GOOD
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
-from enhancer.storage import open_store
-from enhancer.storage.addresses import parse_url
+from enhancer.storage import canonical_url, is_folder, open_store
 
 Side = Literal["before", "after"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -42,7 +43,7 @@ _EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".gi
 class ForeignAddressError(RequestError):
     """An address outside the configured ones."""
 
-    default_reason = "foreign-address"
+    default_reason = Reason.FOREIGN_ADDRESS
 
 
 def sniff(head: bytes) -> str | None:
@@ -69,12 +70,12 @@ def canonical(url: str) -> str:
         ForeignAddressError: an S3 prefix with parts that an HTTP client would fold into another address.
         RequestError: no address of a store at all.
     """
-    location = parse_url(url)
-    if isinstance(location, Path):
-        return str(location.resolve())
-    if any(segment in (".", "..") or "\\" in segment for segment in location.prefix.split("/")):
+    plain = canonical_url(url)
+    if is_folder(plain):
+        return str(Path(plain).resolve())
+    if any(segment in (".", "..") or "\\" in segment for segment in plain.split("/")):
         raise ForeignAddressError(f"{url} is not a plain address of a store")
-    return location.url
+    return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +126,17 @@ class Place:
         return not suffix or suffix in _EXTENSIONS
 
 
-def locate(run: Mapping[str, Any], item: Mapping[str, Any], side: Side) -> Place | None:
+def locate(run: Run, item: Item, side: Side) -> Place | None:
     """Where the ledger says that this side lies; None where there is none (yet).
 
     The enhanced picture of an item that was not published is its staged object, as long as that is kept.
     """
     if side == "before":
-        return Place(run["input_url"], item["key"])
-    if item["state"] in GOOD:
-        return Place(run["output_url"], item["target_key"]) if item["target_key"] else None
-    if item["staged_key"]:
-        return Place(run["work_url"], item["staged_key"], "staged, not published")
+        return Place(run.input_url, item.key)
+    if item.state in GOOD:
+        return Place(run.output_url, item.target_key) if item.target_key else None
+    if item.staged_key:
+        return Place(run.work_url, item.staged_key, "staged, not published")
     return None
 
 
@@ -159,7 +160,7 @@ class View:
         return self.place is not None and self.place.displayable and self.refusal is None
 
 
-def view(run: Mapping[str, Any], item: Mapping[str, Any], side: Side, roots: Roots) -> View:
+def view(run: Run, item: Item, side: Side, roots: Roots) -> View:
     """What the page may show of this side; opens nothing."""
     place = locate(run, item, side)
     if place is None:
@@ -168,10 +169,10 @@ def view(run: Mapping[str, Any], item: Mapping[str, Any], side: Side, roots: Roo
         roots.check(place.url)
     except ForeignAddressError as error:
         return View(place, error.message, thumbnail=False)
-    pixels = (item["output_width"] or 0) * (item["output_height"] or 0) if side == "after" else 1
-    if item["stage"] in ("read", "decode"):  # what our decoder refused is no thumbnail for the browser either
+    pixels = (item.output_width or 0) * (item.output_height or 0) if side == "after" else 1
+    if item.stage in ("read", "decode"):  # what our decoder refused is no thumbnail for the browser either
         pixels = 0
-    small = item["size"] <= THUMBNAIL_BYTES and 0 < pixels <= THUMBNAIL_PIXELS
+    small = item.size <= THUMBNAIL_BYTES and 0 < pixels <= THUMBNAIL_PIXELS
     return View(place, None, thumbnail=small and place.displayable)
 
 
@@ -216,7 +217,7 @@ def open_picture(place: Place, settings: Settings) -> Picture:
         raise PictureError(
             f"{place.address} has {info.size / 2**20:.0f} MB, and this page shows up to {MAX_BYTES // 2**20}: "
             "fetch it from the store and open it in a viewer",
-            reason="too-many-bytes",
+            reason=Reason.TOO_MANY_BYTES,
         )
     stream = store.open(place.key)
     try:
@@ -234,6 +235,6 @@ def _type_of(head: bytes, place: Place) -> str:
         raise PictureError(
             f"{place.address} is of a type that browsers do not show (they show JPEG, PNG, WebP, AVIF, GIF and BMP): "
             "fetch it from the store and open it in a viewer",
-            reason="unsupported",
+            reason=Reason.UNSUPPORTED,
         )
     return content_type

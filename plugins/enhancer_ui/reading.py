@@ -1,19 +1,20 @@
-"""The ledger as the page reads it: one engine per process, database trouble told in words."""
+"""The ledger as the page reads it: one engine per process, database trouble put into words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
-from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError
 from enhancer.ledger import Ledger
 from enhancer.ledger.engine import parse_url, sqlite_file
 from enhancer.ledger.queries import Queries
+from enhancer.ledger.rows import CountedRun, FailureGroup, Progress, ScoredItem
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 from enhancer_ui.security import Visitor
 
@@ -23,19 +24,19 @@ _SCAN = 100
 class LedgerUnavailableError(EnhancerError):
     """The ledger cannot be read; the message says what to do about it."""
 
-    default_reason = "ledger"
+    default_reason = Reason.LEDGER
 
 
 class NotFoundError(EnhancerError):
     """The ledger knows no such run or item."""
 
-    default_reason = "not-found"
+    default_reason = Reason.NOT_FOUND
 
 
 class NotAllowedError(EnhancerError):
     """The visitor may not read the DAG that this belongs to."""
 
-    default_reason = "not-allowed"
+    default_reason = Reason.NOT_ALLOWED
 
 
 @lru_cache(maxsize=4)
@@ -83,20 +84,20 @@ class Reader:
                 "Check ENHANCER_LEDGER_DSN and that the database is up."
             ) from error
 
-    def runs(self, offset: int, limit: int) -> tuple[list[dict[str, Any]], int | None]:
+    def runs(self, offset: int, limit: int) -> tuple[list[CountedRun], int | None]:
         """A page of the runs that the visitor may read, newest first, and the offset of the next page."""
-        found: list[dict[str, Any]] = []
+        found: list[CountedRun] = []
         with self._reading() as queries:
             while rows := queries.runs(limit=_SCAN, offset=offset):
                 for row in rows:
                     if len(found) == limit:
                         return found, offset
                     offset += 1
-                    if self._visitor.may_read(row["dag_id"]):
+                    if self._visitor.may_read(row.dag_id):
                         found.append(row)
         return found, None
 
-    def run(self, run_id: str) -> dict[str, Any]:
+    def run(self, run_id: str) -> CountedRun:
         """One run.
 
         Raises:
@@ -106,7 +107,7 @@ class Reader:
             row = queries.run(run_id)
         if row is None:
             raise NotFoundError(f"The ledger knows no run {run_id!r}.")
-        self._check(row["dag_id"])
+        self._check(row.dag_id)
         return row
 
     def run_of_dag_run(self, dag_id: str, dag_run_id: str) -> str | None:
@@ -118,14 +119,14 @@ class Reader:
         self._check(dag_id)
         with self._reading() as queries:
             row = queries.find_by_dag_run(dag_id, dag_run_id)
-        return None if row is None else str(row["run_id"])
+        return None if row is None else row.run_id
 
-    def items(self, run_id: str, **filters: Any) -> tuple[list[dict[str, Any]], int]:
+    def items(self, run_id: str, **filters: Any) -> tuple[list[ScoredItem], int]:
         """A page of a run's items, with their scores, and how many there are; the run has been checked before."""
         with self._reading() as queries:
             return queries.items(run_id, **filters)
 
-    def item(self, run_id: str, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def item(self, run_id: str, key: str) -> tuple[CountedRun, ScoredItem]:
         """A run and one of its items.
 
         Raises:
@@ -138,12 +139,12 @@ class Reader:
             raise NotFoundError(f"Run {run_id!r} has no picture {key!r}.")
         return run, row
 
-    def failures(self, run_id: str) -> list[dict[str, Any]]:
+    def failures(self, run_id: str) -> list[FailureGroup]:
         """The run's failures by class; the run has been checked before."""
         with self._reading() as queries:
             return queries.failures_by_class(run_id)
 
-    def progress(self, run_id: str) -> dict[str, Any]:
+    def progress(self, run_id: str) -> Progress:
         """How far the run is, its rate and what is left; the run has been checked before."""
         with self._reading() as queries:
             return queries.progress(run_id)
@@ -151,34 +152,3 @@ class Reader:
     def _check(self, dag_id: str | None) -> None:
         if not self._visitor.may_read(dag_id):
             raise NotAllowedError(f"Your role in Airflow may not read the DAG {dag_id!r}.")
-
-
-def record_of(run: Mapping[str, Any], item: Mapping[str, Any]) -> ItemRecord:
-    """An item's row as the contract of CLI, worker and report has it."""
-    details = item["details"] or {}
-    error = None
-    if item["error_class"]:
-        error = ErrorRecord(
-            error_class=item["error_class"], message=item["error_message"] or "", stage=item["stage"] or "worker"
-        )
-    return ItemRecord(
-        input=item["key"],
-        output=f"{run['output_url']}/{item['target_key']}" if item["target_key"] else None,
-        state=item["state"],
-        attempts=item["attempts"],
-        passed_through=item["passed_through"] == 1,
-        recipe=item["recipe_name"],
-        scale=details.get("scale"),
-        identity=item["identity"],
-        width=item["width"],
-        height=item["height"],
-        output_width=item["output_width"],
-        output_height=item["output_height"],
-        error=error,
-        decisions=[DecisionRecord.model_validate(decision) for decision in details.get("decisions", [])],
-        models=details.get("models") or {},
-        scores=item["scores"],
-        timings=details.get("timings") or {},
-        warnings=details.get("warnings") or [],
-        cached=details.get("cached", False),
-    )

@@ -12,7 +12,9 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from enhancer.ledger.rows import Run
 from enhancer.ledger.states import ItemState
+from enhancer.records import gain_db
 
 TONES: Final[dict[str, str]] = {
     ItemState.PUBLISHED: "good",
@@ -105,9 +107,9 @@ def duration(start: float | None, end: float | None) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-def took(run: Mapping[str, Any]) -> str:
+def took(run: Run) -> str:
     """How long the run took, or has been at work."""
-    return duration(run["created_at"], run["finished_at"] or time.time())
+    return duration(run.created_at, run.finished_at or time.time())
 
 
 def filesize(count: int | None) -> str:
@@ -139,13 +141,6 @@ def size(width: int | None, height: int | None) -> str:
     return f"{width} \N{MULTIPLICATION SIGN} {height}" if width and height else ""
 
 
-def gain(item: Mapping[str, Any]) -> float | None:
-    """PSNR over the baseline (bicubic, or the untouched input), in dB, where the truth is known."""
-    scores = item["scores"]
-    reached, before = (scores.get(kind, {}).get("psnr") for kind in ("reference", "baseline"))
-    return None if reached is None or before is None else float(reached) - float(before)
-
-
 def environment() -> Environment:
     """The templates, with everything escaped and nothing undefined passing unseen."""
     loaded = Environment(
@@ -157,6 +152,13 @@ def environment() -> Environment:
     )
     loaded.filters.update(when=when, machine_time=machine_time, filesize=filesize, figure=figure)
     loaded.globals.update(
-        duration=duration, gain=gain, link=link, meanings=MEANINGS, segments=segments, size=size, took=took, tones=TONES
+        duration=duration,
+        gain_db=gain_db,
+        link=link,
+        meanings=MEANINGS,
+        segments=segments,
+        size=size,
+        took=took,
+        tones=TONES,
     )
     return loaded

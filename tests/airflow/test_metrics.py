@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from enhancer.airflow import metrics
-from enhancer.batch.publication import publish_shard
+from enhancer.batch.tasks import publish_shard
 from enhancer.ledger import ItemState
+from tests import operations_page
 from tests.batch.site_builder import Site, png
 
 
@@ -87,3 +88,26 @@ def test_outside_of_airflow_nothing_is_sent(site: Site, monkeypatch: pytest.Monk
     monkeypatch.delitem(sys.modules, metrics._TASK_RUNNER, raising=False)
     assert metrics.airflow_stats() is None
     assert metrics.measured("publish")(lambda reference, settings: 7)({}, settings=None) == 7
+
+
+def test_the_page_lists_what_is_sent(site: Site, sent: Kept) -> None:
+    site.put(a_png=png(1))
+    plan = site.plan("r1")
+
+    @metrics.measured("enhance")
+    def enhanced(reference, *, settings):
+        lease = site.ledger.leases.take("r1", 0, "test", 60)
+        site.ledger.items.move(lease, "a.png", ItemState.RUNNING)
+        site.ledger.items.move(
+            lease, "a.png", ItemState.ENHANCED, details={"timings": {"decode": 0.25}, "cached": True}
+        )
+        site.ledger.leases.release(lease, busy_s=1.0, peak_rss_mb=321.0)
+
+    enhanced(plan.shards[0], settings=site.settings)
+    for task in ("evaluate", "second_look", "publish"):
+        metrics.measured(task)(lambda reference, settings: None)(plan.shards[0], settings=site.settings)
+    names = {*sent.counts, *sent.levels, *(name for name, _ in sent.times)}
+    names = {
+        name.replace(".items.enhanced", ".items.STATE").replace(".seconds.decode", ".seconds.STEP") for name in names
+    }
+    assert names == operations_page.metrics()

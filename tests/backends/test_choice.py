@@ -24,7 +24,8 @@ ON_GPU = torch.cuda.is_available()
         ("fast-x4", "fp32", ("openvino", "fp32")),
         ("denoise", "auto", ("openvino", "fp32")),  # its int8 build was refused: it loses 2 dB
         ("denoise", "int8", ("openvino", "fp32")),
-        ("scratches", "auto", ("torch", "fp32")),
+        ("scratches", "auto", ("openvino", "fp32")),
+        ("colour", "fp32", ("openvino", "fp32")),
     ],
 )
 def test_on_a_cpu(name: str, precision, expected: tuple[str, str]) -> None:
@@ -35,8 +36,8 @@ def test_on_a_cpu(name: str, precision, expected: tuple[str, str]) -> None:
 def test_a_runtime_can_be_forced() -> None:
     entry = load_catalogue().get("fast-x4")
     assert open_net(entry, Settings(runtime="torch"), "cpu", "auto").spec.runtime == "torch"
-    with pytest.raises(ModelError, match="models build scratches --runtime openvino") as caught:
-        open_net(load_catalogue().get("scratches"), Settings(runtime="openvino"), "cpu", "auto")
+    with pytest.raises(ModelError, match="models build dat-light-x4 --runtime openvino") as caught:
+        open_net(load_catalogue().get("dat-light-x4"), Settings(runtime="openvino"), "cpu", "auto")
     assert caught.value.reason == "no-build"
     with pytest.raises(ModelError, match="needs a CUDA device"):
         open_net(entry, Settings(runtime="tensorrt"), "cpu", "auto")

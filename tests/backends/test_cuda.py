@@ -20,10 +20,11 @@ from enhancer.backends.joining import RUNS_AT_ONCE, JoinedNet
 from enhancer.backends.tiler import run_tiled
 from enhancer.backends.torch_backend import TorchNet, pick_device
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 from enhancer.stages.nets import Nets
+from tests.model_cache import MODEL_CACHE
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -44,8 +45,8 @@ def photograph() -> Planes:
 
 def fast_x4(device: str = "cuda", *, half: bool = False) -> TorchNet:
     entry = load_catalogue().get("fast-x4")
-    module = load_module(entry, ensure(entry, Settings()))
-    return TorchNet(module, spec_of(entry, module), device, half=half)
+    net = load_net(entry, ensure(entry, Settings(model_dir=MODEL_CACHE)))
+    return TorchNet(net.module, net.spec, device, half=half)
 
 
 def psnr(one: Planes, other: Planes) -> float:
@@ -209,11 +210,11 @@ def test_the_device_is_chosen(setting: str) -> None:
 
 
 def test_nets_for_a_worker_join_tiles_and_compute_in_float16() -> None:
-    nets = Nets(Settings(), device="auto")
+    nets = Nets(Settings(model_dir=MODEL_CACHE), device="auto")
     net: Net = nets.super_resolution(4)
-    assert nets.gain_by_company
+    assert nets.gains_by_dynamic_batching
     assert isinstance(net, JoinedNet)
     assert (net.spec.name, net.spec.runtime, net.spec.precision) == ("fast-x4", "torch", "fp16")
     assert net.spec.tiles_at_once(128, 128) > 1
     assert nets.super_resolution(4, precision="fp32").spec.precision == "fp32"
-    assert not Nets(Settings(runtime="openvino"), device="auto").gain_by_company
+    assert not Nets(Settings(runtime="openvino"), device="auto").gains_by_dynamic_batching

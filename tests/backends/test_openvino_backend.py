@@ -15,8 +15,8 @@ from enhancer.backends.openvino_graph import plain_graph, plain_weights
 from enhancer.backends.tiler import run_tiled
 from enhancer.errors import ModelError
 from enhancer.models import builds
+from enhancer.models.architectures.plain import PlainNet
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.plain import PlainNet
 from enhancer.models.plain_shape import PlainShape
 from enhancer.settings import Settings
 

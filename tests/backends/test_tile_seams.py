@@ -17,10 +17,10 @@ from skimage import data
 from enhancer.backends.tiler import run_tiled
 from enhancer.backends.torch_backend import TorchNet
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import kept_path
 from enhancer.settings import Settings
-from tests.conftest import USER_MODELS
+from tests.model_cache import MODEL_CACHE
 
 Planes = NDArray[np.float32]
 
@@ -28,12 +28,12 @@ Planes = NDArray[np.float32]
 def load(name: str, folder: Path, halo: int | None = None) -> TorchNet:
     """A net of the catalogue, with a halo of its own or another."""
     entry = load_catalogue().get(name)
-    path = kept_path(entry, Settings(home=folder, model_dir=USER_MODELS))
+    path = kept_path(entry, Settings(home=folder, model_dir=MODEL_CACHE))
     if not path.is_file():
         pytest.skip(f"needs the weights: enhancer models fetch {name}")
-    module = load_module(entry, path)
-    spec = spec_of(entry, module)
-    return TorchNet(module, spec if halo is None else replace(spec, halo=halo), "cpu")
+    net = load_net(entry, path)
+    spec = net.spec
+    return TorchNet(net.module, spec if halo is None else replace(spec, halo=halo), "cpu")
 
 
 def seams(net: TorchNet, planes: Planes, max_tile: int) -> Planes:

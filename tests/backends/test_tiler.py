@@ -13,7 +13,7 @@ from enhancer.backends.base import NetSpec, OutOfMemory
 from enhancer.backends.tiler import run_tiled
 from enhancer.backends.torch_backend import TorchNet
 from enhancer.errors import ErrorKind, ModelError
-from enhancer.models.ffdnet import FFDNet
+from enhancer.models.architectures.ffdnet import FFDNet
 
 torch.manual_seed(11)
 SIDES = st.sampled_from([1, 2, 3, 7, 13, 31, 53, 64])

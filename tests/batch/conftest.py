@@ -14,8 +14,7 @@ from enhancer.ledger.migrate import upgrade
 from enhancer.settings import Settings
 from tests.batch.hooked_workers import HOOK
 from tests.batch.site_builder import Site, png
-
-USER_MODELS = Path.home() / ".cache" / "enhancer" / "models"
+from tests.model_cache import MODEL_CACHE
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +35,7 @@ def new_site(blank_ledger: Path) -> Iterator[Callable[..., Site]]:
         home.mkdir(parents=True)
         shutil.copy(blank_ledger, home / "ledger.db")
         quick = {"item_retry_delay_s": 0.0, "threads": 1}
-        settings = Settings(home=home, model_dir=USER_MODELS, **{**quick, **values})
+        settings = Settings(home=home, model_dir=MODEL_CACHE, **{**quick, **values})
         ledger = Ledger(settings.ledger_url())
         opened.append(ledger)
         (root / "in").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -15,15 +16,14 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.plan.planning import Plan, plan_run
 from enhancer.batch.plan.request import RunRequest
-from enhancer.batch.publication import publish_shard
-from enhancer.batch.supervisor import worker_environment
+from enhancer.batch.tasks import publish_shard
+from enhancer.batch.worker_process import worker_environment
 from enhancer.identity import digest
-from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger import Item, ItemState, Ledger, ScoredItem
 from enhancer.ledger.leases import fence
 from enhancer.settings import Settings
 
@@ -33,7 +33,7 @@ PLAIN = '{"name": "archive", "scale": 1, "denoise_strength": 0}'
 KILLED_AT = """
 import json, os, re, signal, sys
 from enhancer.batch.plan.planning import plan_run
-from enhancer.batch.publication import publish_shard
+from enhancer.batch.tasks import publish_shard
 from enhancer.batch.plan.request import RunRequest
 from enhancer.settings import get_settings
 
@@ -104,21 +104,29 @@ class Site:
     def plan(self, run_id: str = "r1", **params: Any) -> Plan:
         return plan_run(self.request(**params), settings=self.settings, run_id=run_id, trigger="cli")
 
-    def items(self, run_id: str) -> dict[str, dict[str, Any]]:
-        return {row["key"]: row for row in self.ledger.queries.iter_items(run_id)}
+    def items(self, run_id: str) -> dict[str, ScoredItem]:
+        return {row.key: row for row in self.ledger.queries.iter_items(run_id)}
 
     def states(self, run_id: str) -> dict[str, str]:
-        return {key: row["state"] for key, row in self.items(run_id).items()}
+        return {key: row.state for key, row in self.items(run_id).items()}
 
     # ------------------------------------------------------------ steps of a run, without a worker
 
-    def stage(self, run_id: str, key: str, data: bytes, target_key: str | None = None) -> RowMapping:
+    def stage(
+        self,
+        run_id: str,
+        key: str,
+        data: bytes,
+        target_key: str | None = None,
+        *,
+        details: dict[str, Any] | None = None,
+    ) -> Item:
         """What enhance and evaluate leave behind: the result `data` under work_url, the item `scored`."""
         row = self.ledger.items.get(run_id, key)
         assert row is not None
-        lease = self.ledger.leases.take(run_id, row["shard_id"], "test", 60)
+        lease = self.ledger.leases.take(run_id, row.shard_id, "test", 60)
         identity = digest(data + key.encode() + run_id.encode())
-        staged = layout.staged_key(run_id, lease.shard_id, lease.epoch, row["position"], identity)
+        staged = layout.staged_key(run_id, lease.shard_id, lease.epoch, row.position, identity)
         path = self.work / staged
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -135,6 +143,7 @@ class Site:
                 size=len(data),
                 md5=md5(data, usedforsecurity=False).hexdigest(),
                 format="PNG",
+                details=details,
             )
             self.ledger.items.move_in(
                 connection,
@@ -145,6 +154,7 @@ class Site:
                 staged_key=staged,
                 target_key=target_key or key,
                 reused=0,
+                details=details,
             )
             self.ledger.items.move_in(connection, lease, key, ItemState.SCORED)
         self.ledger.leases.release(lease)
@@ -161,14 +171,14 @@ class Site:
         for reference in plan.shards:
             lease = self.ledger.leases.take(plan.run_id, reference["shard"], "test", 60)
             for row in self.ledger.items.of_shard(plan.run_id, lease.shard_id, ItemState.ENHANCED):
-                self.ledger.items.move(lease, row["key"], ItemState.SCORED)
+                self.ledger.items.move(lease, row.key, ItemState.SCORED)
             self.ledger.leases.release(lease)
 
     def settle(self, run_id: str, key: str, state: ItemState, **columns: Any) -> None:
         """End one item without work."""
         row = self.ledger.items.get(run_id, key)
         assert row is not None
-        lease = self.ledger.leases.take(run_id, row["shard_id"], "test", 60)
+        lease = self.ledger.leases.take(run_id, row.shard_id, "test", 60)
         self.ledger.items.move(lease, key, ItemState.RUNNING)
         self.ledger.items.move(lease, key, state, **columns)
 
@@ -193,16 +203,18 @@ class Site:
 
 
 def keys_of(site: Site, plan: Plan) -> list[str]:
-    """The manifest's keys in order, read from the shards' files."""
+    """The manifest's keys in order, read from the run's listing."""
     return [line["key"] for line in lines_of(plan)]
 
 
 def lines_of(plan: Plan) -> list[dict[str, Any]]:
-    lines = []
-    for reference in plan.shards:
-        body = Path(reference["uri"]).read_text(encoding="utf-8").splitlines()
-        assert len(body) == reference["n"]
-        lines += [json.loads(line) for line in body]
+    """What the run's listing says of each picture."""
+    if not plan.shards:
+        return []
+    (uri,) = {reference["uri"] for reference in plan.shards}
+    with gzip.open(uri, "rt", encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    assert len(lines) == sum(reference["n"] for reference in plan.shards)
     return lines
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from enhancer import identity
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.plan.planning import plan_run
-from enhancer.batch.publication import publish_shard
 from enhancer.batch.reporting import report_run
+from enhancer.batch.tasks import enhance_shard, publish_shard
 from enhancer.errors import ErrorKind, LeaseLostError
 from enhancer.recipe import parse_recipe
 from tests.batch.in_process import enhance
@@ -35,7 +34,7 @@ def test_a_backfill_does_the_work_once_whatever_its_intervals(site: Site) -> Non
         site.finish(plan.run_id)
         row = site.ledger.queries.find_by_dag_run("nightly", run_id)
         assert row is not None
-        assert (row["run_id"], row["trigger"]) == (plan.run_id, "backfill")
+        assert (row.run_id, row.trigger) == (plan.run_id, "backfill")
     assert counts == [(2, 0), (0, 2), (0, 2)]
 
 
@@ -81,7 +80,7 @@ def test_clearing_one_mapped_shard_does_what_that_shard_lacks_and_touches_no_oth
     publish_shard(plan.shards[0], settings=two_shards.settings, owner="cleared")
     assert (two_shards.output / "a.png").stat().st_mtime_ns == written
     assert two_shards.states("night") == {"a.png": "published", "b.png": "scored"}
-    epochs = [row["lease_epoch"] for row in two_shards.ledger.runs.shards_of("night")]
+    epochs = [row.lease_epoch for row in two_shards.ledger.runs.shards_of("night")]
     assert epochs[0] > epochs[1], "the other shard's lease was not taken"
 
 
@@ -108,8 +107,8 @@ def test_an_attempt_with_changed_code_keeps_what_is_done_and_does_the_rest_anew(
     assert (again.run_id, again.shards) == (plan.run_id, plan.shards)
     assert enhance(site, again) == ["b.png"]
     rows = site.items("night")
-    assert rows["a.png"]["identity"] == by_old["a"]
-    assert rows["b.png"]["identity"] == identity.identity_of(identity.digest(png(2)), recipe) != by_old["b"]
+    assert rows["a.png"].identity == by_old["a"]
+    assert rows["b.png"].identity == identity.identity_of(identity.digest(png(2)), recipe) != by_old["b"]
 
 
 def test_a_new_version_alone_does_nothing_again_that_was_published(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +129,12 @@ def test_two_runs_at_once_compute_no_identity_twice(site: Site) -> None:
     for worker in workers:
         worker.join(120)
     rows = [row for plan in plans for row in site.items(plan.run_id).values()]
-    assert {row["state"] for row in rows} == {"enhanced"}
-    identities = {row["identity"] for row in rows}
+    assert {row.state for row in rows} == {"enhanced"}
+    identities = {row.identity for row in rows}
     assert len(identities) == 3
-    computed = [row["identity"] for row in rows if not row["reused"]]
+    computed = [row.identity for row in rows if not row.reused]
     assert sorted(computed) == sorted(identities)
     for identity_ in identities:
         stored = site.ledger.results.get(identity_)
         assert stored is not None
-        assert stored["attempts"] == 1
+        assert stored.attempts == 1

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.halting import RunWatch
 from enhancer.batch.reporting import RunFailedError, report_run
+from enhancer.batch.tasks import enhance_shard
 from enhancer.contract import Envelope
 from enhancer.errors import PictureError, StorageError
 from enhancer.ledger import ItemState
@@ -50,7 +50,7 @@ def test_what_a_stopped_run_did_not_reach_is_not_attempted_and_taken_up_by_the_n
         report_run("r1", settings=five.settings)
     states = [five.states("r1")[f"p{number}.png"] for number in range(5)]
     assert states == ["failed"] * 3 + ["not_attempted"] * 2
-    assert five.ledger.runs.get("r1")["outcome"] == "failed"
+    assert five.ledger.runs.get("r1").outcome == "failed"
     assert "for no fault of theirs" in (five.output / "_enhancer/reports/r1/report.html").read_text()
     assert len(keys_of(five, five.plan("r2"))) == 5
 
@@ -95,7 +95,7 @@ def refuse(site: Site, run_id: str, *keys: str) -> None:
         site.ledger.items.move(lease, key, ItemState.RUNNING)
         site.ledger.items.move(lease, key, ItemState.ENHANCED)
         site.ledger.items.move(lease, key, ItemState.REJECTED, stage="score", error_class="gate")
-    RunWatch(site.ledger, site.settings, lease, site.ledger.runs.get(run_id)["params"]).refused()
+    RunWatch(site.ledger, site.settings, lease, site.ledger.runs.get(run_id).params).refused()
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_tripped_run_gate_holds_what_is_not_published(held: Site) -> None:
     states = [held.states("r1")[f"p{number}.png"] for number in range(5)]
     assert states == ["published", "rejected", "rejected", "held", "held"]
     assert not (held.output / "p3.png").exists()
-    assert (held.work / held.items("r1")["p3.png"]["staged_key"]).read_bytes() == b"result 3"
+    assert (held.work / held.items("r1")["p3.png"].staged_key).read_bytes() == b"result 3"
     report = Envelope.model_validate_json((held.output / "_enhancer/reports/r1/report.json").read_bytes())
     assert report.summary["halted"] == "held"
     messages = {item.input: item.error.message for item in report.items if item.state == "held" and item.error}
@@ -142,7 +142,7 @@ def test_no_picture_of_a_held_run_is_begun(held: Site) -> None:
     held.ledger.halts.halt("r1", "held", "by hand")
     reference = held.plan("r1").shards[0]
     assert enhance_shard(reference, settings=held.settings, owner="test")["pending"] == 1
-    assert held.ledger.items.get("r1", "p4.png")["attempts"] == 0  # type: ignore[index]
+    assert held.ledger.items.get("r1", "p4.png").attempts == 0  # type: ignore[index]
     assert lease.epoch > 0
 
 
@@ -164,15 +164,15 @@ def test_a_released_picture_is_taken_up_with_its_stored_result(five: Site) -> No
     with pytest.raises(RunFailedError):
         report_run("r1", settings=five.settings)
     held = five.items("r1")["p0.png"]
-    assert held["state"] == "held"
-    result = (five.work / held["staged_key"]).read_bytes()
+    assert held.state == "held"
+    result = (five.work / held.staged_key).read_bytes()
     assert five.ledger.runs.release("r1", ["p0.png"]) == 1
     again = five.plan("r2", max_items=1)
     assert keys_of(five, again) == ["p0.png"]
     enhance(five, again)
-    stored = five.ledger.results.get(held["identity"])
+    stored = five.ledger.results.get(held.identity)
     assert stored is not None
-    assert stored["attempts"] == 1, "it was not computed again"
+    assert stored.attempts == 1, "it was not computed again"
     five.pass_gate(again)
     five.publish(again)
     assert five.states("r2") == {"p0.png": "reused"}

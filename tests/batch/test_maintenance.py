@@ -31,7 +31,7 @@ def held_run(site: Site, run_id: str = "r1") -> Path:
     site.ledger.halts.halt(run_id, "held", "by hand")
     with pytest.raises(RunFailedError):
         report_run(run_id, settings=site.settings)
-    return site.work / str(row["staged_key"])
+    return site.work / str(row.staged_key)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_orphans_of_finished_runs_go_and_nothing_else(quick: Site) -> None:
     publish_all(quick, "done", prefix="a")
     held = held_run(quick)
     quick.plan("live", prefix="b")
-    staged = quick.work / quick.stage("live", "b.png", b"not published yet")["staged_key"]
+    staged = quick.work / quick.stage("live", "b.png", b"not published yet").staged_key
     gone, at_work, unknown = orphan(quick, "done"), orphan(quick, "live"), orphan(quick, "of another ledger")
     before = {path.name: path.read_bytes() for path in quick.input.iterdir()}
     assert maintain(quick.settings).orphans == 1
@@ -124,7 +124,7 @@ def test_what_is_past_retention_goes_and_the_last_word_stays(new_site: Callable[
     assert (site.output / "c.png").read_bytes() == b"result c"
     run = site.ledger.queries.run("r1")
     assert run is not None
-    assert run["counts"] == counts, "a run keeps its figures"
+    assert run.counts == counts, "a run keeps its figures"
     assert site.plan("r4").summary["repeated_verdicts"] == 3
     assert site.states("r4")["b.png"] == "quarantined"
 

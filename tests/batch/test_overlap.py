@@ -6,42 +6,19 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 
-from enhancer.batch.enhancing import enhance_shard
-from enhancer.batch.supervisor import Watch
-from enhancer.batch.worker.enhance import EnhanceShard
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.events import Event
-from enhancer.errors import LeaseLostError, StorageError
-from tests.batch.in_process import Ailing, Told, enhance, no_trouble
+from enhancer.batch.worker_process import Watch
+from enhancer.errors import ErrorKind, LeaseLostError, StorageError
+from enhancer.processing import Picture
+from tests.batch.in_process import enhance, no_trouble, nothing, reads, shard_of, staged_writes, steps
 from tests.batch.site_builder import Site, png
 
 LONG_S = 20.0
 """A wait that only a defect makes end in vain."""
-
-
-class Said(Told):
-    """What a worker says, whole, and the log's context while it says it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.events: list[tuple[str, str | None, str | None]] = []
-        self.contexts: list[tuple[str | None, Any]] = []
-
-    def send(self, event: str, *, key: str | None = None, state: str | None = None, **data: Any) -> None:
-        super().send(event, key=key, state=state, **data)
-        self.events.append((event, key, state))
-        if event in ("progress", "waiting") and threading.current_thread() is not threading.main_thread():
-            self.contexts.append((key, structlog.contextvars.get_contextvars().get("item")))
-
-
-def shard_of(site: Site, plan: Any) -> tuple[EnhanceShard, Said]:
-    said = Said()
-    lease = site.ledger.leases.take(plan.run_id, 0, "test", 60)
-    return EnhanceShard(lease, site.settings, said), said  # type: ignore[arg-type]
 
 
 def filled(site: Site, count: int = 6) -> Site:
@@ -52,23 +29,18 @@ def filled(site: Site, count: int = 6) -> Site:
 def test_a_picture_is_read_while_another_is_written(site: Site) -> None:
     """The write of the first waits for the read of the second to begin, which one at a time would never do."""
     filled(site, 2)
-    plan = site.plan("r1")
+    work, _ = shard_of(site, site.plan("r1"))
     second_read = threading.Event()
-    work, _ = shard_of(site, plan)
 
     def note(key: str) -> None:
         if key == "p1.png":
             second_read.set()
 
-    work._source = Ailing(work._source, note)  # type: ignore[assignment]
-    put = work._work.put
-
-    def late(key: str, data: bytes, **more: Any) -> Any:
+    def wait(key: str) -> None:
         assert second_read.wait(LONG_S)
-        return put(key, data, **more)
 
-    work._work.put = late  # type: ignore[method-assign]
-    work.run()
+    with reads(site, note), staged_writes(site, wait):
+        work.run()
     assert set(site.states("r1").values()) == {"enhanced"}
 
 
@@ -79,28 +51,28 @@ def test_what_is_in_hand_is_bounded(
     site = new_site(tmp_path, overlap_pictures=pictures, overlap_mb=megabytes)
     wide = {} if megabytes > 1 else {"width": 600, "height": 400}  # decoded and with its result: 1.4 million bytes
     site.put(**{f"p{number}_png": png(number, **wide) for number in range(8)})
-    work, said = shard_of(site, site.plan("r1"))
-    pixels, most_seen, real = set(), [0], {"decode": work.decode, "_record": work._record}
+    work, told = shard_of(site, site.plan("r1"))
+    pixels: set[str | None] = set()
+    most_seen = [0]
     gate = threading.Lock()
 
-    def decode(picture: Any) -> None:
-        real["decode"](picture)
+    def decoded(picture: Picture) -> None:
         with gate:
-            pixels.add(picture.key)
+            pixels.add(picture.name)
             most_seen[0] = max(most_seen[0], len(pixels))
 
-    def record(picture: Any) -> Any:
-        with gate:
-            pixels.discard(picture.key)
-        return real["_record"](picture)
+    def over(event: str, key: str | None) -> None:
+        if event == "item":
+            with gate:
+                pixels.discard(key)
 
-    work._threads["decode"]._do = work.told(decode)
-    work._record = record  # type: ignore[method-assign]
-    work.run()
+    told.on_event = over
+    with steps("decode", nothing, decoded):
+        work.run()
     assert set(site.states("r1").values()) == {"enhanced"}
-    assert most_seen[0] <= most
+    assert 1 <= most_seen[0] <= most
     in_hand = most_in_hand = 0
-    for event, _, _ in said.events:
+    for event, _, _ in told.events:
         in_hand += {"started": 1, "item": -1}.get(event, 0)
         most_in_hand = max(most_in_hand, in_hand)
     assert most_in_hand <= pictures
@@ -111,74 +83,66 @@ def test_the_same_bytes_twice_in_hand_are_computed_once(site: Site) -> None:
     site.put(a_png=png(1), b_png=png(1), c_png=png(1), d_png=png(2))
     enhance(site, site.plan("r1"))
     rows = site.items("r1")
-    assert {row["state"] for row in rows.values()} == {"enhanced"}
-    assert [rows[key]["reused"] for key in ("a.png", "b.png", "c.png", "d.png")] == [0, 1, 1, 0]
-    stored = site.ledger.results.get(rows["a.png"]["identity"])
+    assert {row.state for row in rows.values()} == {"enhanced"}
+    assert [rows[key].reused for key in ("a.png", "b.png", "c.png", "d.png")] == [0, 1, 1, 0]
+    stored = site.ledger.results.get(rows["a.png"].identity)
     assert stored is not None
-    assert stored["attempts"] == 1
+    assert stored.attempts == 1
 
 
 def test_where_the_first_of_the_same_bytes_fails_the_next_computes_them(site: Site) -> None:
     site.put(a_png=png(1), b_png=png(1))
     work, _ = shard_of(site, site.plan("r1"))
-    put, failed = work._work.put, []
+    failed: list[str] = []
 
-    def once(key: str, data: bytes, **more: Any) -> Any:
+    def once(key: str) -> None:
         if not failed:
             failed.append(key)
             raise StorageError("the store does not answer", reason="connection")
-        return put(key, data, **more)
 
-    work._work.put = once  # type: ignore[method-assign]
-    work.run()
+    with staged_writes(site, once):
+        work.run()
     rows = site.items("r1")
-    assert {row["state"] for row in rows.values()} == {"enhanced"}
-    assert (rows["a.png"]["reused"], rows["b.png"]["reused"]) == (1, 0)
+    assert {row.state for row in rows.values()} == {"enhanced"}
+    assert (rows["a.png"].reused, rows["b.png"].reused) == (1, 0)
 
 
 def test_one_that_fails_leaves_the_claims_of_the_others_alone(site: Site) -> None:
-    """Two shards cannot compute the same: while p1 is in hand, p0's failure must not give p1's claim up."""
+    """While p1 is in hand, the failure of p0, which is over by the time that p1 is written, gives up its own alone."""
     filled(site, 2)
     work, _ = shard_of(site, site.plan("r1"))
-    claims: list[bool] = []
-    record = work._record
+    claims: list[str | None] = []
+    second_enhanced = threading.Event()
+    identities: dict[str, str] = {}
 
-    def look(picture: Any) -> Any:
-        row = site.ledger.results.get(picture.identity)
-        claims.append(row is not None and row["state"] == "claimed")
-        return record(picture)
+    def enhanced(picture: Picture) -> None:
+        identities[picture.name] = picture.identity
+        if picture.name == "p1.png":
+            second_enhanced.set()
 
-    work._record = look  # type: ignore[method-assign]
-    encode, encoding = work.encode, threading.Event()
+    def fail_first(picture: Picture) -> None:
+        if picture.name == "p0.png":
+            assert second_enhanced.wait(LONG_S)
+            raise StorageError("lost", reason="lost", kind=ErrorKind.PERMANENT)
 
-    def fail_first(picture: Any) -> None:
-        if picture.key == "p0.png":
-            assert encoding.wait(LONG_S)  # until p1 is claimed and enhanced, and waits to be encoded
-            raise StorageError("lost", reason="lost", kind="permanent")  # type: ignore[arg-type]
-        encode(picture)
+    def look(key: str) -> None:
+        claim = site.ledger.results.get(identities["p1.png"])
+        claims.append(None if claim is None else claim.state)
 
-    enhance_one = work.enhance
-
-    def enhanced(picture: Any) -> None:
-        enhance_one(picture)
-        if picture.key == "p1.png":
-            encoding.set()
-
-    work.enhance = enhanced  # type: ignore[method-assign]
-    work._threads["encode"]._do = work.told(fail_first)
-    work.run()
+    with steps("enhance", nothing, enhanced), steps("encode", fail_first, nothing), staged_writes(site, look):
+        work.run()
     assert site.states("r1") == {"p0.png": "quarantined", "p1.png": "enhanced"}
-    assert claims == [True]
+    assert claims == ["claimed"]
 
 
-def test_each_step_is_told_and_logged_under_its_own_picture(site: Site) -> None:
+def test_each_step_is_reported_and_logged_under_its_own_picture(site: Site) -> None:
     filled(site, 4)
-    work, said = shard_of(site, site.plan("r1"))
+    work, told = shard_of(site, site.plan("r1"))
     work.run()
-    assert said.contexts, "no thread said anything"
-    assert [key for key, item in said.contexts if item != key] == []
+    assert told.contexts, "no thread said anything"
+    assert [key for key, item in told.contexts if item != key] == []
     for key in site.states("r1"):
-        of_one = [(event, state) for event, about, state in said.events if about == key]
+        of_one = [(event, state) for event, about, state in told.events if about == key]
         assert of_one[0] == ("started", None)
         assert of_one[-1] == ("item", "enhanced")
         assert of_one[1:-1] == [("waiting", None), *[("progress", None), ("waiting", None)] * 5]
@@ -188,25 +152,23 @@ def test_timings_are_of_each_picture_alone(site: Site) -> None:
     filled(site, 3)
     enhance(site, site.plan("r1"))
     for row in site.items("r1").values():
-        assert {"read", "decode", "enhance", "encode", "write"} <= set(row["details"]["timings"])
+        assert {"read", "decode", "enhance", "encode", "write"} <= set(row.details["timings"])
 
 
 def test_a_lost_lease_stops_all_and_records_nothing_more(site: Site) -> None:
     filled(site, 6)
-    work, _ = shard_of(site, site.plan("r1"))
-    record, recorded = work._record, []
+    work, told = shard_of(site, site.plan("r1"))
+    threads = set(threading.enumerate())
 
-    def take_over(picture: Any) -> Any:
-        if len(recorded) == 1:
+    def take_over(event: str, key: str | None) -> None:
+        if event == "item":
             site.ledger.leases.take("r1", 0, "someone", 60)
-        recorded.append(picture.key)
-        return record(picture)
 
-    work._record = take_over  # type: ignore[method-assign]
+    told.on_event = take_over
     with pytest.raises(LeaseLostError):
         work.run()
     assert sorted(site.states("r1").values()) == ["enhanced"] + ["pending"] * 5
-    assert not any(thread.is_alive() for step in work._threads.values() for thread in step._threads)
+    assert set(threading.enumerate()) <= threads, "the steps' threads are over"
 
 
 def test_a_store_that_is_away_altogether_fails_the_task_and_no_picture(site: Site) -> None:
@@ -263,8 +225,8 @@ def test_a_picture_that_kills_costs_what_waited_behind_it_no_attempt(site: Site)
     started = [event.key for event in told if event.event == "started"]
     assert started.count("queued.png") == 2, "else it was not in hand when the worker died"
     rows = site.items("r1")
-    assert rows["poison.png"]["error_class"] == "worker-killed"
-    assert {key: row["state"] for key, row in rows.items() if key != "poison.png"} == dict.fromkeys(
+    assert rows["poison.png"].error_class == "worker-killed"
+    assert {key: row.state for key, row in rows.items() if key != "poison.png"} == dict.fromkeys(
         ("p0.png", "p1.png", "p2.png", "p3.png", "queued.png"), "enhanced"
     )
-    assert (rows["poison.png"]["attempts"], rows["queued.png"]["attempts"]) == (2, 1)
+    assert (rows["poison.png"].attempts, rows["queued.png"].attempts) == (2, 1)

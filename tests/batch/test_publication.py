@@ -5,26 +5,22 @@ from __future__ import annotations
 from contextlib import nullcontext
 from hashlib import md5
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from enhancer.batch import publication
 from enhancer.batch.plan.planning import Plan
-from enhancer.batch.publication import publish_shard, verify
+from enhancer.batch.publication import verify
 from enhancer.batch.reporting import report_run
+from enhancer.batch.tasks import publish_shard
 from enhancer.errors import LeaseLostError, StorageError
 from enhancer.identity import digest
-from enhancer.ledger import ItemState
+from enhancer.ledger import ItemState, Result
 from enhancer.ledger.leases import fence
 from enhancer.storage import LocalStore
 from enhancer.storage.base import ObjectInfo, ObjectStore
 from tests.batch.site_builder import Site, png
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publication, "BUSY_POLL_S", 0.01)
 
 
 def staged_files(site: Site) -> list[Path]:
@@ -34,16 +30,16 @@ def staged_files(site: Site) -> list[Path]:
 def assert_kept_promise(site: Site, run_id: str, key: str, data: bytes) -> None:
     """Item published, target as its row says, nothing left behind."""
     item = site.items(run_id)[key]
-    assert item["state"] == "published"
-    path = site.output / item["target_key"]
+    assert item.state == "published"
+    path = site.output / item.target_key
     target = site.ledger.targets.get(str(path))
     assert target is not None
     assert path.read_bytes() == data
-    assert (target["digest"], target["size"], target["identity"]) == (digest(data), len(data), item["identity"])
-    assert (target["input_etag"], target["input_size"]) == (item["etag"], item["size"])
-    result = site.ledger.results.get(item["identity"])
+    assert (target.digest, target.size, target.identity) == (digest(data), len(data), item.identity)
+    assert (target.input_etag, target.input_size) == (item.etag, item.size)
+    result = site.ledger.results.get(item.identity)
     assert result is not None
-    assert result["address"] == str(path)
+    assert result.address == str(path)
     assert staged_files(site) == []
 
 
@@ -120,11 +116,11 @@ def test_the_later_run_wins_when_it_publishes_first(site: Site, two_runs: tuple[
     site.publish(two_runs[1])
     site.publish(two_runs[0])
     item = site.items("r1")["a.png"]
-    assert (item["state"], item["error_class"], item["stage"]) == ("skipped", "superseded", "publish")
+    assert (item.state, item.error_class, item.stage) == ("skipped", "superseded", "publish")
     assert (site.output / "a.png").read_bytes() == b"newer"
     target = site.ledger.targets.get(str(site.output / "a.png"))
     assert target is not None
-    assert (target["run_id"], target["digest"]) == ("r2", digest(b"newer"))
+    assert (target.run_id, target.digest) == ("r2", digest(b"newer"))
 
 
 def test_the_later_run_wins_when_it_publishes_last(site: Site, two_runs: tuple[Plan, Plan]) -> None:
@@ -140,7 +136,7 @@ def test_an_earlier_run_that_is_copying_right_now_is_waited_for(site: Site, two_
     site.child_killed("open", r"/out/\.enhancer-.*\.part$", "publish", two_runs[0].shards[0])
     site.publish(two_runs[1])
     item = site.items("r2")["a.png"]
-    assert (item["state"], item["error_class"]) == ("failed", "target-busy")
+    assert (item.state, item.error_class) == ("failed", "target-busy")
     assert not (site.output / "a.png").exists()
     site.publish(two_runs[0])
     assert (site.output / "a.png").read_bytes() == b"older"
@@ -155,7 +151,7 @@ def test_an_earlier_run_whose_lease_is_over_is_overtaken_and_ends_superseded(
     site.publish(two_runs[1])
     site.publish(two_runs[0])
     item = site.items("r1")["a.png"]
-    assert (item["state"], item["error_class"]) == ("skipped", "superseded")
+    assert (item.state, item.error_class) == ("skipped", "superseded")
     assert (site.output / "a.png").read_bytes() == b"newer"
     assert site.states("r2") == {"a.png": "published"}
 
@@ -181,7 +177,7 @@ def test_a_straggler_that_copies_over_a_later_runs_target_says_so(
     assert (site.output / "a.png").read_bytes() == b"older"
     target = site.ledger.targets.get(str(site.output / "a.png"))
     assert target is not None
-    assert (target["identity"], target["digest"]) == (None, None), "the row vouches for bytes that are not there"
+    assert (target.identity, target.digest) == (None, None), "the row vouches for bytes that are not there"
     assert site.plan("r3").summary["work_items"] == 1
 
 
@@ -195,7 +191,7 @@ def test_what_an_earlier_run_staged_and_a_later_one_published_is_not_left_behind
     lease = site.ledger.leases.take("r2", 0, "test", 60)
     site.ledger.items.move(lease, "a.png", ItemState.RUNNING)
     site.ledger.items.move(
-        lease, "a.png", ItemState.ENHANCED, identity=stored["identity"], reused=1, target_key="a.png", staged_key=None
+        lease, "a.png", ItemState.ENHANCED, identity=stored.identity, reused=1, target_key="a.png", staged_key=None
     )
     site.pass_gate(again)
     site.publish(again)
@@ -215,14 +211,14 @@ def test_two_inputs_never_share_a_target(site: Site) -> None:
     site.stage("r1", "a.bmp.png", b"from png")
     site.publish(plan)
     items = site.items("r1")
-    assert items["a.bmp"]["state"] == "published"
-    assert (items["a.bmp.png"]["state"], items["a.bmp.png"]["error_class"]) == ("failed", "target-collision")
+    assert items["a.bmp"].state == "published"
+    assert (items["a.bmp.png"].state, items["a.bmp.png"].error_class) == ("failed", "target-collision")
     for word in ("'a.bmp.png'", "'a.bmp'", "output_url"):
-        assert word in items["a.bmp.png"]["error_message"]
+        assert word in items["a.bmp.png"].error_message
     assert (site.output / "a.bmp.png").read_bytes() == b"from bmp"
     target = site.ledger.targets.get(str(site.output / "a.bmp.png"))
     assert target is not None
-    assert target["digest"] == digest(b"from bmp")
+    assert target.digest == digest(b"from bmp")
 
 
 def test_a_copy_with_other_bytes_is_not_recorded_and_its_target_is_work_again(site: Site, planned: Plan) -> None:
@@ -231,13 +227,13 @@ def test_a_copy_with_other_bytes_is_not_recorded_and_its_target_is_work_again(si
     site.finish("r1")
     plan = site.plan("r2", rerun="all")
     row = site.stage("r2", "a.png", b"new twin!")
-    (site.work / row["staged_key"]).write_bytes(b"rotten!!!")  # as long, other bits
+    (site.work / row.staged_key).write_bytes(b"rotten!!!")  # as long, other bits
     site.publish(plan)
     item = site.items("r2")["a.png"]
-    assert (item["state"], item["error_class"], item["stage"]) == ("failed", "bad-copy", "publish")
+    assert (item.state, item.error_class, item.stage) == ("failed", "bad-copy", "publish")
     target = site.ledger.targets.get(str(site.output / "a.png"))
     assert target is not None
-    assert target["identity"] is None, "the row still vouches for bytes that were overwritten"
+    assert target.identity is None, "the row still vouches for bytes that were overwritten"
     site.finish("r2")
     assert [reference["n"] for reference in site.plan("r3").shards] == [1]
 
@@ -247,10 +243,10 @@ def test_a_result_that_is_gone_fails_its_picture_and_no_other(site: Site) -> Non
     plan = site.plan("r1")
     gone = site.stage("r1", "a.png", b"one")
     site.stage("r1", "b.png", b"two")
-    (site.work / gone["staged_key"]).unlink()
+    (site.work / gone.staged_key).unlink()
     site.publish(plan)
     assert site.states("r1") == {"a.png": "failed", "b.png": "published"}
-    assert site.items("r1")["a.png"]["error_class"] == "gone"
+    assert site.items("r1")["a.png"].error_class == "gone"
 
 
 def test_copies_of_a_known_result_are_reused_in_any_order(site: Site) -> None:
@@ -260,7 +256,7 @@ def test_copies_of_a_known_result_are_reused_in_any_order(site: Site) -> None:
     lease = site.ledger.leases.take("r1", 0, "test", 60)
     site.ledger.items.move(lease, "a.png", ItemState.RUNNING)
     site.ledger.items.move(
-        lease, "a.png", ItemState.ENHANCED, identity=first["identity"], target_key="a.png", reused=1, staged_key=None
+        lease, "a.png", ItemState.ENHANCED, identity=first.identity, target_key="a.png", reused=1, staged_key=None
     )
     site.ledger.items.move(lease, "a.png", ItemState.SCORED)
     site.publish(plan)  # a comes first, though b made the result
@@ -299,11 +295,26 @@ def test_a_store_that_is_not_there_stops_the_task_and_leaves_the_pictures(site: 
 class TestVerify:
     """Size always; checksum by ETag where that is an MD5, else by reading back."""
 
-    RECORD: ClassVar[dict[str, Any]] = {
-        "size": 4,
-        "md5": md5(b"twin", usedforsecurity=False).hexdigest(),
-        "digest": digest(b"twin"),
-    }
+    RECORD: ClassVar[Result] = Result(
+        identity="0" * 64,
+        state="stored",
+        run_id="r1",
+        shard_id=0,
+        lease_epoch=1,
+        address="anywhere",
+        digest=digest(b"twin"),
+        size=4,
+        md5=md5(b"twin", usedforsecurity=False).hexdigest(),
+        format="PNG",
+        effective_recipe=None,
+        attempts=1,
+        details=None,
+        width=1,
+        height=1,
+        output_width=1,
+        output_height=1,
+        updated_at=0.0,
+    )
 
     @pytest.mark.parametrize(
         ("there", "found"),
@@ -320,4 +331,4 @@ class TestVerify:
         assert (caught.value.reason, caught.value.kind) == ("bad-copy", "transient")
 
     def test_an_etag_that_is_the_md5_needs_no_reading(self, tmp_path: Path) -> None:
-        verify(LocalStore(tmp_path), "x", ObjectInfo("x", 4, self.RECORD["md5"]), self.RECORD)  # there is no file
+        verify(LocalStore(tmp_path), "x", ObjectInfo("x", 4, self.RECORD.md5), self.RECORD)  # there is no file

@@ -16,6 +16,7 @@ from enhancer.batch.reference_check import DriftError, check_reference, compare,
 from enhancer.errors import RequestError
 from enhancer.ledger import Ledger
 from enhancer.settings import Settings
+from tests.model_cache import MODEL_CACHE
 
 GOOD = {"a": {"psnr": 30.0, "ssim": 0.9, "lpips": 0.1, "bicubic": 28.0}}
 
@@ -71,12 +72,13 @@ def test_the_noise_is_as_strong_as_it_says() -> None:
 def nights(tmp_path_factory: pytest.TempPathFactory):
     """A first night, and a second whose recorded baseline was better than what the recipe gives."""
     root: Path = tmp_path_factory.mktemp("reference")
-    models = Path.home() / ".cache" / "enhancer" / "models"
-    settings = Settings(home=root / "home", model_dir=models, output_url=str(root / "out"), threads=1, lpips_crops=1)
+    settings = Settings(
+        home=root / "home", model_dir=MODEL_CACHE, output_url=str(root / "out"), threads=1, lpips_crops=1
+    )
     (root / "home").mkdir()
     first = check_reference(settings=settings, run_id="night-1", recipe={"scale": 2})
     with Ledger(settings.ledger_url()) as ledger:
-        record = ledger.runs.get("night-1")["summary"]["reference_check"]
+        record = ledger.runs.get("night-1").summary["reference_check"]
         for one in record["baseline"].values():
             one["psnr"] += 1.0
         ledger.runs.annotate("night-1", {"reference_check": record})
@@ -98,16 +100,16 @@ def test_each_night_is_computed_and_its_true_scores_are_in_the_ledger(nights) ->
     settings, _, second = nights
     with Ledger(settings.ledger_url()) as ledger:
         rows = list(ledger.queries.iter_items("night-2"))
-        assert ledger.runs.get("night-2")["dag_id"] == REFERENCE_CHECK_DAG
+        assert ledger.runs.get("night-2").dag_id == REFERENCE_CHECK_DAG
         assert ledger.queries.cost_history(without_dag=REFERENCE_CHECK_DAG) == (0.0, 0.0), "no rate for real pictures"
-    assert {row["state"] for row in rows} == {"published"}, "not `reused`"
+    assert {row.state for row in rows} == {"published"}, "not `reused`"
     base = Path(settings.output_url or "") / "_enhancer" / "reference-check"
     for row in rows:
-        result = pixels((base / "output" / row["target_key"]).read_bytes())
-        truth = pixels((base / "reference" / row["key"]).read_bytes())
+        result = pixels((base / "output" / row.target_key).read_bytes())
+        truth = pixels((base / "reference" / row.key).read_bytes())
         crop = (slice(2, -2), slice(2, -2))  # as many pixels as the scale
         found = peak_signal_noise_ratio(truth[crop], result[crop], data_range=255)
-        assert second.figures[row["key"]]["psnr"] == pytest.approx(found, abs=0.01)
+        assert second.figures[row.key]["psnr"] == pytest.approx(found, abs=0.01)
 
 
 @pytest.mark.network

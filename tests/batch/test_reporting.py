@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enhancer.batch.report_page import figure, gain_db, histogram
+from enhancer.batch.report_page import figure, histogram
 from enhancer.batch.reporting import RunFailedError, failure_rate, report_run
 from enhancer.contract import Envelope
 from enhancer.errors import LeaseLostError, RequestError
 from enhancer.ledger import ItemState
+from enhancer.records import gain_db, record_of
 from tests.batch.site_builder import Site, png
+
+RULES = [
+    {"match": "a*", "recipe": {"scale": 2, "denoise_strength": 0}},
+    {"match": "*", "recipe": {"scale": 1.5, "denoise_strength": 0}},
+]
 
 
 def with_failures(site: Site, failed: int, total: int) -> None:
@@ -37,11 +43,11 @@ def test_the_threshold_is_passed_by_more_than_it(site: Site, failed: int, outcom
             report_run("r1", settings=site.settings)
         assert caught.value.kind == "permanent"
     run = site.ledger.runs.get("r1")
-    assert (run["state"], run["outcome"]) == ("finished", outcome)
+    assert (run.state, run.outcome) == ("finished", outcome)
     envelope = Envelope.model_validate_json((site.output / "_enhancer/reports/r1/report.json").read_text())
     assert envelope.ok is (outcome == "success")
     assert len(envelope.items) == 4
-    assert "too slow" in Path(run["report_address"]).read_text() or not failed
+    assert "too slow" in Path(run.report_address).read_text() or not failed
 
 
 def test_a_failed_run_stays_failed_when_asked_again(site: Site) -> None:
@@ -81,13 +87,13 @@ def test_staged_objects_that_no_result_points_to_are_swept(site: Site) -> None:
     site.put(a_png=png(1))
     plan = site.plan("r1")
     row = site.stage("r1", "a.png", b"twin")
-    left = site.work / f"r1/staged/00000-1/{row['position']:08d}-0123456789abcdef"
+    left = site.work / f"r1/staged/00000-1/{row.position:08d}-0123456789abcdef"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(b"of an attempt that died")
     site.publish(plan)
     report_run("r1", settings=site.settings)
     assert not left.exists()
-    assert (site.work / "r1/manifest/manifest.json").exists()
+    assert (site.work / "r1/manifest.jsonl.gz").exists()
 
 
 def test_an_empty_run_is_a_success(site: Site) -> None:
@@ -127,11 +133,34 @@ def test_a_histogram_is_numpys() -> None:
     assert histogram([1.0, 4.0])["median"] == 2.5
 
 
+def test_a_record_has_an_output_only_where_there_is_one_and_always_the_scale_that_was_asked_for(site: Site) -> None:
+    site.put(a_png=png(1), b_png=png(2), c_png=png(3))
+    plan = site.plan("r1", recipe=None, rules=json.dumps(RULES))
+    site.stage("r1", "a.png", b"refused")
+    site.stage("r1", "b.png", b"twin of b", details={"pipeline": "2", "decisions": [], "models": {"net": "0" * 64}})
+    lease = site.ledger.leases.take("r1", 0, "test", 60)
+    site.ledger.items.move(lease, "a.png", ItemState.REJECTED, stage="score", error_class="gate", error_message="soft")
+    site.publish(plan)
+    site.settle("r1", "c.png", ItemState.SKIPPED)
+    report_run("r1", settings=site.settings)
+    written = Envelope.model_validate_json((site.output / "_enhancer/reports/r1/report.json").read_text())
+    records = {record.input: record for record in written.items}
+    assert {key: record.output for key, record in records.items()} == {"a.png": None, "b.png": "b.png", "c.png": None}
+    assert {key: record.scale for key, record in records.items()} == {"a.png": 2, "b.png": 1.5, "c.png": 1.5}
+    assert (records["b.png"].pipeline, records["b.png"].models) == ("2", {"net": "0" * 64})
+    assert records["a.png"].error is not None
+    assert records["a.png"].error.error_class == "gate"
+    run = site.ledger.runs.get("r1")
+    assert {key: record_of(run, row) for key, row in site.items("r1").items()} == records, (
+        "the page and the API say it too"
+    )
+
+
 def test_figures_and_gains() -> None:
     assert figure(None) == figure(float("inf")) == figure(float("nan")) == "–"
     assert figure(31.256) == "31.26"
     assert figure(0.12345, 3) == "0.123"
     scores = {"reference": {"psnr": 31.0}, "baseline": {"psnr": 28.5}, "fidelity": {"psnr": 50.0}}
-    assert gain_db({"scores": scores}) == 2.5
-    assert gain_db({"scores": {"fidelity": {"psnr": 50.0}}}) is None
-    assert gain_db({"scores": {"reference": {"psnr": None}, "baseline": {"psnr": 1.0}}}) is None
+    assert gain_db(scores) == 2.5
+    assert gain_db({"fidelity": {"psnr": 50.0}}) is None
+    assert gain_db({"reference": {"psnr": None}, "baseline": {"psnr": 1.0}}) is None

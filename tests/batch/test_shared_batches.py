@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 
 from enhancer.backends.base import Net, NetSpec
 from enhancer.backends.torch_backend import TorchNet
-from enhancer.batch.worker.enhance import EnhanceShard
+from enhancer.batch.plan.planning import Plan
 from enhancer.errors import LeaseLostError
 from enhancer.models.catalogue import ModelEntry
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.store import ensure
-from tests.batch.in_process import Told
+from enhancer.processing import Picture
+from tests.batch.in_process import nothing, shard_of, staged_writes, steps
 from tests.batch.site_builder import Site, png
 
 LONG_S = 20.0
@@ -33,13 +35,14 @@ COUNT = 6
 
 
 class Counted:
-    """A net that notes the sizes of its batches, fails for one picture, and gains by `batch_tiles`."""
+    """A net that notes the sizes of its batches, calls `before` with each, and gains by `batch_tiles`."""
+
+    before: Callable[[NDArray[np.float32]], None] = staticmethod(lambda batch: None)
 
     def __init__(self, net: Net, batch_tiles: int) -> None:
         self._net = net
         self.spec = NetSpec(**{**_fields(net.spec), "batch_tiles": batch_tiles})
         self.sizes: list[int] = []
-        self.before: Callable[[NDArray[np.float32]], None] = lambda batch: None
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         self.sizes.append(len(batch))
@@ -57,8 +60,8 @@ def nets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
     opened: dict[str, Counted] = {}
 
     def open_net(entry: ModelEntry, settings: Any, device: str, precision: str) -> Counted:
-        module = load_module(entry, ensure(entry, settings))
-        opened[entry.name] = Counted(TorchNet(module, spec_of(entry, module), "cpu"), batch_tiles=8)
+        net = load_net(entry, ensure(entry, settings))
+        opened[entry.name] = Counted(TorchNet(net.module, net.spec, "cpu"), batch_tiles=8)
         return opened[entry.name]
 
     monkeypatch.setattr("enhancer.stages.nets.open_net", open_net)
@@ -66,46 +69,44 @@ def nets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
     return opened
 
 
-def shard_of(new_site: Callable[..., Site], root: Path, threads: int) -> tuple[Site, EnhanceShard]:
+def planned(new_site: Callable[..., Site], root: Path, threads: int) -> tuple[Site, Plan]:
     site = new_site(root, gpu_pictures=threads, overlap_pictures=COUNT)
     site.put(**{f"p{number}_png": png(number) for number in range(COUNT)})
-    plan = site.plan("r1", recipe=ENLARGE)
-    lease = site.ledger.leases.take(plan.run_id, 0, "test", 60)
-    return site, EnhanceShard(lease, site.settings, Told())  # type: ignore[arg-type]
+    return site, site.plan("r1", recipe=ENLARGE)
 
 
 def results(site: Site) -> dict[str, NDArray[np.int16]]:
     found = {}
     for key, row in site.items("r1").items():
-        if row["state"] == "enhanced":
-            with PIL.Image.open(io.BytesIO((site.work / row["staged_key"]).read_bytes())) as opened:
+        if row.state == "enhanced":
+            with PIL.Image.open(io.BytesIO((site.work / row.staged_key).read_bytes())) as opened:
                 found[key] = np.asarray(opened, np.int16)
     return found
 
 
-def meet(work: EnhanceShard, count: int) -> None:
+@contextmanager
+def meeting(count: int) -> Iterator[None]:
     """Nobody enhances before so many do: they are there at once, whatever the scheduler does."""
-    meeting, enhance = threading.Barrier(count), work.enhance
+    barrier = threading.Barrier(count)
 
-    def together(picture: Any) -> None:
-        meeting.wait(LONG_S)
-        enhance(picture)
+    def wait(picture: Picture) -> None:
+        barrier.wait(LONG_S)
 
-    work._threads["enhance"]._do = work.told(together)
+    with steps("enhance", wait, nothing):
+        yield
 
 
 def test_pictures_share_batches_and_become_what_they_become_alone(
     new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted]
 ) -> None:
     """Within the rounding to eight bits: torch's kernels for larger batches may sum in another order."""
-    alone, work = shard_of(new_site, tmp_path / "alone", threads=1)
-    assert "enhance" not in work._threads
-    work.run()
+    alone, plan = planned(new_site, tmp_path / "alone", threads=1)
+    shard_of(alone, plan)[0].run()
     assert set(nets["fast-x2"].sizes) == {1}
 
-    shared, work = shard_of(new_site, tmp_path / "shared", threads=COUNT)
-    meet(work, COUNT)
-    work.run()
+    shared, plan = planned(new_site, tmp_path / "shared", threads=COUNT)
+    with meeting(COUNT):
+        shard_of(shared, plan)[0].run()
     assert set(shared.states("r1").values()) == {"enhanced"}
     assert max(nets["fast-x2"].sizes) > 1
     expected, found = results(alone), results(shared)
@@ -116,35 +117,33 @@ def test_pictures_share_batches_and_become_what_they_become_alone(
 
 
 def test_the_error_of_one_picture_is_not_its_neighbours(
-    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted]
+    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, work = shard_of(new_site, tmp_path / "site", threads=COUNT)
+    site, plan = planned(new_site, tmp_path / "site", threads=COUNT)
     guilty = np.asarray(PIL.Image.open(io.BytesIO(png(3))), np.float32)[-1, -1] / 255
 
     def fail(batch: NDArray[np.float32]) -> None:
         if any(np.allclose(tile[:, -1, -1], guilty, atol=1e-4) for tile in batch):
             raise RuntimeError("the net does not like this one")
 
-    assert work._enhancer.nets.super_resolution(2).spec.name == "fast-x2"
-    nets["fast-x2"].before = fail
-    meet(work, COUNT)
-    work.run()
+    monkeypatch.setattr(Counted, "before", staticmethod(fail))
+    with meeting(COUNT):
+        shard_of(site, plan)[0].run()
     states = site.states("r1")
     assert states.pop("p3.png") in ("failed", "quarantined")
     assert set(states.values()) == {"enhanced"}
     assert max(nets["fast-x2"].sizes) > 1
 
 
-def test_a_lost_lease_leaves_nobody_waiting(
-    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted]
-) -> None:
-    _, work = shard_of(new_site, tmp_path / "site", threads=COUNT)
+@pytest.mark.usefixtures("nets")
+def test_a_lost_lease_leaves_nobody_waiting(new_site: Callable[..., Site], tmp_path: Path) -> None:
+    site, plan = planned(new_site, tmp_path / "site", threads=COUNT)
+    work, _ = shard_of(site, plan)
+    threads = set(threading.enumerate())
 
-    def lost(picture: Any) -> Any:
-        raise LeaseLostError("someone else has it")
+    def taken_over(key: str) -> None:
+        site.ledger.leases.take("r1", 0, "someone", 60)
 
-    work._record = lost  # type: ignore[method-assign]
-    meet(work, COUNT)
-    with pytest.raises(LeaseLostError):
+    with meeting(COUNT), staged_writes(site, taken_over), pytest.raises(LeaseLostError):
         work.run()
-    assert not any(thread.is_alive() for step in work._threads.values() for thread in step._threads)
+    assert set(threading.enumerate()) <= threads, "the steps' threads are over"

@@ -20,10 +20,10 @@ import PIL.Image
 import psutil
 import pytest
 
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.reporting import report_run
-from enhancer.batch.supervisor import WorkerError, worker_environment
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.events import Event
+from enhancer.batch.worker_process import WorkerError, worker_environment
 from enhancer.errors import ErrorKind, LeaseLostError
 from enhancer.ledger import TERMINAL
 from enhancer.settings import Settings
@@ -39,8 +39,8 @@ def test_a_worker_that_takes_too_much_memory_is_stopped(new_site: Callable[..., 
     plan = site.plan()
     enhance_shard(plan.shards[0], settings=site.settings, owner="test")
     row = site.items("r1")["hog.png"]
-    assert (row["state"], row["error_class"]) == ("quarantined", "memory-limit")
-    assert "ENHANCER_WORKER_MEMORY_MB=450" in row["error_message"]
+    assert (row.state, row.error_class) == ("quarantined", "memory-limit")
+    assert "ENHANCER_WORKER_MEMORY_MB=450" in row.error_message
 
 
 def test_a_lease_that_someone_takes_stops_the_worker_and_nothing_more_is_written(site: Site) -> None:
@@ -59,12 +59,12 @@ def test_a_lease_that_someone_takes_stops_the_worker_and_nothing_more_is_written
     assert "pending" in states.values()
     assert workers_of(os.getpid()) == []
     (shard,) = site.ledger.runs.shards_of("r1")
-    assert shard["lease_owner"] == "next try"
+    assert shard.lease_owner == "next try"
 
 
 SUPERVISOR = """
 import json, sys
-from enhancer.batch.enhancing import enhance_shard
+from enhancer.batch.tasks import enhance_shard
 from enhancer.settings import get_settings
 
 def tell(event):
@@ -97,13 +97,13 @@ def test_the_worker_dies_with_its_supervisor_and_the_next_try_finishes(site: Sit
     assert alive == []
     assert site.states("r1") == {"a.png": "enhanced", "hang.png": "running"}
 
-    first = site.items("r1")["a.png"]["staged_key"]
+    first = site.items("r1")["a.png"].staged_key
     (site.input / "hang.png").rename(site.root / "kept.png")  # what hung does so no more: it is not there
     seen: list[Event] = []
     counts = enhance_shard(plan.shards[0], settings=site.settings, owner="second", on_event=seen.append)
     assert counts == {"enhanced": 1, "skipped": 1}
     assert [event.key for event in seen if event.event == "started"] == ["hang.png"]
-    assert site.items("r1")["a.png"]["staged_key"] == first
+    assert site.items("r1")["a.png"].staged_key == first
 
 
 def test_a_net_that_cannot_be_had_fails_the_task_and_condemns_no_picture(
@@ -134,7 +134,7 @@ def test_workers_that_never_start_are_no_pictures_fault(site: Site, monkeypatch:
         enhance_shard(plan.shards[0], settings=site.settings, owner="test")
     assert caught.value.kind is ErrorKind.TRANSIENT
     assert site.states("r1") == {"a.png": "pending"}
-    assert site.items("r1")["a.png"]["attempts"] == 0
+    assert site.items("r1")["a.png"].attempts == 0
 
 
 class TestTheEnvironment:
@@ -172,7 +172,7 @@ def test_a_worker_may_take_longer_to_start_than_a_picture_may_take(
     site.put_key("bad/text.png", b"no picture")
     enhance_shard(site.plan().shards[0], settings=site.settings, owner="test")
     assert site.states("r1") == {"bad/text.png": "quarantined"}
-    assert site.items("r1")["bad/text.png"]["error_class"] == "not-a-picture"
+    assert site.items("r1")["bad/text.png"].error_class == "not-a-picture"
 
 
 def test_a_known_result_that_another_was_published_over_is_made_again(site: Site) -> None:

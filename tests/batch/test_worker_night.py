@@ -16,9 +16,9 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from enhancer.batch.enhancing import enhance_shard
 from enhancer.batch.plan.planning import Plan
 from enhancer.batch.reporting import RunReport, report_run
+from enhancer.batch.tasks import enhance_shard
 from enhancer.batch.worker.events import Event
 from enhancer.contract import Envelope
 from enhancer.errors import LeaseLostError
@@ -137,7 +137,7 @@ class TestTheNight:
 
     def test_reasons(self, night: Night) -> None:
         rows = night.site.items("night")
-        found = {key: (row["stage"], row["error_class"]) for key, row in rows.items() if row["error_class"]}
+        found = {key: (row.stage, row.error_class) for key, row in rows.items() if row.error_class}
         assert found == {
             "bad/bomb.png": ("decode", "too-many-pixels"),
             "bad/empty.png": ("decode", "empty"),
@@ -147,31 +147,31 @@ class TestTheNight:
             "hang.png": ("worker", "hung"),
             "poison.png": ("worker", "worker-killed"),
         }
-        assert "SIGKILL" in rows["poison.png"]["error_message"]
-        assert "ENHANCER_ITEM_DEADLINE_S=3" in rows["hang.png"]["error_message"]
+        assert "SIGKILL" in rows["poison.png"].error_message
+        assert "ENHANCER_ITEM_DEADLINE_S=3" in rows["hang.png"].error_message
 
     def test_every_target_has_the_bytes_that_its_row_records(self, night: Night) -> None:
         site, good = night.site, {"published", "reused"}
-        rows = {key: row for key, row in site.items("night").items() if row["state"] in good}
+        rows = {key: row for key, row in site.items("night").items() if row.state in good}
         assert len(rows) == 5
         for row in rows.values():
-            path = site.output / row["target_key"]
+            path = site.output / row.target_key
             target = site.ledger.targets.get(str(path))
             assert target is not None
-            assert digest(path.read_bytes()) == target["digest"]
+            assert digest(path.read_bytes()) == target.digest
             with PIL.Image.open(path) as picture:
-                assert picture.size == (row["output_width"], row["output_height"]) == (24, 16)
+                assert picture.size == (row.output_width, row.output_height) == (24, 16)
         names = {path.relative_to(site.output).as_posix() for path in site.output.rglob("*") if path.is_file()}
         assert {name for name in names if not name.startswith("_enhancer/")} == {
-            row["target_key"] for row in rows.values()
+            row.target_key for row in rows.values()
         }
-        assert rows["good/grey.bmp"]["target_key"] == "good/grey.bmp.png"
+        assert rows["good/grey.bmp"].target_key == "good/grey.bmp.png"
 
     def test_a_duplicate_is_computed_once(self, night: Night) -> None:
         rows = night.site.items("night")
         first, copy = rows["good/b.jpg"], rows["good/copy of b.jpg"]
-        assert first["identity"] == copy["identity"]
-        assert (first["reused"], copy["reused"]) == (0, 1)
+        assert first.identity == copy.identity
+        assert (first.reused, copy.reused) == (0, 1)
         output = night.site.output
         assert (output / "good/b.jpg").read_bytes() == (output / "good/copy of b.jpg").read_bytes()
 
@@ -179,7 +179,7 @@ class TestTheNight:
         assert [path for path in night.site.work.rglob("staged/**/*") if path.is_file()] == []
 
     def test_attempts_count_what_was_tried(self, night: Night) -> None:
-        attempts = {key: row["attempts"] for key, row in night.site.items("night").items()}
+        attempts = {key: row.attempts for key, row in night.site.items("night").items()}
         assert (attempts["poison.png"], attempts["hang.png"], attempts["flaky.png"]) == (2, 2, 2)
         assert attempts["good/b.jpg"] == attempts["bad/text.jpg"] == 1
 
@@ -214,14 +214,14 @@ class TestTheNight:
 
     def test_timings_decisions_and_sizes_are_recorded(self, night: Night) -> None:
         row = night.site.items("night")["good/b.jpg"]
-        assert {"read", "decode", "enhance", "encode"} <= set(row["details"]["timings"])
-        assert {decision["stage"] for decision in row["details"]["decisions"]} >= {"denoising"}
-        assert row["details"]["models"] == {}
+        assert {"read", "decode", "enhance", "encode"} <= set(row.details["timings"])
+        assert {decision["stage"] for decision in row.details["decisions"]} >= {"denoising"}
+        assert row.details["models"] == {}
 
     def test_the_shard_knows_what_it_cost(self, night: Night) -> None:
         (shard,) = night.site.ledger.runs.shards_of("night")
-        assert shard["busy_s"] > 6  # two hangs of three seconds
-        assert 50 < shard["peak_rss_mb"] < 4000
+        assert shard.busy_s > 6  # two hangs of three seconds
+        assert 50 < shard.peak_rss_mb < 4000
 
 
 class TestTheSecondNight:
@@ -233,7 +233,7 @@ class TestTheSecondNight:
         assert set(states.values()) == {"quarantined"}
         assert len(states) == 6
         run = night.site.ledger.runs.get("second")
-        assert (run["listed"], run["quick_skipped"], run["items"]) == (11, 4, 7)
+        assert (run.listed, run.quick_skipped, run.items) == (11, 4, 7)
 
     def test_only_the_touched_picture_was_looked_at(self, night: Night) -> None:
         assert [event.key for event in night.second_events if event.event == "started"] == ["good/b.jpg"]
@@ -280,9 +280,9 @@ class TestTheReport:
             assert reference not in page
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
         for key, row in night.site.items("night").items():
-            if row["error_class"] and row["state"] == "quarantined":
+            if row.error_class and row.state == "quarantined":
                 assert key in page
-                assert row["error_class"] in page
+                assert row.error_class in page
 
     def test_before_and_after_are_shown_for_what_was_published(self, night: Night) -> None:
         page = Path(night.report.report_url).read_text(encoding="utf-8")

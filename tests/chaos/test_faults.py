@@ -66,7 +66,7 @@ def test_a_full_disk_under_work_is_said_and_resumed_from(play: Play, tmp_path: P
     with filler.open("wb") as file:
         file.write(b"\0" * (shutil.disk_usage(small_disk).free - 48_000))
     play(site, "night")
-    told = {row["error_class"]: row["error_message"] for row in site.failures("night")}
+    told = {row.error_class: row.error_message for row in site.failures("night")}
     assert "no-space" in told
     assert "free some space" in told["no-space"]
     filler.unlink()

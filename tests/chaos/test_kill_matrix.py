@@ -19,8 +19,8 @@ from tests.chaos.conftest import Play
 KILLED = -9
 
 POINTS = {
-    "planning: the manifest half written": ("enhancer.batch.plan.planning:layout.manifest_header_key", "night"),
-    "supervisor: a worker has just spoken": ("enhancer.batch.supervisor:Supervisor._take", "night"),
+    "planning: the manifest half written": ("enhancer.batch.plan.manifest:layout.manifest_key", "night"),
+    "supervisor: a worker has just spoken": ("enhancer.batch.worker_process:WorkerProcess._take", "night"),
     "after claim": ("enhancer.batch.worker.enhance:EnhanceShard._compute", "worker"),
     "after inference, before the staged write": ("enhancer.storage.local:LocalStore.put", "worker"),
     "in the middle of the staged write": ("enhancer.storage.local:Path.replace", "worker"),

@@ -21,6 +21,7 @@ from demo.services.s3 import S3Server
 pytestmark = [pytest.mark.chaos, pytest.mark.airflow, pytest.mark.timeout(3000)]
 
 DAG, RUN = "image_enhancement", "thousand"
+LEDGER_RUN = f"{DAG}-{RUN}"
 PICTURES, COPIES, BAD_ONES, SHARDS = 1000, 50, 50, 20
 CLEARED = 7
 """The shard that is cleared."""
@@ -59,11 +60,11 @@ def airflow(site: Site, postgres: PostgresServer, service_dir: Path) -> Iterator
         services.api.unpause(DAG)
         services.api.trigger(DAG, {**site.urls, "recipe": json.loads(UNTOUCHED)}, run_id=RUN)
         over = wait_until(
-            lambda: services.api.dag_run(DAG, RUN)["state"] in FINISHED and site.is_finished(RUN),
+            lambda: services.api.dag_run(DAG, RUN)["state"] in FINISHED and site.is_finished(LEDGER_RUN),
             timeout_s=2400,
             poll_s=2,
         )
-        assert over, f"still not over: {site.states(RUN)}; logs: {services.logs}"
+        assert over, f"still not over: {site.states(LEDGER_RUN)}; logs: {services.logs}"
         yield services
 
 
@@ -85,7 +86,7 @@ def test_all_of_it_is_done_and_nothing_is_wrong(airflow: AirflowServices, site: 
     tasks = shards(airflow)
     assert len(tasks) == 3 * SHARDS
     assert {ti["state"] for ti in tasks} == {"success"}
-    states = site.states(RUN) or {}
+    states = site.states(LEDGER_RUN) or {}
     assert states == {
         "published": PICTURES - BAD_ONES - COPIES,
         "reused": COPIES,
@@ -99,7 +100,7 @@ def test_all_of_it_is_done_and_nothing_is_wrong(airflow: AirflowServices, site: 
 def test_a_shard_that_is_cleared_by_hand_afterwards_changes_nothing_and_says_what_to_do(
     airflow: AirflowServices, site: Site
 ) -> None:
-    states, results = site.states(RUN), journal(site)
+    states, results = site.states(LEDGER_RUN), journal(site)
     airflow.api.call(
         "POST",
         f"/dags/{DAG}/clearTaskInstances",
@@ -115,6 +116,6 @@ def test_a_shard_that_is_cleared_by_hand_afterwards_changes_nothing_and_says_wha
     ran_again = {(ti["task_id"], ti["map_index"]): ti["state"] for ti in shards(airflow) if ti["try_number"] > 1}
     assert ran_again == {(f"shard.{task}", CLEARED): "failed" for task in ("enhance", "evaluate", "publish")}
     folder = airflow.logs / f"dag_id={DAG}" / f"run_id={RUN}" / "task_id=shard.enhance" / f"map_index={CLEARED}"
-    assert f"enhancer batch redrive --run {RUN}" in (folder / "attempt=2.log").read_text()
-    assert (site.states(RUN), journal(site)) == (states, results)
+    assert f"enhancer batch redrive --run {LEDGER_RUN}" in (folder / "attempt=2.log").read_text()
+    assert (site.states(LEDGER_RUN), journal(site)) == (states, results)
     assert [*site.broken(), *site.wrong_in_the_end()] == []

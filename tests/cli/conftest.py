@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from enhancer.cli.app import app
 from enhancer.contract import Envelope
-
-USER_MODELS = Path.home() / ".cache" / "enhancer" / "models"
+from tests.model_cache import MODEL_CACHE
 
 
 class Ran:
@@ -34,8 +33,8 @@ Run = Callable[..., Ran]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Settings of a test: its own ledger, the user's weights."""
-    return {"ENHANCER_HOME": str(folder / "home"), "ENHANCER_MODEL_DIR": str(USER_MODELS), "COLUMNS": "200"}
+    """Settings of a test: its own ledger, the weights of this run of the tests."""
+    return {"ENHANCER_HOME": str(folder / "home"), "ENHANCER_MODEL_DIR": str(MODEL_CACHE), "COLUMNS": "200"}
 
 
 def invoke(*arguments: object, env: dict[str, str]) -> Ran:

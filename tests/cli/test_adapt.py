@@ -10,11 +10,12 @@ from PIL import Image
 from safetensors import safe_open
 from skimage import data
 
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.quality.metrics import psnr
 from enhancer.recipe import preset
 from enhancer.settings import Settings
 from enhancer.training.noise_model import NoiseModel
+from tests.model_cache import MODEL_CACHE
 
 FILM = NoiseModel(constant=0.0003, shot=0.012, correlation=0.2 * np.eye(3) + 0.8 * np.ones((3, 3)))
 """Grain that grows with the light and that the three colours share, as of a black-and-white print scanned in colour."""
@@ -48,7 +49,7 @@ def test_the_adapted_denoiser_is_nearer_the_truth_on_a_picture_it_has_not_seen(r
 
     truth = data.coffee()[80:336, 200:456]
     given = grainy(truth, 99)
-    settings = Settings(home=tmp_path / "home", model_dir=Path.home() / ".cache" / "enhancer" / "models")
+    settings = Settings(home=tmp_path / "home", model_dir=MODEL_CACHE)
     scores = []
     for net in ("ffdnet-color", str(out)):
         enhancer = ImageEnhancer(preset("archive", denoise_model=net), settings=settings)

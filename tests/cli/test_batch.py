@@ -20,6 +20,7 @@ from PIL import Image
 from enhancer.contract import Envelope
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import upgrade
+from tests.model_cache import MODEL_CACHE
 
 OPTIONS = ("--scale", "1", "--denoise-strength", "0")
 GOOD = {"a.png", "sub dir/größe ☂ [red].png"}
@@ -42,7 +43,7 @@ class Job:
         (self.input / "bad.png").write_bytes(whole[: len(whole) // 2])
         self.env = {
             "ENHANCER_HOME": str(folder / "home"),
-            "ENHANCER_MODEL_DIR": str(Path.home() / ".cache" / "enhancer" / "models"),
+            "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
             # Of few pictures that are new, one bad one is a large share.
             "ENHANCER_FAILURE_THRESHOLD": "1",
             "OMP_NUM_THREADS": "1",
@@ -59,7 +60,7 @@ class Job:
 
     def items(self, run_id):
         with Ledger(f"sqlite:///{self.env['ENHANCER_HOME']}/ledger.db") as ledger:
-            return {row["key"]: row for row in ledger.queries.iter_items(run_id)}
+            return {row.key: row for row in ledger.queries.iter_items(run_id)}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_dry_run_counts_and_touches_nothing(job, tmp_path):
     assert (summary["listed"], summary["work_items"], summary["dry_run"]) == (3, 3, True)
     assert not (tmp_path / "out").exists()
     with Ledger(f"sqlite:///{job.env['ENHANCER_HOME']}/ledger.db") as ledger:
-        assert ledger.runs.get("dry")["state"] == "finished"
+        assert ledger.runs.get("dry").state == "finished"
 
 
 def test_the_first_run_does_the_whole_job(job, first):
@@ -118,7 +119,7 @@ def test_the_second_run_does_nothing(job, second):
     assert code == 3  # the verdict stands
     assert reply.summary["unchanged"] == 2
     assert reply.summary["counts"] == {"quarantined": 1}
-    assert job.items("second")["bad.png"]["attempts"] == 0
+    assert job.items("second")["bad.png"].attempts == 0
     after = contents(job.output)
     assert {name: after[name] for name in GOOD} == {name: before[name] for name in GOOD}
 
@@ -177,7 +178,7 @@ def test_release_has_a_quarantined_picture_tried_again(job, second):
     assert newer.reply.summary["standing"] == {}
     assert newer.reply.summary["no_verdict"] == ["a.png"]
     code, reply = job.batch("--run-id", "third", ENHANCER_FAILURE_THRESHOLD="0.1")
-    assert job.items("third")["bad.png"]["attempts"] == 1
+    assert job.items("third")["bad.png"].attempts == 1
     assert reply.summary["unchanged"] == 2
     # It is as bad as before, which is more than this run's threshold bears: reported, and failed as a whole.
     assert code == 1
@@ -229,7 +230,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_run_goes_on(tmp_path, crop, cli):
     assert "--run-id cut" in stderr
     assert "Traceback" not in stderr
     with Ledger(leased) as ledger:
-        assert ledger.runs.get("cut")["state"] == "running"
+        assert ledger.runs.get("cut").state == "running"
     code, reply = ours.batch("--run-id", "cut")
     assert (code, reply.summary["run"], reply.summary["counts"]) == (0, "cut", {"published": 80})
     assert json.loads(Path(reply.summary["report"]).with_suffix(".json").read_text())["ok"]
@@ -241,13 +242,32 @@ def _has_a_lease(url):
         return False
     with Ledger(url) as ledger:
         run = ledger.queries.run("cut") if "run" in _tables(ledger) else None
-        return run is not None and any(shard["lease_owner"] for shard in ledger.runs.shards_of("cut"))
+        return run is not None and any(shard.lease_owner for shard in ledger.runs.shards_of("cut"))
 
 
 def _tables(ledger):
     from sqlalchemy import inspect
 
     return inspect(ledger.engine).get_table_names()
+
+
+def test_an_open_run_that_was_begun_for_other_addresses_is_not_gone_on_with(cli, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "in" / "a.png")
+    env = {"ENHANCER_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
+    url = f"sqlite:///{tmp_path}/home/ledger.db"
+    (tmp_path / "home").mkdir()
+    upgrade(url)
+    others = {name: f"/elsewhere/{name}" for name in ("input_url", "output_url", "work_url")}
+    with Ledger(url) as ledger:
+        ledger.runs.open("night", trigger="cli", params={}, recipes={}, **others)
+        before = ledger.runs.get("night")
+        urls = ("--input-url", tmp_path / "in", "--output-url", tmp_path / "out")
+        ran = cli("batch", "run", *urls, "--run-id", "night", "--json", env=env)
+        assert (ran.code, ran.reply.summary["error"]["class"]) == (1, "other-run")
+        assert "input_url was '/elsewhere/input_url'" in ran.reply.summary["error"]["message"]
+        assert ledger.runs.get("night") == before
+    assert not (tmp_path / "out").exists()
 
 
 def test_single_values_reach_every_rules_recipe(cli, tmp_path):
@@ -265,6 +285,6 @@ def test_single_values_reach_every_rules_recipe(cli, tmp_path):
     planned = plan("--set", "sharpen.amount=0.5")
     assert planned.code == 0, planned.stderr
     with Ledger(f"sqlite:///{tmp_path}/home/ledger.db") as ledger:
-        (first, second) = json.loads(json.dumps(ledger.runs.get(planned.reply.summary["run"])["params"]))["rules"]
+        (first, second) = json.loads(json.dumps(ledger.runs.get(planned.reply.summary["run"]).params))["rules"]
     assert (first["match"], first["recipe"]["name"], first["recipe"]["sharpen"]["amount"]) == ("*.png", "archive", 0.5)
     assert (second["match"], second["recipe"]["name"], second["recipe"]["sharpen"]["amount"]) == ("*", "photo", 0.5)

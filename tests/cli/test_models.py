@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.store import kept_path
+from enhancer.models.store import ensure, kept_path
 from enhancer.settings import Settings
 
 NAME = "ffdnet-color"
@@ -11,9 +11,8 @@ NAME = "ffdnet-color"
 
 @pytest.fixture
 def mirrored(settings, tmp_path):
-    """A cache of the test's own, and the user's as its mirror."""
-    if not kept_path(load_catalogue().get(NAME), settings).exists():
-        pytest.skip(f"needs {NAME} in the model cache: `enhancer models fetch {NAME}`")
+    """A cache of the test's own, and that of this run of the tests as its mirror."""
+    ensure(load_catalogue().get(NAME), settings)
     own = tmp_path / "models"
     return own, {
         "ENHANCER_MODEL_DIR": str(own),

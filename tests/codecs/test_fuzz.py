@@ -50,7 +50,7 @@ def treacherous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "    from enhancer.image import Document, Image\n"
         "    def refuse():\n"
         "        raise PictureError('no such reason', reason='made-up')\n"
-        "    def decode(data, *, name, limits, salvage):\n"
+        "    def decode(data, *, name, limits, **options):\n"
         "        {b'die': os.abort, b'hang': lambda: time.sleep(60), b'escape': lambda: {}[1],\n"
         "         b'leak': lambda: os.dup(1), b'eat': lambda: bytearray(300 << 20), b'odd': refuse,\n"
         "        }.get(data, lambda: None)()\n"

@@ -167,7 +167,7 @@ def test_orientation_is_taken_from_xmp_where_exif_says_nothing() -> None:
 def test_malformed_exif_is_a_warning(junk: bytes) -> None:
     buffer = io.BytesIO()
     PillowImage.new("RGB", (4, 4)).save(buffer, "PNG")
-    from enhancer.codecs.png import insert_metadata
+    from enhancer.codecs.png_chunks import insert_metadata
 
     page = decode(insert_metadata(buffer.getvalue(), exif=junk), name="test", limits=LIMITS).first
     assert page.pixels.shape == (4, 4, 3)

@@ -30,12 +30,20 @@ from demo.services.airflow import AirflowServices
 from demo.services.postgres import PostgresServer
 from demo.services.processes import wait_until
 from demo.services.valkey import ValkeyServer
+from tests.model_cache import MODEL_CACHE
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1500)]
 
 DAG = "image_enhancement"
 WORKERS = {"gpu": ("gpu",), "cpu": ("cpu", "default")}
-QUEUE = {"plan": "default", "enhance": "gpu", "evaluate": "cpu", "publish": "default", "report": "default"}
+QUEUE = {
+    "plan": "default",
+    "enhance": "gpu",
+    "evaluate": "cpu",
+    "second_look": "gpu",
+    "publish": "default",
+    "report": "default",
+}
 """Where each task belongs. What runs on `gpu` computes on the CPU here."""
 
 
@@ -83,7 +91,7 @@ def finished(
                 "ENHANCER_ENHANCE_POOL": "gpu",
                 "ENHANCER_DEVICE": "cpu",
                 "ENHANCER_THREADS": "1",
-                "ENHANCER_MODEL_DIR": str(Path.home() / ".cache" / "enhancer" / "models"),
+                "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
                 # A machine that is busy with other tests is no failure.
                 "ENHANCER_TASK_RETRIES": "2",
                 "ENHANCER_TASK_RETRY_DELAY_S": "1",
@@ -199,7 +207,7 @@ def _received(log: Path) -> set[str]:
 def test_the_run_ends_well(finished: Finished) -> None:
     states = {(ti["task_id"], ti["map_index"]): ti["state"] for ti in finished.tasks}
     assert finished.run["state"] == "success", f"{states}\n{finished.failures}"
-    assert len(states) == 2 + 3 * 2
+    assert len(states) == 2 + 4 * 2
     assert set(states.values()) == {"success"}
     for name in ("0.png", "1.png", "2.png"):
         with Image.open(finished.output / name) as result:
@@ -209,7 +217,7 @@ def test_the_run_ends_well(finished: Finished) -> None:
 def test_each_task_was_sent_to_its_queue(finished: Finished) -> None:
     queues = {(ti["task_id"].removeprefix("shard."), ti["queue"]) for ti in finished.tasks}
     assert queues == set(QUEUE.items())
-    assert {ti["pool"] for ti in finished.tasks if ti["task_id"] == "shard.enhance"} == {"gpu"}
+    assert {ti["pool"] for ti in finished.tasks if ti["task_id"] in ("shard.enhance", "shard.second_look")} == {"gpu"}
 
 
 def test_each_task_ran_on_the_worker_of_its_queue(finished: Finished) -> None:
@@ -229,7 +237,8 @@ def test_the_tasks_tell_airflows_statsd_what_they_did(finished: Finished) -> Non
         if kind == "c":
             counts[name] = counts.get(name, 0) + int(value)
     assert counts == {"items.enhanced": 3, "items.scored": 3, "items.published": 3}
-    for name in ("seconds.decode", "seconds.enhance", "shard.wait", "shard.enhance", "shard.evaluate", "shard.publish"):
+    steps = ("enhance", "evaluate", "second_look", "publish")
+    for name in ("seconds.decode", "seconds.enhance", "shard.wait", *(f"shard.{step}" for step in steps)):
         assert (name, "ms") in names
     assert {("images_per_second", "g"), ("peak_memory_mb", "g")} <= names
 
@@ -259,7 +268,7 @@ def test_a_killed_worker_and_a_killed_scheduler_cost_no_picture(
 
     def states() -> dict[str, int]:
         with psycopg.connect(postgres.dsn("celery_ledger", driver="")) as connection:
-            counted = "SELECT state, count(*) FROM item WHERE run_id = 'killed' GROUP BY state"
+            counted = "SELECT state, count(*) FROM item WHERE run_id = 'image_enhancement-killed' GROUP BY state"
             return dict(connection.execute(counted).fetchall())
 
     def killed_while(*wanted: str, name: str) -> dict[str, int]:

@@ -14,6 +14,11 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from enhancer.models.catalogue import load_catalogue
+from enhancer.models.store import ensure
+from enhancer.settings import Settings
+from tests.model_cache import MODEL_CACHE
+
 RUNNER = Path(__file__).with_name("running.py")
 GOOD = ("astronaut.png", "below/cat.jpg", "below/coffee.png")
 
@@ -47,7 +52,8 @@ def runs(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[st
     requests.append(["model_build", {"models": ["scratches", "fast-x2"], "runtime": "tensorrt"}])
     models = folder / "models"  # whose builds are the test's own
     models.mkdir()
-    for kept in (Path.home() / ".cache" / "enhancer" / "models").glob("*-*.*"):
+    weights = ensure(load_catalogue().get("lpips-alex"), Settings(model_dir=MODEL_CACHE))
+    for kept in (weights, weights.with_suffix(".json")):
         (models / kept.name).symlink_to(kept)
     (folder / "requests.json").write_text(json.dumps(requests))
     environment = {
@@ -108,12 +114,13 @@ def test_good_pictures_are_published_and_the_bad_one_is_quarantined(runs: list[d
     assert states == {Path(key).name: "published" for key in GOOD} | {"bad.png": "quarantined"}
 
 
-def test_each_shard_goes_through_its_three_tasks(runs: list[dict[str, Any]]) -> None:
+def test_each_shard_goes_through_its_four_tasks(runs: list[dict[str, Any]]) -> None:
     twice = ["success", "success"]
     assert _states(runs[0]) == {
         "plan": ["success"],
         "shard.enhance": twice,
         "shard.evaluate": twice,
+        "shard.second_look": twice,
         "shard.publish": twice,
         "report": ["success"],
     }
@@ -169,7 +176,8 @@ def test_a_redrive_takes_its_manifest_from_the_ledger_and_goes_the_same_way(runs
     fourth = runs[3]
     assert [shard["n"] for shard in _xcom(fourth, "plan")] == [1]
     states = _states(fourth)
-    assert [states[f"shard.{name}"] for name in ("enhance", "evaluate", "publish")] == [["success"]] * 3
+    steps = ("enhance", "evaluate", "second_look", "publish")
+    assert [states[f"shard.{name}"] for name in steps] == [["success"]] * 4
     assert (states["report"], fourth["state"]) == (["failed"], "failed")
     name = _xcom(fourth, "plan", "run")
     assert name.startswith("redrive_failed-"), "a Dag run of another DAG may have the same id"

@@ -62,7 +62,6 @@ def test_nothing_heavy_is_imported(reading: dict[str, Any]) -> None:
 def test_no_work_of_the_tasks_is_imported(reading: dict[str, Any]) -> None:
     ours = {name for name in reading["new"] if name.startswith("enhancer.")}
     allowed = {
-        "enhancer.batch",
         "enhancer.airflow",
         "enhancer.airflow.dag_tasks",
         "enhancer.airflow.retrying",
@@ -70,6 +69,7 @@ def test_no_work_of_the_tasks_is_imported(reading: dict[str, Any]) -> None:
         "enhancer.extensions",
         "enhancer.options",
         "enhancer.presets",
+        "enhancer.reasons",
         "enhancer.recipe",
         "enhancer.recipe_names",
         "enhancer.settings",

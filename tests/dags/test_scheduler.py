@@ -25,12 +25,12 @@ from demo.services.processes import wait_until
 from demo.services.s3 import S3Server
 from enhancer.ledger import Ledger
 from tests.dags.otlp import Collector, otlp_collector
+from tests.model_cache import MODEL_CACHE
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
 DAG = "image_enhancement"
 UNCHANGED = {"scale": 1, "denoise_strength": 0}
-MODELS = Path.home() / ".cache" / "enhancer" / "models"
 
 
 @dataclass
@@ -90,7 +90,7 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collecto
             "ENHANCER_RECIPE": json.dumps(UNCHANGED),
             "ENHANCER_TASK_RETRIES": "1",
             "ENHANCER_TASK_RETRY_DELAY_S": "1",
-            "ENHANCER_MODEL_DIR": str(MODELS),
+            "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
             "ENHANCER_THREADS": "1",
             # A machine that is busy with other tests is no failure.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
@@ -170,7 +170,8 @@ def test_the_tasks_tell_airflows_opentelemetry_what_they_did(finished: Finished,
         assert collector.total(f"airflow.enhancer.items.{state}") == count, collector.kinds()
     kinds = {name.removeprefix("airflow.enhancer."): kind for name, kind in collector.kinds().items()}
     assert {kinds[name] for name in ("images_per_second", "peak_memory_mb")} == {"gauge"}
-    timings = ("seconds.decode", "seconds.enhance", "shard.wait", "shard.enhance", "shard.evaluate", "shard.publish")
+    steps = ("enhance", "evaluate", "second_look", "publish")
+    timings = ("seconds.decode", "seconds.enhance", "shard.wait", *(f"shard.{step}" for step in steps))
     assert {kinds[name] for name in timings} == {"exponential_histogram"}
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from enhancer.errors import ErrorKind, LeaseLostError, ModelError, RequestError,
 
 CHECKOUT = Path(__file__).parents[2]
 DAG_FILE = CHECKOUT / "dags" / "image_enhancement.py"
-SHARD_TASKS = ["shard.enhance", "shard.evaluate", "shard.publish"]
+SHARD_TASKS = ["shard.enhance", "shard.evaluate", "shard.second_look", "shard.publish"]
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +43,13 @@ def test_every_dag_file_is_read_without_an_error() -> None:
 
 
 def test_the_order_of_the_tasks(dag: DAG) -> None:
-    order = [("plan", "shard.enhance"), ("shard.enhance", "shard.evaluate"), ("shard.evaluate", "shard.publish")]
-    for before, after in [*order, ("shard.publish", "report")]:
+    order = ["plan", *SHARD_TASKS, "report"]
+    for before, after in pairwise(order):
         assert before in dag.get_task(after).upstream_task_ids
     assert [task.task_id for task in dag.leaves] == ["report"], "the report decides the state of the DAG run"
 
 
-def test_shards_are_one_mapped_group_and_not_three_mapped_tasks(dag: DAG) -> None:
+def test_shards_are_one_mapped_group_and_not_four_mapped_tasks(dag: DAG) -> None:
     """Flat mapping would make every evaluate wait for all, and fail with the first failed, enhance."""
     group = dag.task_group_dict["shard"]
     assert isinstance(group, MappedTaskGroup)
@@ -57,7 +58,7 @@ def test_shards_are_one_mapped_group_and_not_three_mapped_tasks(dag: DAG) -> Non
 
 
 def test_what_is_good_goes_through_when_a_part_failed(dag: DAG) -> None:
-    for name in ("shard.evaluate", "shard.publish", "report"):
+    for name in (*SHARD_TASKS[1:], "report"):
         assert dag.get_task(name).trigger_rule == TriggerRule.ALL_DONE
     assert dag.get_task("shard.enhance").trigger_rule == TriggerRule.ALL_SUCCESS
 
@@ -222,6 +223,7 @@ def test_the_layout_comes_from_the_settings() -> None:
         "plan": ["default_pool", "default", None, 1, 2.5],
         "shard.enhance": ["gpu", "gpu-queue", "LocalExecutor", 1, 2.5],
         "shard.evaluate": ["shards", "cpu-queue", "LocalExecutor", 1, 2.5],
+        "shard.second_look": ["gpu", "gpu-queue", "LocalExecutor", 1, 2.5],
         "shard.publish": ["shards", "default", "LocalExecutor", 1, 2.5],
         "report": ["default_pool", "default", None, 1, 2.5],
     }

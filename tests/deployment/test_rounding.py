@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from enhancer.deployment.rounding import FULL_RANGE, LEVELS, STRIDE, rounded, rounded_weights
-from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 
 
 @pytest.fixture

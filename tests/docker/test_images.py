@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from docker.utils.build import exclude_paths
 
 CHECKOUT = Path(__file__).parents[2]
 DOCKER = CHECKOUT / "docker"
@@ -42,22 +44,36 @@ def test_the_cpu_image_takes_pytorch_without_cuda_and_all_else_as_pinned(tmp_pat
     assert {re.sub(r"==.*\+", "+", line) for line in changed} == {"torch+cpu", "torchvision+cpu"}
 
 
+def sent(checkout):
+    """The files that a builder takes from `checkout`, by docker-py's reading of .dockerignore (that of the classic builder)."""
+    rules = [
+        line for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
+    return {name for name in exclude_paths(str(checkout), rules) if (checkout / name).is_file()}
+
+
+def test_no_secret_is_sent_to_a_builder(tmp_path):
+    """The file is the one at the root, which every builder reads; beside the Dockerfile only BuildKit would look."""
+    assert not (DOCKER / "Dockerfile.dockerignore").exists(), "BuildKit would read it instead"
+    wanted = {"requirements.txt", "pyproject.toml", "README.md", "LICENSE", "enhancer/cli/app.py", "dags/nightly.py"}
+    secret = {
+        "docker/.env", "docker/.env.old", ".env", ".git/config", ".netrc", ".demo/login.json", ".venv/bin/python",
+        "demo-output/a.png", "runs/net.pt", "airflow.cfg", "enhancer/.env", "dags/.env.production",
+        "enhancer/__pycache__/x.cpython-311.pyc", "tests/test_x.py",
+    }  # fmt: skip
+    for name in wanted | secret:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert sent(tmp_path) == wanted
+
+
 @pytest.fixture(scope="module")
 def context(tmp_path_factory):
-    """What Docker would send to the build: the checkout less what the .dockerignore leaves out."""
+    """What a builder is sent: the checkout less what .dockerignore leaves out."""
     folder = tmp_path_factory.mktemp("context")
-    rules = [
-        line for line in (DOCKER / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in ("", "#")
-    ]
-    assert rules[0] == "*", "nothing goes unless it is named"
-    for rule in rules[1:]:
-        if rule.startswith("!"):
-            source = CHECKOUT / rule[1:]
-            assert source.exists(), rule
-            if source.is_dir():
-                shutil.copytree(source, folder / rule[1:], ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, folder)
+    for name in sent(CHECKOUT):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / name, folder / name)
     return folder
 
 
@@ -85,7 +101,7 @@ def test_the_system_libraries_of_the_wheels_are_installed():
     """Every library that a pinned wheel takes from the system and that a slim Python image lacks has its package."""
     in_the_image = {"c", "m", "pthread", "dl", "rt", "util", "resolv", "mvec", "gcc_s", "stdc++", "z"}
     packages = {"glib-2.0": "libglib2.0-0", "pcre2-8": "libglib2.0-0"}  # pcre2 comes with glib
-    site = Path(sysconfig.get_path("purelib"))
+    site = Path(find_spec("lensfunpy").origin).parents[1]  # an environment may take its packages from another one
     compiled = [
         path
         for name in ("lensfunpy*", "cv2", "skimage", "imagecodecs*", "opencv*.libs", "psycopg*", "lxml", "grpc", "pywt")

@@ -47,15 +47,15 @@ class NightSteps:
         assert claim.status == self.model.claim(worker.lease, job.identity)
         if claim.status == "stored":
             assert claim.row is not None
-            overwritten = self.model.targets.get(claim.row["address"], job.identity) != job.identity
-            if not overwritten and claim.row["address"] in self.world:
+            overwritten = self.model.targets.get(claim.row.address, job.identity) != job.identity
+            if not overwritten and claim.row.address in self.world:
                 self._move(worker, job.key, S.ENHANCED, identity=job.identity, reused=1, staged_key=None)
                 self.model.identity[place] = job.identity
                 self.model.reused.add(place)
                 self.model.staged.pop(place, None)
                 worker.job = None
                 return
-            self.ledger.results.reopen(worker.lease, job.identity, address=claim.row["address"])
+            self.ledger.results.reopen(worker.lease, job.identity, address=claim.row.address)
             del self.model.stored[job.identity]
             self.reopened[job.identity] = self.reopened.get(job.identity, 0) + 1
             assert self.ledger.results.claim(worker.lease, job.identity).status == "mine"
@@ -118,10 +118,10 @@ class NightSteps:
         job.identity = self.model.identity[place]
         lease = worker.lease
         stored = self.ledger.results.get(job.identity)
-        if stored is None or stored["state"] != "stored":
+        if stored is None or stored.state != "stored":
             self._fail_publication(worker, job)
             return
-        job.source, job.wanted = stored["address"], stored["digest"]
+        job.source, job.wanted = stored.address, stored.digest
         with self.ledger.engine.begin() as connection:
             fence(connection, lease)
             claim = self.ledger.targets.claim(connection, lease, address, output_url=OUTPUT, input_url=INPUT,
@@ -204,7 +204,7 @@ class NightSteps:
         found = digest(self.world[address])
         self.ledger.targets.doubt(address, found)
         there = self.ledger.targets.get(address)
-        if there is not None and there["identity"] is None:
+        if there is not None and there.identity is None:
             self.model.targets[address] = None
 
     def _report(self, run_id: str) -> None:
@@ -222,8 +222,8 @@ class NightSteps:
             if place[0] == run_id and state in OPEN:
                 row = self.ledger.items.get(*place)
                 assert row is not None
-                assert row["state"] in (S.FAILED, S.NOT_ATTEMPTED)
-                self.model.items[place] = ItemState(row["state"])
+                assert row.state in (S.FAILED, S.NOT_ATTEMPTED)
+                self.model.items[place] = ItemState(row.state)
         self.ledger.runs.finish(run_id, "success", report_address=None, summary={})
         self.model.finished.add(run_id)
         for address in [address for address in self.world if address.startswith(f"s3://work/{run_id}/")]:

@@ -76,11 +76,11 @@ def test_closing_a_held_run_holds_what_is_open_and_nothing_else(ledger, build):
     fill(ledger, build, "r1", [(0, state.value, None, None) for state in ItemState if state != "committing"])
     ledger.runs.close_items("r1", stopped=False, held=True, reason="3 of 9 were refused")
     before = [state.value for state in ItemState if state != "committing"]
-    after = [row["state"] for row in ledger.queries.iter_items("r1")]
+    after = [row.state for row in ledger.queries.iter_items("r1")]
     becomes = {"pending": "held", "enhanced": "held", "scored": "held", "running": "failed"}
     assert after == [becomes.get(state, state) for state in before]
     assert {
-        row["error_message"] for row in ledger.queries.iter_items("r1") if row["state"] == "held" and row["error_class"]
+        row.error_message for row in ledger.queries.iter_items("r1") if row.state == "held" and row.error_class
     } == {"3 of 9 were refused"}
 
 
@@ -88,8 +88,8 @@ def test_a_stopped_run_says_why_its_rest_was_not_attempted(ledger, build):
     fill(ledger, build, "r1", [(0, "pending", None, None)])
     ledger.runs.close_items("r1", stopped=True, reason="the store is away")
     row = ledger.items.get("r1", "a0")
-    assert (row["state"], row["error_class"]) == ("not_attempted", "not-attempted")
-    assert row["error_message"] == "the store is away"
+    assert (row.state, row.error_class) == ("not_attempted", "not-attempted")
+    assert row.error_message == "the store is away"
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def held(ledger, build):
 
 def waiting(ledger):
     found = ledger.runs.verdicts_for("s3://in", "s3://out", [f"a{n}" for n in range(5)])
-    return {key: row["state"] for key, row in found.items()}
+    return {key: row.state for key, row in found.items()}
 
 
 def test_what_is_held_stays_so_until_it_is_released_or_dropped(held):
@@ -110,7 +110,7 @@ def test_what_is_held_stays_so_until_it_is_released_or_dropped(held):
     assert held.runs.release("r1", ["a0", "a4"]) == 1
     assert held.runs.drop("r1", ["a0", "a1", "a3"]) == 1
     assert waiting(held) == {"a1": "rejected", "a2": "held", "a3": "rejected"}
-    assert held.items.get("r1", "a1")["error_class"] == "dropped"
+    assert held.items.get("r1", "a1").error_class == "dropped"
     assert held.runs.drop("r1") == 1
     assert held.runs.release("r1") == 3
     assert waiting(held) == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from enhancer.ledger import TERMINAL, ItemState
 from enhancer.ledger.items import close_open_items
@@ -37,7 +36,7 @@ def test_moves_only_along_the_table(ledger, build, to):
             with pytest.raises(ValueError, match=before.value):
                 ledger.items.move(lease, before.value, to)
             expected = before
-        assert ledger.items.get(run_id, before.value)["state"] == expected
+        assert ledger.items.get(run_id, before.value).state == expected
 
 
 def test_columns_and_errors(ledger, build):
@@ -47,16 +46,16 @@ def test_columns_and_errors(ledger, build):
     error = {"stage": "decode", "error_class": "truncated", "error_message": "a0: ends early"}
     ledger.items.move(lease, "a0", ItemState.PENDING, **error)
     row = ledger.items.get("r1", "a0")
-    assert {name: row[name] for name in error} == error
+    assert {name: getattr(row, name) for name in error} == error
     ledger.items.move(lease, "a0", ItemState.RUNNING)
     row = ledger.items.get("r1", "a0")
-    assert row["attempts"] == 2
-    assert row["error_class"] == "truncated"
+    assert row.attempts == 2
+    assert row.error_class == "truncated"
     details = {"decisions": [], "timings": {"decode": 0.1}}
     ledger.items.move(lease, "a0", ItemState.ENHANCED, staged_key="k", output_width=8, details=details)
     row = ledger.items.get("r1", "a0")
-    assert (row["staged_key"], row["output_width"], row["details"], row["identity"]) == ("k", 8, details, "i" * 64)
-    assert (row["stage"], row["error_class"], row["error_message"]) == (None, None, None)
+    assert (row.staged_key, row.output_width, row.details, row.identity) == ("k", 8, details, "i" * 64)
+    assert (row.stage, row.error_class, row.error_message) == (None, None, None)
 
 
 def test_texts_that_postgresql_would_refuse(ledger, build):
@@ -72,111 +71,54 @@ def test_texts_that_postgresql_would_refuse(ledger, build):
         error_message="x\0y\udcff",
     )
     row = ledger.items.get("r1", "a0")
-    assert row["stage"] == "a stage that is "
-    assert row["error_class"] == "C" * 64
-    assert row["error_message"] == "x\N{REPLACEMENT CHARACTER}y?"
-
-
-def test_move_many_is_all_or_nothing(ledger, build):
-    build.run("r1", ("a0", "a1"))
-    lease = ledger.leases.take("r1", 0, "w", 60)
-    with pytest.raises(ValueError, match="a1"):
-        ledger.items.move_many(lease, [("a0", ItemState.RUNNING, {}), ("a1", ItemState.PUBLISHED, {})])
-    assert ledger.items.counts("r1") == {"pending": 2}
-    ledger.items.move_many(lease, [("a0", ItemState.RUNNING, {"width": 3}), ("a1", ItemState.SKIPPED, {})])
-    assert ledger.items.counts("r1") == {"running": 1, "skipped": 1}
-    assert ledger.items.get("r1", "a0")["width"] == 3
-
-
-def test_move_many_gives_each_item_its_own_values(ledger, build):
-    """Against moves one by one, which send their values another way."""
-    build.run("r1", ("a0", "a1", "a2"))
-    build.run("r2", ("a0", "a1", "a2"))
-    values = {
-        "a0": {"width": 3, "details": {"decisions": [{"sigma": 0.5}], "text": "\N{SNOWMAN}'\\"}, "identity": "i" * 64},
-        "a1": {"width": None, "details": None, "identity": None},
-        "a2": {"width": 7, "details": {"bad": float("nan")}, "identity": '{"x",NULL}'},
-    }
-    errors = {"a0": ("read", "x\0y\udcff"), "a1": ("s" * 99, None), "a2": (None, "")}
-    many, one = (ledger.leases.take(run_id, 0, "w", 60) for run_id in ("r1", "r2"))
-    ledger.items.move_many(many, [(key, ItemState.RUNNING, {}) for key in values])
-    ledger.items.move_many(many, [(key, ItemState.ENHANCED, own) for key, own in values.items()])
-    failed = {key: {"stage": stage, "error_message": message} for key, (stage, message) in errors.items()}
-    ledger.items.move_many(many, [(key, ItemState.FAILED, own) for key, own in failed.items()])
-    for key, own in values.items():
-        ledger.items.move(one, key, ItemState.RUNNING)
-        ledger.items.move(one, key, ItemState.ENHANCED, **own)
-        ledger.items.move(one, key, ItemState.FAILED, **failed[key])
-    for key in values:
-        first, second = ({**ledger.items.get(run_id, key)} for run_id in ("r1", "r2"))
-        for row in (first, second):
-            del row["run_id"], row["updated_at"]
-        assert first == second
-        assert first["attempts"] == 1
-
-
-def test_move_many_refuses_a_key_that_is_there_twice(ledger, build):
-    build.run("r1", ("a0", "a1"))
-    lease = ledger.leases.take("r1", 0, "w", 60)
-    with pytest.raises(ValueError, match="twice"):
-        ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in ("a0", "a1", "a0")])
-    assert ledger.items.counts("r1") == {"pending": 2}
-
-
-def test_a_value_that_is_too_long_is_not_cut_off(build, ledger):
-    """PostgreSQL refuses in a batch what it refuses alone; SQLite stores texts of any length."""
-    build.run("r1", ("a0",))
-    lease = ledger.leases.take("r1", 0, "w", 60)
-    moves = [("a0", ItemState.RUNNING, {"identity": "i" * 65})]
-    if ledger.engine.dialect.name == "postgresql":
-        with pytest.raises(DBAPIError, match="too long"):
-            ledger.items.move_many(lease, moves)
-    else:
-        ledger.items.move_many(lease, moves)
-        assert ledger.items.get("r1", "a0")["identity"] == "i" * 65
+    assert row.stage == "a stage that is "
+    assert row.error_class == "C" * 64
+    assert row.error_message == "x\N{REPLACEMENT CHARACTER}y?"
 
 
 def test_due_and_back_off(ledger, build):
     build.run("r1", ("a0", "a1", "a2"))
     lease = ledger.leases.take("r1", 0, "w", 60)
     rows, wait = ledger.items.due(lease)
-    assert [row["key"] for row in rows] == ["a0", "a1", "a2"]
+    assert [row.key for row in rows] == ["a0", "a1", "a2"]
     assert wait is None
 
     from sqlalchemy import literal
 
     from enhancer.ledger.tables import db_now
 
-    ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in ("a0", "a1")])
+    for key in ("a0", "a1"):
+        ledger.items.move(lease, key, ItemState.RUNNING)
     ledger.items.move(lease, "a0", ItemState.PENDING, not_before=db_now() + literal(30.0))
     ledger.items.move(lease, "a1", ItemState.PENDING, not_before=db_now() - literal(1.0))
     rows, wait = ledger.items.due(lease)
-    assert [row["key"] for row in rows] == ["a1", "a2"]
+    assert [row.key for row in rows] == ["a1", "a2"]
     assert 25 < wait <= 30
 
     again = ledger.leases.take("r1", 0, "w", 60)
-    assert [row["key"] for row in ledger.items.due(again)[0]] == ["a1", "a2"]  # a back-off outlives a takeover
+    assert [row.key for row in ledger.items.due(again)[0]] == ["a1", "a2"]  # a back-off outlives a takeover
 
 
 def test_give_back(ledger, build):
     build.run("r1", ("a0", "a1"))
     lease = ledger.leases.take("r1", 0, "w", 60)
-    ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in ("a0", "a1")])
+    for key in ("a0", "a1"):
+        ledger.items.move(lease, key, ItemState.RUNNING)
     ledger.items.give_back(lease, "a0", delay_s=20, error_class="storage")
     ledger.items.give_back(lease, "a1", delay_s=0, count_attempt=False)
     rows, wait = ledger.items.due(lease)
-    assert [(row["key"], row["attempts"]) for row in rows] == [("a1", 0)]
+    assert [(row.key, row.attempts) for row in rows] == [("a1", 0)]
     assert 15 < wait <= 20
     row = ledger.items.get("r1", "a0")
-    assert (row["attempts"], row["error_class"]) == (1, "storage")
+    assert (row.attempts, row.error_class) == (1, "storage")
 
 
 def test_of_shard_and_counts(ledger, build):
     build.run("r1", ("a0", "a1", "a2", "a3"), shards=2)
     lease = ledger.leases.take("r1", 0, "w", 60)
     ledger.items.move(lease, "a2", ItemState.RUNNING)
-    assert [row["key"] for row in ledger.items.of_shard("r1", 0, ItemState.PENDING, ItemState.RUNNING)] == ["a0", "a2"]
-    assert [row["key"] for row in ledger.items.of_shard("r1", 0, ItemState.RUNNING)] == ["a2"]
+    assert [row.key for row in ledger.items.of_shard("r1", 0, ItemState.PENDING, ItemState.RUNNING)] == ["a0", "a2"]
+    assert [row.key for row in ledger.items.of_shard("r1", 0, ItemState.RUNNING)] == ["a2"]
     assert ledger.items.shard_counts("r1", 0) == {"pending": 1, "running": 1}
     assert ledger.items.counts("r1") == {"pending": 3, "running": 1}
     assert ledger.items.get("r1", "nothing") is None
@@ -193,7 +135,7 @@ def test_scores_are_replaced_not_added(ledger, build):
 
     add({"kind": "fidelity", "psnr": float("inf"), "protocol": {"crop": 4}}, {"kind": "reference", "protocol": {}})
     add({"kind": "fidelity", "psnr": 31.5, "residual_ratio": 0.9, "protocol": {"crop": 4}})
-    scores = ledger.queries.item("r1", "a0")["scores"]
+    scores = ledger.queries.item("r1", "a0").scores
     assert set(scores) == {"fidelity"}
     assert (scores["fidelity"]["psnr"], scores["fidelity"]["residual_ratio"]) == (31.5, 0.9)
     assert scores["fidelity"]["protocol"] == {"crop": 4}
@@ -219,13 +161,13 @@ def test_closing(ledger, build, stopped, attempts, expected):
     run_id = keys_in_all_states(ledger, build, attempts=attempts)
     with ledger.engine.begin() as connection:
         close_open_items(connection, run_id, stopped=stopped)
-    after = {row["key"]: row for row in ledger.queries.iter_items(run_id)}
+    after = {row.key: row for row in ledger.queries.iter_items(run_id)}
     for state in STATES:
         wanted = expected.get(state.value, state.value)
-        assert after[state.value]["state"] == wanted, state
+        assert after[state.value].state == wanted, state
         if state.value in expected:
             wanted_class = "unfinished" if wanted == "failed" else "not-attempted"
-            assert after[state.value]["error_class"] == wanted_class
+            assert after[state.value].error_class == wanted_class
             assert ItemState(wanted) in TRANSITIONS[state]
             assert ItemState(wanted) in TERMINAL
 
@@ -238,5 +180,5 @@ def test_closing_keeps_the_error_of_the_last_try(ledger, build):
     ledger.items.move(lease, "a0", ItemState.PENDING, **error)
     build.finish("r1")
     row = ledger.items.get("r1", "a0")
-    assert row["state"] == "failed"
-    assert {name: row[name] for name in error} == error
+    assert row.state == "failed"
+    assert {name: getattr(row, name) for name in error} == error

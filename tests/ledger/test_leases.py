@@ -30,7 +30,7 @@ def test_epochs_grow_and_running_goes_back(ledger, build):
     ledger.items.move(first, "a1", ItemState.ENHANCED)
     second = ledger.leases.take("r1", 0, "w2", 60)
     assert (first.epoch, second.epoch, second.owner) == (1, 2, "w2")
-    assert {row["key"]: (row["state"], row["attempts"]) for row in ledger.queries.iter_items("r1")} == {
+    assert {row.key: (row.state, row.attempts) for row in ledger.queries.iter_items("r1")} == {
         "a0": ("pending", 1),
         "a1": ("enhanced", 1),
         "a2": ("pending", 0),
@@ -43,7 +43,7 @@ def test_taking_one_shard_leaves_the_others_alone(ledger, build):
     ledger.items.move(other, "a1", ItemState.RUNNING)
     ledger.leases.take("r1", 0, "w", 60)
     ledger.items.move(other, "a1", ItemState.ENHANCED)
-    assert ledger.items.get("r1", "a1")["state"] == "enhanced"
+    assert ledger.items.get("r1", "a1").state == "enhanced"
 
 
 def test_a_lease_cannot_move_another_shards_item(ledger, build):
@@ -67,7 +67,6 @@ def writers(ledger, lease):
     created = {"output_url": "s3://out", "input_url": "s3://in", "input_key": "a0"}
     return {
         "move": lambda: ledger.items.move(lease, "a0", ItemState.RUNNING),
-        "move_many": lambda: ledger.items.move_many(lease, [("a1", ItemState.RUNNING, {})]),
         "add_scores": within(lambda c: ledger.items.add_scores(c, lease, "a0", [{"kind": "fidelity", "protocol": {}}])),
         "renew": lambda: ledger.leases.renew(lease, 60),
         "claim result": lambda: ledger.results.claim(lease, "i2"),
@@ -98,7 +97,7 @@ def prepared(ledger, build):
 
 
 WRITERS = (
-    "move", "move_many", "add_scores", "renew", "claim result", "store", "moved", "reopen", "give_up", "claim target",
+    "move", "add_scores", "renew", "claim result", "store", "moved", "reopen", "give_up", "claim target",
     "record", "forget",
 )  # fmt: skip
 
@@ -149,7 +148,7 @@ def test_renew_and_release_set_the_expiry_by_the_databases_clock(ledger, build):
     assert left() <= 0
     ledger.leases.release(lease, busy_s=1.5)
     (row,) = ledger.runs.shards_of("r1")
-    assert (row["busy_s"], row["peak_rss_mb"], row["lease_owner"]) == (4.0, 512.0, "w")
+    assert (row.busy_s, row.peak_rss_mb, row.lease_owner) == (4.0, 512.0, "w")
 
 
 def test_no_lease_on_what_is_not_there_or_finished(ledger, build):
@@ -159,10 +158,10 @@ def test_no_lease_on_what_is_not_there_or_finished(ledger, build):
     with pytest.raises(LeaseLostError, match="does not exist"):
         ledger.leases.take("r1", 9, "w", 60)
     build.finish("r1")
-    epoch = ledger.runs.shards_of("r1")[0]["lease_epoch"]
+    epoch = ledger.runs.shards_of("r1")[0].lease_epoch
     with pytest.raises(LeaseLostError, match="finished"):
         ledger.leases.take("r1", 0, "w", 60)
-    assert ledger.runs.shards_of("r1")[0]["lease_epoch"] == epoch
+    assert ledger.runs.shards_of("r1")[0].lease_epoch == epoch
 
 
 def test_racing_takers_get_different_epochs_and_one_can_write(ledger, build, race):
@@ -179,7 +178,7 @@ def test_racing_takers_get_different_epochs_and_one_can_write(ledger, build, rac
 
     wrote = [number for number in race(8, write) if number is not None]
     assert wrote == [next(n for n, lease in enumerate(leases) if lease.epoch == 8)]
-    assert ledger.queries.state_counts("r1") == {"pending": 7, "running": 1}
+    assert ledger.items.counts("r1") == {"pending": 7, "running": 1}
 
 
 def test_a_takeover_waits_for_a_write_under_way_and_sees_it(ledger, build):
@@ -201,7 +200,7 @@ def test_a_takeover_waits_for_a_write_under_way_and_sees_it(ledger, build):
     assert taken.wait(30)
     taker.join()
     row = ledger.items.get("r1", "a0")
-    assert (row["state"], row["attempts"]) == ("pending", 1)
+    assert (row.state, row.attempts) == ("pending", 1)
 
 
 def test_writers_against_takers(ledger, build, race):
@@ -215,7 +214,7 @@ def test_writers_against_takers(ledger, build, race):
         try:
             for key in keys:
                 row = ledger.items.get("r1", key)
-                if row["state"] == "pending":
+                if row.state == "pending":
                     ledger.items.move(lease, key, ItemState.RUNNING)
                     ledger.items.move(lease, key, ItemState.ENHANCED)
                     done.append(key)
@@ -227,4 +226,4 @@ def test_writers_against_takers(ledger, build, race):
     assert 4 in outcomes  # the newest lease is never lost
     assert set(map(type, outcomes)) <= {int, str}
     assert sorted(done) == sorted(keys)
-    assert ledger.queries.state_counts("r1") == {"enhanced": 20}
+    assert ledger.items.counts("r1") == {"enhanced": 20}

@@ -35,12 +35,12 @@ def test_runs_newest_first_with_counts(ledger, build):
     lease = ledger.leases.take("r4", 0, "w", 60)
     ledger.items.move(lease, "a0", ItemState.RUNNING)
     page = ledger.queries.runs(limit=2, offset=0)
-    assert [(row["run_id"], row["counts"]) for row in page] == [
+    assert [(row.run_id, row.counts) for row in page] == [
         ("r4", {"pending": 3, "running": 1}),
         ("r3", {"pending": 3}),
     ]
-    assert [row["run_id"] for row in ledger.queries.runs(limit=2, offset=3)] == ["r1", "r0"]
-    assert [row["run_id"] for row in ledger.queries.runs(limit=9, dag_id="even")] == ["r4", "r2", "r0"]
+    assert [row.run_id for row in ledger.queries.runs(limit=2, offset=3)] == ["r1", "r0"]
+    assert [row.run_id for row in ledger.queries.runs(limit=9, dag_id="even")] == ["r4", "r2", "r0"]
     assert ledger.queries.runs(limit=9, dag_id="none") == []
 
 
@@ -58,28 +58,28 @@ def test_a_finished_run_is_not_counted_again_and_stays_true(ledger, build):
     ledger.runs.take_all("r1", "report")
     ledger.runs.close_items("r1", stopped=False, held=True, reason="the run gate tripped")
     ledger.runs.finish("r1", "failed", report_address=None, summary={"counts": ledger.items.counts("r1")})
-    assert ledger.queries.run("r1")["counts"] == {"held": 5}
+    assert ledger.queries.run("r1").counts == {"held": 5}
     assert ledger.runs.drop("r1", ["a0", "a1", "no-such"]) == 2
-    assert ledger.queries.run("r1")["counts"] == ledger.items.counts("r1") == {"held": 3, "rejected": 2}
+    assert ledger.queries.run("r1").counts == ledger.items.counts("r1") == {"held": 3, "rejected": 2}
     ledger.runs.release("r1", ["a2"])
     assert ledger.runs.drop("r1") == 2
-    assert ledger.queries.run("r1")["counts"] == ledger.items.counts("r1") == {"held": 1, "rejected": 4}
+    assert ledger.queries.run("r1").counts == ledger.items.counts("r1") == {"held": 1, "rejected": 4}
 
     with ledger.engine.begin() as connection:
         connection.execute(sa.delete(item).where(item.c.run_id == "r1"))
-    assert ledger.queries.run("r1")["counts"] == {"held": 1, "rejected": 4}, "its rows were counted"
+    assert ledger.queries.run("r1").counts == {"held": 1, "rejected": 4}, "its rows were counted"
 
 
 def test_run_and_find_by_dag_run(ledger, build):
     build.run("r1", ("a0",), dag_id="d", dag_run_id="manual 1")
     build.finish("r1")
     build.run("r1", ("a0", "a1"), dag_id="d", dag_run_id="manual 1")
-    assert ledger.queries.run("r1")["counts"] == {"not_attempted": 1}
+    assert ledger.queries.run("r1").counts == {"not_attempted": 1}
     assert ledger.queries.run("nope") is None
     found = ledger.queries.find_by_dag_run("d", "manual 1")
-    assert (found["run_id"], found["counts"], found["params"]) == ("r1~2", {"pending": 2}, {"scale": 4})
+    assert (found.run_id, found.counts, found.params) == ("r1~2", {"pending": 2}, {"scale": 4})
     assert ledger.queries.find_by_dag_run("d", "other") is None
-    assert ledger.queries.state_counts("r1~2") == {"pending": 2}
+    assert ledger.items.counts("r1~2") == {"pending": 2}
 
 
 def test_items_are_paged_filtered_and_counted(ledger, build):
@@ -90,20 +90,21 @@ def test_items_are_paged_filtered_and_counted(ledger, build):
     build.run("r2", ("k00",))
     query = ledger.queries.items
     rows, total = query("r1", limit=10, offset=0)
-    assert ([row["key"] for row in rows], total) == (shuffled[:10], 25)
+    assert ([row.key for row in rows], total) == (shuffled[:10], 25)
     rows, total = query("r1", limit=10, offset=20)
-    assert ([row["key"] for row in rows], total) == (shuffled[20:], 25)
+    assert ([row.key for row in rows], total) == (shuffled[20:], 25)
     rows, total = query("r1", limit=10, offset=30)
     assert (rows, total) == ([], 25)
-    assert [row["key"] for row in query("r1", order="key", limit=99)[0]] == list(keys)
+    assert [row.key for row in query("r1", order="key", limit=99)[0]] == list(keys)
 
     lease = ledger.leases.take("r1", 0, "w", 60)
-    ledger.items.move_many(lease, [(key, ItemState.RUNNING, {}) for key in keys[:3]])
+    for key in keys[:3]:
+        ledger.items.move(lease, key, ItemState.RUNNING)
     ledger.items.move(lease, keys[0], ItemState.FAILED)
     assert query("r1", state="running")[1] == 2
     assert query("r1", state=("running", ItemState.FAILED))[1] == 3
     assert query("r1", state=())[1] == 0
-    assert query("r1", state="running", search="K01")[0][0]["key"] == "k01"
+    assert query("r1", state="running", search="K01")[0][0].key == "k01"
     with pytest.raises(RequestError, match="worst"):
         query("r1", order="size; DROP TABLE item")
 
@@ -126,20 +127,20 @@ def test_items_are_paged_filtered_and_counted(ledger, build):
 def test_search_takes_wildcards_literally(ledger, build, search, found):
     build.run("r1", ("100%.png", "a_b.png", "back\\slash", "x/y", "o'hara", "x/Ünï"))
     rows, total = ledger.queries.items("r1", search=search)
-    assert {row["key"] for row in rows} == found
+    assert {row.key for row in rows} == found
     assert total == len(found)
 
 
 def test_scores_are_joined_and_the_worst_come_first(ledger, build):
     scored(ledger, build, [(0.9, 0.1), (None, 0.5), (0.2, 0.95), (None, None), (None, 0.3)])
     rows, total = ledger.queries.items("r1", order="worst", limit=10)
-    assert ([row["key"] for row in rows], total) == (["a2", "a4", "a1", "a0", "a3"], 5)
-    assert set(rows[0]["scores"]) == {"reference", "fidelity", "baseline"}
-    assert rows[0]["scores"]["reference"]["score"] == 0.2
-    assert rows[0]["scores"]["fidelity"]["protocol"] == {"space": "rgb"}
-    assert rows[0]["state"] == "pending"
+    assert ([row.key for row in rows], total) == (["a2", "a4", "a1", "a0", "a3"], 5)
+    assert set(rows[0].scores) == {"reference", "fidelity", "baseline"}
+    assert rows[0].scores["reference"]["score"] == 0.2
+    assert rows[0].scores["fidelity"]["protocol"] == {"space": "rgb"}
+    assert rows[0].state == "pending"
     page = ledger.queries.items("r1", order="worst", limit=2, offset=1)[0]
-    assert [row["key"] for row in page] == ["a4", "a1"]
+    assert [row.key for row in page] == ["a4", "a1"]
     one = ledger.queries.item("r1", "a2")
     assert one == rows[0]
     assert ledger.queries.item("r1", "nope") is None
@@ -155,7 +156,7 @@ def test_iter_items_is_whole_and_in_manifest_order(ledger, build, batch):
     ledger.runs.start("r1")
     build.run("r2", ("other",))
     expected = sorted(keys, key=lambda key: (keys.index(key) // 4, key))
-    assert [row["key"] for row in ledger.queries.iter_items("r1", batch=batch)] == expected
+    assert [row.key for row in ledger.queries.iter_items("r1", batch=batch)] == expected
 
 
 def test_iter_items_survives_changes_between_batches(ledger, build):
@@ -163,8 +164,8 @@ def test_iter_items_survives_changes_between_batches(ledger, build):
     lease = ledger.leases.take("r1", 0, "w", 60)
     seen = []
     for row in ledger.queries.iter_items("r1", batch=2):
-        seen.append(row["key"])
-        ledger.items.move(lease, row["key"], ItemState.RUNNING)  # would wait for ever if the reader held a lock
+        seen.append(row.key)
+        ledger.items.move(lease, row.key, ItemState.RUNNING)  # would wait for ever if the reader held a lock
     assert seen == [f"a{n}" for n in range(9)]
 
 
@@ -181,12 +182,12 @@ def test_failures_by_class(ledger, build):
     for key, state, stage, error_class, message in ends:
         ledger.items.move(lease, key, ItemState(state), stage=stage, error_class=error_class, error_message=message)
     found = ledger.queries.failures_by_class("r1")
-    assert [tuple(row.values()) for row in found] == [
+    assert [tuple(row.as_dict().values()) for row in found] == [
         ("quarantined", "decode", "truncated", 2, "a0", "m0"),
         ("failed", "read", "storage", 1, "a3", "m3"),
         ("quarantined", "read", "truncated", 1, "a4", "m4"),
     ]
-    assert list(found[0]) == ["state", "stage", "error_class", "count", "example_key", "example_message"]
+    assert list(found[0].as_dict()) == ["state", "stage", "error_class", "count", "example_key", "example_message"]
 
 
 def shift(ledger, seconds):
@@ -199,7 +200,7 @@ def test_progress(ledger, build):
     build.run("r1", tuple(f"a{n}" for n in range(8)), shards=2)
     shift(ledger, 100)
     fresh = ledger.queries.progress("r1")
-    assert fresh == {
+    assert fresh.as_dict() == {
         "total": 8, "done": 0, "by_state": {"pending": 8}, "shards": 2, "shards_done": 0,
         "items_per_second": 0.0, "eta_s": None,
     }  # fmt: skip
@@ -208,12 +209,12 @@ def test_progress(ledger, build):
         ledger.items.move(lease, key, ItemState.RUNNING)
         ledger.items.move(lease, key, ItemState.QUARANTINED)
     now = ledger.queries.progress("r1")
-    assert (now["total"], now["done"], now["shards"], now["shards_done"]) == (8, 4, 2, 1)
-    assert now["items_per_second"] == pytest.approx(4 / 100, rel=0.1)
-    assert now["eta_s"] == pytest.approx(4 / now["items_per_second"])
+    assert (now.total, now.done, now.shards, now.shards_done) == (8, 4, 2, 1)
+    assert now.items_per_second == pytest.approx(4 / 100, rel=0.1)
+    assert now.eta_s == pytest.approx(4 / now.items_per_second)
     build.finish("r1")
     end = ledger.queries.progress("r1")
-    assert (end["done"], end["shards_done"], end["eta_s"]) == (8, 2, 0.0)
+    assert (end.done, end.shards_done, end.eta_s) == (8, 2, 0.0)
     with pytest.raises(RequestError):
         ledger.queries.progress("nope")
 
@@ -227,7 +228,7 @@ def test_the_rate_is_that_of_the_last_quarter_of_an_hour(ledger, build):
         ledger.items.move(lease, key, ItemState.ENHANCED)
     with ledger.engine.begin() as connection:
         connection.execute(sa.update(item).where(item.c.key == "a0").values(updated_at=item.c.updated_at - 2000))
-    assert ledger.queries.progress("r1")["items_per_second"] == pytest.approx(1 / 900, rel=0.01)
+    assert ledger.queries.progress("r1").items_per_second == pytest.approx(1 / 900, rel=0.01)
 
 
 def test_cost_history(ledger, build):
@@ -269,6 +270,6 @@ def test_annotations_of_a_dags_finished_runs_newest_first(ledger, build):
         with ledger.engine.begin() as connection:
             connection.execute(sa.update(run).where(run.c.run_id == run_id).values(state="finished"))
     assert list(ledger.queries.annotations("note", dag_id="canary")) == [("r2", 1), ("r1", 0)]
-    assert ledger.runs.get("r1")["summary"] == {"note": 0, "other": "kept"}
+    assert ledger.runs.get("r1").summary == {"note": 0, "other": "kept"}
     with pytest.raises(RequestError, match="nope"):
         ledger.runs.annotate("nope", {})

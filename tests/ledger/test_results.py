@@ -38,10 +38,10 @@ def test_claim_store_and_find(ledger, two):
     store(ledger, first, "i", address="s3://work/x", digest="d" * 64, size=5, md5="m", details={"models": {}})
     found = ledger.results.claim(second, "i")
     assert found.status == "stored"
-    assert (found.row["address"], found.row["digest"], found.row["size"], found.row["attempts"]) == (
+    assert (found.row.address, found.row.digest, found.row.size, found.row.attempts) == (
         "s3://work/x", "d" * 64, 5, 1,
     )  # fmt: skip
-    assert ledger.results.get("i")["state"] == "stored"
+    assert ledger.results.get("i").state == "stored"
     assert ledger.results.get("other") is None
 
 
@@ -52,7 +52,7 @@ def test_a_shards_own_claim_is_its_own_again(ledger, two):
     assert ledger.results.claim(first, "i").status == "mine"
     again = ledger.leases.take("r1", 0, "w9", 60)
     assert ledger.results.claim(again, "i").status == "mine"
-    assert ledger.results.get("i")["attempts"] == 3
+    assert ledger.results.get("i").attempts == 3
     with pytest.raises(LeaseLostError):
         store(ledger, first, "i", address="x")
     store(ledger, again, "i", address="y")
@@ -67,7 +67,7 @@ def test_expired_claim_is_taken_over_and_the_loser_cannot_store(ledger, two):
         store(ledger, first, "i", address="late")
     assert caught.value.kind is ErrorKind.TRANSIENT
     store(ledger, second, "i", address="good")
-    assert ledger.results.get("i")["address"] == "good"
+    assert ledger.results.get("i").address == "good"
 
 
 def test_claim_falls_when_its_shard_gets_a_new_lease(ledger, two):
@@ -105,7 +105,7 @@ def test_give_up_frees_own_claims_only(ledger, two):
     store(ledger, second, "i", address="x")
     with ledger.engine.begin() as connection:
         ledger.results.give_up(connection, second, "i")
-    assert ledger.results.get("i")["state"] == "stored"
+    assert ledger.results.get("i").state == "stored"
 
 
 def test_give_up_claims(ledger, two):
@@ -115,7 +115,7 @@ def test_give_up_claims(ledger, two):
     ledger.results.claim(second, "i3")
     store(ledger, first, "i2", address="x")
     ledger.results.give_up_claims(first)
-    found = {identity: (ledger.results.get(identity) or {}).get("state") for identity in ("i0", "i1", "i2", "i3")}
+    found = {identity: getattr(ledger.results.get(identity), "state", None) for identity in ("i0", "i1", "i2", "i3")}
     assert found == {"i0": None, "i1": None, "i2": "stored", "i3": "claimed"}
 
 
@@ -124,13 +124,13 @@ def test_replace_and_points_to(ledger, two):
     ledger.results.claim(first, "i")
     with ledger.engine.begin() as connection:
         ledger.results.replace(connection, "i", address="too early")
-    assert ledger.results.get("i")["address"] is None
+    assert ledger.results.get("i").address is None
     store(ledger, first, "i", address="staged")
     with ledger.engine.begin() as connection:
         fence(connection, second)
         ledger.results.replace(connection, "i", address="gentler", digest="d2")
     row = ledger.results.get("i")
-    assert (row["address"], row["digest"], row["attempts"], row["state"]) == ("gentler", "d2", 2, "stored")
+    assert (row.address, row.digest, row.attempts, row.state) == ("gentler", "d2", 2, "stored")
     assert ledger.results.points_to("gentler")
     assert not ledger.results.points_to("staged")
 
@@ -144,7 +144,7 @@ def test_moved_and_reopen(ledger, two):
     with ledger.engine.begin() as connection:
         ledger.results.moved(connection, "i", "target")
     ledger.results.reopen(second, "i", address="staged")  # it has moved meanwhile: no effect
-    assert ledger.results.get("i")["address"] == "target"
+    assert ledger.results.get("i").address == "target"
     ledger.results.reopen(second, "i", address="target")
     assert ledger.results.claim(second, "i").status == "mine"
 
@@ -162,6 +162,6 @@ def test_of_eight_racing_claims_one_wins(ledger, build, race, fallen):
         claims = race(8, lambda n, identity=identity: ledger.results.claim(leases[n], identity))
         assert sorted(claim.status for claim in claims) == ["busy"] * 7 + ["mine"]
         winner = [claim.status for claim in claims].index("mine")
-        assert ledger.results.get(identity)["shard_id"] == winner
+        assert ledger.results.get(identity).shard_id == winner
         if fallen:
             ledger.leases.renew(leases[8], 60)

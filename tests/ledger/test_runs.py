@@ -12,10 +12,10 @@ def test_opening_a_run_that_was_cut_short_while_planning_starts_anew(ledger, bui
     assert build.open("r1") == "r1"
     ledger.runs.add_items([build.row("r1", "a0", 0)])
     ledger.runs.add_shards("r1", [(0, 1, 1.0)])
-    created = ledger.runs.get("r1")["created_at"]
+    created = ledger.runs.get("r1").created_at
     assert build.open("r1", params={"scale": 2}) == "r1"
     row = ledger.runs.get("r1")
-    assert (row["state"], row["params"], row["created_at"]) == ("planning", {"scale": 2}, created)
+    assert (row.state, row.params, row.created_at) == ("planning", {"scale": 2}, created)
     assert ledger.items.counts("r1") == {}
     assert not ledger.runs.shards_of("r1")
 
@@ -24,7 +24,7 @@ def test_opening_a_running_run_leaves_it(ledger, build):
     build.run("r1", ("a0", "a1"))
     assert build.open("r1", params={}) == "r1"
     assert ledger.items.counts("r1") == {"pending": 2}
-    assert ledger.runs.get("r1")["params"] == {"scale": 4}
+    assert ledger.runs.get("r1").params == {"scale": 4}
 
 
 def test_finished_runs_never_reopen(ledger, build):
@@ -36,7 +36,7 @@ def test_finished_runs_never_reopen(ledger, build):
     build.finish("r1~2", "failed")
     assert build.open("r1") == "r1~3"
     first = ledger.runs.get("r1")
-    assert (first["state"], first["outcome"], first["items"]) == ("finished", "success", 1)
+    assert (first.state, first.outcome, first.items) == ("finished", "success", 1)
 
 
 def test_finishing_twice_changes_nothing(ledger, build):
@@ -54,7 +54,7 @@ def test_a_run_with_open_items_does_not_finish(ledger, build, state):
     ledger.runs.start("r1")
     with pytest.raises(LeaseLostError, match="1 of its items"):
         ledger.runs.finish("r1", "success", report_address=None, summary={})
-    assert ledger.runs.get("r1")["state"] == "running"
+    assert ledger.runs.get("r1").state == "running"
 
 
 def test_a_held_item_does_not_hold_the_run(ledger, build):
@@ -62,7 +62,7 @@ def test_a_held_item_does_not_hold_the_run(ledger, build):
     ledger.runs.add_items([build.row("r1", "a0", 0, state="held")])
     ledger.runs.start("r1")
     build.finish("r1")
-    assert ledger.items.get("r1", "a0")["state"] == "held"
+    assert ledger.items.get("r1", "a0").state == "held"
 
 
 def test_unknown_run(ledger):
@@ -79,7 +79,7 @@ def test_a_missing_column_is_an_error_and_not_an_endless_race(ledger):
 
 def test_racing_openers_open_one_run(ledger, build, race):
     assert race(6, lambda _: build.open("r1")) == ["r1"] * 6
-    assert [run["run_id"] for run in ledger.queries.runs()] == ["r1"]
+    assert [run.run_id for run in ledger.queries.runs()] == ["r1"]
 
 
 def test_a_straggling_planner_cannot_add_to_a_running_run(ledger, build):
@@ -89,7 +89,7 @@ def test_a_straggling_planner_cannot_add_to_a_running_run(ledger, build):
     with pytest.raises(LeaseLostError):
         ledger.runs.add_shards("r1", [(9, 1, 1.0)])
     ledger.runs.start("r1", items=99)
-    assert ledger.runs.get("r1")["items"] == 1
+    assert ledger.runs.get("r1").items == 1
     assert ledger.items.counts("r1") == {"pending": 1}
 
 
@@ -119,7 +119,7 @@ def finished_with(ledger, build, run_id, states, **values):
 
 
 def verdicts(ledger, keys, input_url="s3://in", output_url="s3://out"):
-    return {key: row["error_class"] for key, row in ledger.runs.verdicts_for(input_url, output_url, keys).items()}
+    return {key: row.error_class for key, row in ledger.runs.verdicts_for(input_url, output_url, keys).items()}
 
 
 def test_verdicts_of_the_last_finished_run(ledger, build):

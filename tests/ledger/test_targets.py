@@ -17,7 +17,7 @@ def earlier_and_later(ledger, build):
     for run_id in ("early", "later"):
         build.run(run_id, ("a0", "a1"))
         leases.append(ledger.leases.take(run_id, 0, run_id, 60))
-    assert ledger.runs.get("early")["created_at"] < ledger.runs.get("later")["created_at"]
+    assert ledger.runs.get("early").created_at < ledger.runs.get("later").created_at
     return leases
 
 
@@ -95,7 +95,7 @@ def test_refresh(ledger, earlier_and_later):
     record(ledger, later, identity="i", digest="d", input_etag="e1", input_size=1, recipe_digest="r1")
     ledger.targets.refresh(later, ADDRESS, input_etag="e2", input_size=2, recipe_digest="r2")
     row = ledger.targets.get(ADDRESS)
-    assert (row["input_etag"], row["input_size"], row["recipe_digest"], row["identity"]) == ("e2", 2, "r2", "i")
+    assert (row.input_etag, row.input_size, row.recipe_digest, row.identity) == ("e2", 2, "r2", "i")
 
 
 def test_only_the_holder_records(ledger, earlier_and_later):
@@ -103,11 +103,11 @@ def test_only_the_holder_records(ledger, earlier_and_later):
     claim(ledger, early)
     claim(ledger, later)
     record(ledger, early, identity="old", digest="old")
-    assert ledger.targets.get(ADDRESS)["identity"] is None
+    assert ledger.targets.get(ADDRESS).identity is None
     record(ledger, later, identity="new", digest="new", input_etag="e", input_size=3, size=9)
     row = ledger.targets.get(ADDRESS)
-    assert (row["identity"], row["run_id"], row["input_etag"], row["size"]) == ("new", "later", "e", 9)
-    assert row["published_at"] > 0
+    assert (row.identity, row.run_id, row.input_etag, row.size) == ("new", "later", "e", 9)
+    assert row.published_at > 0
 
 
 def test_two_pictures_for_one_address(ledger, earlier_and_later):
@@ -132,10 +132,10 @@ def test_published_for_and_forget(ledger, earlier_and_later):
     claim(ledger, later, address="s3://out/a0.png")
     with ledger.engine.begin() as connection:
         ledger.targets.record(connection, later, "s3://out/a0.png", identity="i2", digest="d2")
-    assert ledger.targets.published_for("s3://out", "s3://in", keys)["a0"]["address"] == "s3://out/a0.png"
+    assert ledger.targets.published_for("s3://out", "s3://in", keys)["a0"].address == "s3://out/a0.png"
 
     ledger.targets.forget(later, "s3://out/a0.png")
-    assert ledger.targets.published_for("s3://out", "s3://in", keys)["a0"]["address"] == ADDRESS
+    assert ledger.targets.published_for("s3://out", "s3://in", keys)["a0"].address == ADDRESS
     ledger.targets.forget(later, ADDRESS)
     assert ledger.targets.published_for("s3://out", "s3://in", keys) == {}
     assert claim(ledger, later) == "mine"
@@ -150,7 +150,7 @@ def test_racing_runs_end_with_the_latest(ledger, build, race):
         address = f"s3://out/{round_}"
         answers = race(6, lambda n, address=address: claim(ledger, leases[n], address))
         assert answers[5] == "mine"
-        assert ledger.targets.get(address)["claim_run_id"] == "run5"
+        assert ledger.targets.get(address).claim_run_id == "run5"
 
 
 def test_racing_pictures_for_one_new_address(ledger, build, race):

@@ -26,7 +26,7 @@ def finished(ledger, build, run_id, states, **values):
 
 
 def keys(ledger, run_id):
-    return {row["key"]: row["state"] for row in ledger.queries.iter_items(run_id)}
+    return {row.key: row.state for row in ledger.queries.iter_items(run_id)}
 
 
 def test_trimming_keeps_last_words_that_matter(ledger, build):
@@ -62,8 +62,8 @@ def test_a_run_without_rows_is_retired_and_keeps_its_counts(ledger, build):
     with ledger.engine.begin() as connection:
         connection.execute(item.delete())
     assert ledger.upkeep.retire("r1")
-    assert ledger.queries.run("r1")["counts"] == {"published": 1, "rejected": 1}
-    assert [row["run_id"] for row in ledger.upkeep.finished_before(0)] == ["r1"]
+    assert ledger.queries.run("r1").counts == {"published": 1, "rejected": 1}
+    assert [row.run_id for row in ledger.upkeep.finished_before(0)] == ["r1"]
     assert list(ledger.upkeep.finished_before(60)) == []
     assert list(ledger.upkeep.finished_before(0, ["r2"])) == []
 
@@ -84,7 +84,7 @@ def test_results_that_no_one_waits_for(ledger, build):
         with ledger.engine.begin() as connection:
             connection.execute(update(item).where(item.c.position == number).values(state=state, identity=identity))
     (row,) = ledger.upkeep.never_published("r1", "s3://work/r1/staged/")
-    assert row["identity"] == "1" * 64
+    assert row.identity == "1" * 64
     assert ledger.results.pointed_to(["s3://work/r1/staged/1", "s3://work/none"]) == {"s3://work/r1/staged/1"}
     assert ledger.upkeep.drop_result(row)
     assert not ledger.upkeep.drop_result(row)
@@ -112,19 +112,19 @@ def test_targets_are_cleared_unless_published_since(ledger, build):
         connection.execute(target.insert(), rows)
     assert ledger.upkeep.outputs() == ["s3://out"]
     pages = list(ledger.upkeep.targets_of("s3://out", 3.0))
-    assert [row["address"] for page in pages for row in page] == ["s3://out/0", "s3://out/1"]
+    assert [row.address for page in pages for row in page] == ["s3://out/0", "s3://out/1"]
     first, second = pages[0]
     with ledger.engine.begin() as connection:
         connection.execute(update(target).where(target.c.address == "s3://out/1").values(published_at=9.0))
     assert ledger.upkeep.clear_target(first)
     assert not ledger.upkeep.clear_target(second)
-    assert ledger.targets.get("s3://out/0")["identity"] is None
-    assert ledger.targets.get("s3://out/1")["identity"] == "i"
+    assert ledger.targets.get("s3://out/0").identity is None
+    assert ledger.targets.get("s3://out/1").identity == "i"
     assert abs(ledger.upkeep.now() - time.time()) < 3600
 
 
 def undone(ledger, *states, **options):
-    return {row["key"]: row["error_class"] for row in ledger.queries.undone("s3://in", "s3://out", states, **options)}
+    return {row.key: row.error_class for row in ledger.queries.undone("s3://in", "s3://out", states, **options)}
 
 
 @pytest.mark.parametrize("batch", [1, 500])

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from enhancer.errors import ModelError
+from enhancer.models.architectures import own, own_names, spandrels_names
 from enhancer.models.catalogue import BUNDLED, Catalogue, load_catalogue, super_resolution_entry
 
 # facts that were measured outside this package: published members and their hashes
@@ -90,3 +91,23 @@ def test_catalogue_and_store_load_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_ours_state_licences_and_descriptions() -> None:
+    for entry in load_catalogue().entries:
+        assert "not stated" not in (entry.code_licence, entry.weights_licence)
+        assert entry.architecture
+        assert entry.description
+
+
+def test_a_module_of_the_architectures_folder_is_an_architecture() -> None:
+    for name in own_names():
+        assert own(name).name.lower() == name
+    used = {entry.architecture.lower() for entry in load_catalogue().entries if entry.purpose != "metric"}
+    assert used - {name.lower() for name in spandrels_names()} == set(own_names())
+
+
+def test_spandrels_names_are_its_architectures_ids() -> None:
+    from spandrel import MAIN_REGISTRY
+
+    assert set(spandrels_names()) == {support.architecture.id for support in MAIN_REGISTRY.architectures()}

@@ -11,9 +11,9 @@ import torch
 from enhancer.backends.base import NetSpec
 from enhancer.backends.tiler import run_tiled
 from enhancer.backends.torch_backend import TorchNet
+from enhancer.models.architectures.damage import COLOURS, HALO, MAX_TILE, MULTIPLE, DamageNet, DamageShape
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.damage_net import COLOURS, HALO, MAX_TILE, MULTIPLE, DamageNet, DamageShape
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_bundled_detector() -> None:
     assert entry.bundled is not None
     assert hashlib.sha256(entry.bundled.read_bytes()).hexdigest() == entry.sha256
     assert entry.bundled.stat().st_size < 500_000
-    module = load_module(entry, entry.bundled)
-    assert sum(parameter.numel() for parameter in module.parameters()) < 250_000
-    spec = spec_of(entry, module)
+    loaded = load_net(entry, entry.bundled)
+    assert sum(parameter.numel() for parameter in loaded.module.parameters()) < 250_000
+    spec = loaded.spec
     assert (spec.in_channels, spec.out_channels, spec.halo, spec.multiple_of) == (3, 1, HALO, MULTIPLE)

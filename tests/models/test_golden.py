@@ -23,9 +23,10 @@ from enhancer.backends.torch_backend import TorchNet
 from enhancer.errors import ModelError
 from enhancer.models import store
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_module, load_net
 from enhancer.quality.perceptual import LpipsScorer
-from enhancer.settings import get_settings
+from enhancer.settings import Settings
+from tests.model_cache import MODEL_CACHE
 
 pytestmark = pytest.mark.network
 
@@ -35,8 +36,8 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 def load(name: str) -> TorchNet:
     entry = load_catalogue().get(name)
-    module = load_module(entry, store.ensure(entry, get_settings()))
-    return TorchNet(module, spec_of(entry, module), "cpu")
+    net = load_net(entry, store.ensure(entry, Settings(model_dir=MODEL_CACHE)))
+    return TorchNet(net.module, net.spec, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_perceptual_nets_on_a_photograph(name: str, psnr: float, lpips: float) -
     small = np.asarray(Pillow.fromarray(truth).resize((32, 32), Pillow.Resampling.BICUBIC))
     found = picture(run_tiled(load(name), planes(small)))
     assert luma_psnr(truth, found) == pytest.approx(psnr, abs=0.05)
-    distance = LpipsScorer(get_settings()).distance(found / np.float32(255), truth / np.float32(255))
+    distance = LpipsScorer(Settings(model_dir=MODEL_CACHE)).distance(found / np.float32(255), truth / np.float32(255))
     assert distance == pytest.approx(lpips, abs=0.005)
 
 
@@ -150,12 +151,12 @@ def test_lpips_backbones_have_torchvisions_names(name: str, architecture: str) -
     import torchvision
 
     features = getattr(torchvision.models, architecture)(weights=None).features
-    state = load_file(store.ensure(load_catalogue().get(name), get_settings()))
+    state = load_file(store.ensure(load_catalogue().get(name), Settings(model_dir=MODEL_CACHE)))
     features.load_state_dict({key.removeprefix("features."): value for key, value in state.items()}, strict=True)
 
 
 def test_what_is_not_the_net_is_refused(tmp_path: Path) -> None:
-    catalogue, settings = load_catalogue(), get_settings()
+    catalogue, settings = load_catalogue(), Settings(model_dir=MODEL_CACHE)
     ffdnet, alex = catalogue.get("ffdnet-color"), catalogue.get("lpips-alex")
     weights = store.ensure(ffdnet, settings)
     with pytest.raises(ModelError, match="no net for pictures"):
@@ -171,7 +172,7 @@ def test_what_is_not_the_net_is_refused(tmp_path: Path) -> None:
 
 def test_a_module_is_ready_for_inference(ffdnet: TorchNet) -> None:
     entry = load_catalogue().get("ffdnet-color")
-    module = load_module(entry, store.ensure(entry, get_settings()))
+    module = load_module(entry, store.ensure(entry, Settings(model_dir=MODEL_CACHE)))
     assert not module.training
     assert not any(parameter.requires_grad for parameter in module.parameters())
     assert {str(parameter.dtype) for parameter in module.parameters()} == {"torch.float32"}

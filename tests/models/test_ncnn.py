@@ -15,7 +15,7 @@ from spandrel.architectures.ESRGAN import ESRGAN
 from enhancer.errors import ModelError
 from enhancer.models.catalogue import load_catalogue
 from enhancer.models.convert import convert
-from enhancer.models.loading import load_module, spec_of
+from enhancer.models.loading import load_net
 from enhancer.models.ncnn import read_layers, read_weights
 
 PARAM = """7767517
@@ -109,17 +109,17 @@ def write_as_ncnn(net: torch.nn.Module, folder: Path) -> Path:
 def test_an_rrdbnet_comes_back(tmp_path: Path) -> None:
     torch.manual_seed(3)
     net = ESRGAN(num_filters=64, num_blocks=2, scale=4).eval().half().float()  # values that 16 bits can hold
-    convert(write_as_ncnn(net, tmp_path), tmp_path / "kept.safetensors", "ncnn-esrgan")
+    convert(write_as_ncnn(net, tmp_path), tmp_path / "kept.safetensors", "ncnn")
     kept = load_file(tmp_path / "kept.safetensors")
     assert kept["body.1.rdb3.conv5.weight"].dtype == np.float16
     entry = load_catalogue().get("realsr-x4")
-    module = load_module(entry, tmp_path / "kept.safetensors")
+    loaded = load_net(entry, tmp_path / "kept.safetensors")
     given = torch.rand(1, 3, 5, 7)
     with torch.inference_mode():
-        found, expected = module(given), net(given)
+        found, expected = loaded.module(given), net(given)
     assert found.shape == (1, 3, 20, 28)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-    assert (spec_of(entry, module).scale, spec_of(entry, module).in_channels) == (4, 3)
+    assert (loaded.spec.scale, loaded.spec.in_channels) == (4, 3)
 
 
 def test_what_is_no_rrdbnet_is_refused(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_what_is_no_rrdbnet_is_refused(tmp_path: Path) -> None:
         layers = "\n".join(f"Convolution c{n} 1 1 x y 0=1 1=1 5=0 6=1" for n in range(lines))
         param, numbers = files(tmp_path, f"7767517\n{lines} 2\n{layers}", lines * (bytes(4) + struct.pack("<f", 1)))
         with pytest.raises(ModelError, match=f"cannot have {lines} convolutions"):
-            convert(numbers, param.with_suffix(".safetensors"), "ncnn-esrgan")
+            convert(numbers, param.with_suffix(".safetensors"), "ncnn")
     param, numbers = files(tmp_path)
     with pytest.raises(ModelError, match="more than convolutions"):
-        convert(numbers, param.with_suffix(".safetensors"), "ncnn-esrgan")
+        convert(numbers, param.with_suffix(".safetensors"), "ncnn")

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from enhancer.backends.tiler import run_tiled
 from enhancer.backends.torch_backend import TorchNet
+from enhancer.models.architectures.plain import PlainNet, PlainShape, spec_of
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.loading import spec_of
-from enhancer.models.plain import PlainNet, PlainShape
 
 Planes = NDArray[np.float64]
 ENTRY = load_catalogue().get("jpeg")
@@ -108,7 +107,7 @@ def test_the_halo_is_the_reach(shape: PlainShape) -> None:
 def test_tiles_equal_the_whole(shape: PlainShape) -> None:
     """The shapes that are bundled; as far as float32 goes, the values being about 1."""
     net = strong(shape)
-    spec = spec_of(ENTRY, net)
+    spec = spec_of(net, "any")
     planes = random_planes(3 + shape.conditions, 62, 94)
     expected = run(net, planes)
     found = run_tiled(TorchNet(net, spec, "cpu"), planes, max_tile=spec.halo * 2 + 16)

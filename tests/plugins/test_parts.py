@@ -211,7 +211,7 @@ def test_bars_add_up(seeded: Seeded) -> None:
 
     assert set(TONES) == set(ItemState)
     run = Reader(Settings(ledger_dsn=seeded.ledger_url), Anyone()).run(RUN_ID)
-    stretches = segments(run["counts"])
+    stretches = segments(run.counts)
     assert sum(part.count for part in stretches) == 9
     assert stretches[-1].start + stretches[-1].width == pytest.approx(100)
     assert segments({}) == []

@@ -18,6 +18,7 @@ from enhancer.models.store import ensure
 from enhancer.quality.lpips_net import LpipsNet
 from enhancer.quality.perceptual import LpipsScorer, crop_boxes
 from enhancer.settings import Settings
+from tests.model_cache import MODEL_CACHE
 
 
 @pytest.mark.parametrize(("net", "far", "near"), [("alex", 0.722, 0.138), ("vgg", 0.569, 0.422)])
@@ -37,7 +38,7 @@ def test_distances_are_those_of_the_authors_package(net, scorer_of, photos):
     lpips = pytest.importorskip("lpips")
     ours = scorer_of(net)._module
     theirs = lpips.LPIPS(net=net, pretrained=True, pnet_rand=True, verbose=False).eval()
-    weights = load_file(ensure(load_catalogue().get(f"lpips-{net}"), Settings()))
+    weights = load_file(ensure(load_catalogue().get(f"lpips-{net}"), Settings(model_dir=MODEL_CACHE)))
     weights = {name.removeprefix("features."): tensor for name, tensor in weights.items()}
     names = [name for name in theirs.state_dict() if name.startswith("net.slice")]
     missing, unknown = theirs.load_state_dict({name: weights[name.split(".", 2)[2]] for name in names}, strict=False)
@@ -126,7 +127,7 @@ def test_protocol_names_net_and_crops():
 
 
 def test_what_is_no_picture_in_range_is_refused():
-    scorer = LpipsScorer(Settings())
+    scorer = LpipsScorer(Settings(model_dir=MODEL_CACHE))
     a = np.full((40, 40, 3), 0.5, np.float32)
     with pytest.raises(ValueError, match="outside the data range"):
         scorer.distance(a, a * 4)

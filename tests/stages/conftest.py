@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from enhancer.recipe import preset
 from enhancer.settings import Settings
 from enhancer.stages.base import Context
 from enhancer.stages.nets import Nets
+from tests.model_cache import MODEL_CACHE
 from tests.photographs import SHIPPED
 
 
@@ -29,9 +29,9 @@ def photo() -> Callable[[str], FloatPixels]:
 
 @pytest.fixture(scope="session")
 def nets(tmp_path_factory: pytest.TempPathFactory) -> Nets:
-    """Nets of the user's model cache, loaded once for all tests."""
+    """Nets of the test run's model cache, loaded once for all tests."""
     home = tmp_path_factory.mktemp("home")
-    return Nets(Settings(home=home, model_dir=Path.home() / ".cache" / "enhancer" / "models", device="cpu"))
+    return Nets(Settings(home=home, model_dir=MODEL_CACHE, device="cpu"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from enhancer.image import Document, FloatPixels, Image, image_from_array
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.stages import big_pictures
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.sequence import STAGES

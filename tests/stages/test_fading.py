@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from enhancer.models import colour as net
+from enhancer.models.architectures import colour as net
 from enhancer.stages.fading import (
     LOOK,
     Fading,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import median_filter
+from scipy.ndimage import median_filter, minimum_filter
 from skimage.metrics import peak_signal_noise_ratio as psnr
 from skimage.util import random_noise
 
-from enhancer.stages.impulse_repair import ImpulseRepair, impulse_rate, repair_channel
+from enhancer.image import from_unit, to_unit
+from enhancer.stages.base import Decision
+from enhancer.stages.impulse_evidence import isolated_extremes
+from enhancer.stages.impulse_repair import ImpulseRepair, repair_channel
+from tests.cases.drawn import DRAWINGS, music, table, text, with_salt_and_pepper
 
 CLEAN = ["astronaut", "coffee", "chelsea", "rocket", "motorcycle", "retina", "immunohistochemistry", "camera", "coins",
          "moon", "page", "text", "brick", "gravel", "cell"]  # fmt: skip
@@ -118,7 +122,7 @@ def test_the_recipe_can_turn_it_off(photo, context):
 
 
 def test_no_evidence_is_no_rate():
-    assert impulse_rate([np.zeros((64, 64), np.float32)], [np.zeros((64, 64), np.float32)]) == 0
+    assert isolated_extremes([np.zeros((64, 64), np.float32)], [np.zeros((64, 64), np.float32)]).rate == 0
 
 
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "camera"])
@@ -129,13 +133,17 @@ def test_impulses_on_top_of_gaussian_noise_are_found_in_every_channel(photo, con
 
 
 def plain_rates(channel):
-    """Pepper's shares block by block: struck and nearly struck, of the pixels whose surroundings are far from black."""
+    """Pepper's shares block by block: struck and nearly struck, of the pixels all of whose neighbours are far from it."""
     median = median_filter(channel, size=3, mode="mirror")
+    ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    clear = minimum_filter(channel, footprint=ring, mode="mirror") > np.maximum(
+        np.float32(0.35), median - np.float32(0.3)
+    )
     rates = []
     for rows in np.array_split(np.arange(channel.shape[0]), max(1, channel.shape[0] // 64)):
         for columns in np.array_split(np.arange(channel.shape[1]), max(1, channel.shape[1] // 64)):
             values = channel[np.ix_(rows, columns)]
-            seen = median[np.ix_(rows, columns)] > np.float32(0.35)
+            seen = clear[np.ix_(rows, columns)]
             if seen.sum() >= 256:
                 black = (values <= np.float32(1.5 / 255)) & seen
                 dark = (values <= np.float32(12 / 255)) & seen & ~black
@@ -155,3 +163,55 @@ def test_the_rates_are_those_of_blocks_counted_one_by_one(photo, context, side):
             )
             assert decision.numbers[polarity][channel] == round(float(rate), 5)
     assert decision.applied
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+@pytest.mark.parametrize("light_on_dark", [False, True])
+def test_what_was_drawn_is_no_impulse(context, name, light_on_dark):
+    pixels = DRAWINGS[name]()
+    drawn = to_unit(255 - pixels if light_on_dark else pixels)
+    assert not STAGE.measure(drawn, context()).applied
+    assert not STAGE.measure(np.ascontiguousarray(drawn[..., :1]), context()).applied
+
+
+@pytest.mark.parametrize("density", [0.002, 0.02])
+def test_stars_on_an_empty_sky_and_stippling_stay(context, density):
+    sky = np.zeros((300, 400, 3), np.float32)
+    sky[np.random.default_rng(9).random((300, 400)) < density] = 1
+    assert not STAGE.measure(sky, context()).applied
+    assert not STAGE.measure(1 - sky, context()).applied
+
+
+def test_snow_of_one_polarity_stays(context):
+    scene = np.full((300, 400, 3), (0.1, 0.2, 0.45), np.float32)
+    scene[:150] += 0.3
+    scene[np.random.default_rng(9).random((300, 400)) < 0.01] = 1
+    assert not STAGE.measure(scene, context()).applied
+
+
+def test_a_photograph_may_have_impulses_of_one_polarity(photo, context):
+    truth = photo("coffee")[:200, :200]
+    struck = truth.copy()
+    struck[np.random.default_rng(9).random((200, 200)) < 0.02] = 1
+    known = context()
+    known.decisions["picture-kind"] = Decision(False, "a photograph", {"kind": "photograph"})
+    decision = STAGE.measure(struck, known)
+    assert decision.applied
+    assert psnr(truth, STAGE.apply(struck, decision, known), data_range=1) > psnr(truth, struck, data_range=1) + 10
+
+
+@pytest.mark.parametrize("amount", [0.01, 0.02, 0.05])
+@pytest.mark.parametrize(
+    "page", [text(12, 20, 235), text(16), text(24, 10, 235), music(), table()], ids=["12", "16", "24", "music", "table"]
+)
+def test_impulses_leave_a_page_and_no_stroke_does(context, page, amount):
+    struck = with_salt_and_pepper(page, amount)
+    decision = STAGE.measure(to_unit(struck), context())
+    repaired = from_unit(STAGE.apply(to_unit(struck), decision, context()), np.dtype(np.uint8))
+    assert decision.applied
+    assert psnr(page, repaired) > psnr(page, struck) + 1
+    ink = (page.max(axis=2) < 64) & (struck == page).all(axis=2)
+    assert (repaired[ink] > 128).any(axis=1).mean() < 0.005
+    specks = (page.min(axis=2) > 200) & (struck.max(axis=2) == 0)
+    alone = specks & (minimum_filter(page.min(axis=2), size=5) > 200)
+    assert (repaired[alone].min(axis=1) > 200).mean() > 0.95

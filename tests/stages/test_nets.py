@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from enhancer.errors import ModelError
 from enhancer.identity import weights_for
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.models.catalogue import load_catalogue
-from enhancer.models.plain import PlainNet, PlainShape
 from enhancer.models.store import ensure
 from enhancer.recipe import preset
 from enhancer.settings import Settings
@@ -69,6 +69,21 @@ def test_a_plain_net_that_enlarges_or_takes_no_noise_map_is_no_denoiser(settings
         path = save_half(PlainNet(shape).state_dict(), tmp_path / f"{index}.safetensors")
         with pytest.raises(ModelError, match=r"denoise_model: .* of no architecture"):
             Nets(settings, device="cpu").denoiser(str(path))
+
+
+def test_a_net_from_a_file_is_called_as_spandrel_calls_it(settings, tmp_path):
+    """FDnCNN takes a noise map that spandrel fills in, for one picture at a time."""
+    from spandrel import ModelLoader
+    from spandrel.architectures.DnCNN import DnCNN
+
+    torch.manual_seed(0)
+    module = DnCNN(in_nc=4, out_nc=3, nc=8, nb=20, act_mode="R", mode="FDnCNN")
+    save_file(module.state_dict(), tmp_path / "fdncnn.safetensors")
+    descriptor = ModelLoader("cpu").load_from_file(tmp_path / "fdncnn.safetensors")
+    net = Nets(settings, device="cpu", dn_path=tmp_path / "fdncnn.safetensors").denoiser()
+    batch = np.random.default_rng(0).random((2, 3, 12, 16), dtype=np.float32)
+    expected = [descriptor(torch.from_numpy(batch[i : i + 1])).numpy()[0] for i in range(2)]
+    np.testing.assert_allclose(np.clip(net.run(batch), 0, 1), expected, atol=1e-6)
 
 
 def test_a_file_replaces_the_net_that_enlarges_at_every_scale(settings):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from enhancer.image import Document, image_from_array
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.stages import strips
 from enhancer.stages.base import Decision
 from enhancer.stages.denoising import Denoising

@@ -14,7 +14,7 @@ import pytest
 from demo.services.processes import free_port
 from enhancer.errors import ErrorKind, ObjectGoneError, StorageError
 from enhancer.settings import Settings
-from enhancer.storage import LocalStore, open_store, probe_conditional_put, s3_client
+from enhancer.storage import LocalStore, open_store, s3_client
 
 SECRET = "wJalrXUtnFEMI-not-the-secret"
 
@@ -174,14 +174,8 @@ def test_the_content_type_is_kept_through_a_copy_and_guessed_where_it_is_not_giv
     assert types == ["image/webp", "image/webp", "image/png"]
 
 
-def test_conditional_puts_are_probed(s3, bucket, tmp_path):
-    store = open_store(bucket, s3.settings())
-    assert store.create("a", b"1")
-    assert not store.create("a", b"2")
-    assert store.get("a").data == b"1"
-    assert probe_conditional_put(store) is True
-    assert [info.key for info in store.list()] == ["a"]
-    assert probe_conditional_put(LocalStore(tmp_path)) is None
+def test_who_may_only_read_deletes_nothing(s3, bucket):
+    open_store(bucket, s3.settings()).put("a", b"1")
     reader = s3.settings(s3_access_key_id=s3.reader.access_key, s3_secret_access_key=s3.reader.secret_key)
     assert failure(open_store(bucket, reader).delete, "a").reason == "access-denied"
 

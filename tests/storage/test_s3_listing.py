@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from enhancer.errors import StorageError
@@ -46,6 +46,7 @@ KEYS = st.lists(st.text("ab./é\N{CAT FACE}", min_size=1, max_size=7), unique=Tr
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # how busy the machine is proves nothing
 @given(
     keys=KEYS,
     prefix=st.text("a/", max_size=2),

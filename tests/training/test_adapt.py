@@ -19,6 +19,7 @@ from enhancer.settings import Settings
 from enhancer.stages.nets import denoiser_entry
 from enhancer.training.adapt import adapt, configuration, judge
 from enhancer.training.noisy_pictures import NoisyPicture, read_pictures
+from tests.model_cache import MODEL_CACHE
 
 PHOTO = data.astronaut()[:320, :320]
 
@@ -37,7 +38,7 @@ def file(pixels: np.ndarray, kind: str = "PNG", **options: int) -> bytes:
 @pytest.fixture(scope="module")
 def denoiser() -> torch.nn.Module:
     entry = denoiser_entry()
-    return load_module(entry, ensure(entry, Settings()))
+    return load_module(entry, ensure(entry, Settings(model_dir=MODEL_CACHE)))
 
 
 def test_unfit_pictures_are_left_aside_with_a_reason_and_bad_ones_do_not_stop_the_rest(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.training.__main__ import CONFIGS
 from enhancer.training.denoise import VALIDATION_SIGMAS, WANTED_SHARE, noisy_pair, run, validator
 from enhancer.training.nets import build_net

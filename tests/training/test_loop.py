@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.training.loop import Schedule, train
 from enhancer.training.reparameterisation import Reparameterised
 from enhancer.training.step import CapturedStep, Step, averaged_weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.training.reparameterisation import EDGES, FoldedKernel, Reparameterised
 
 

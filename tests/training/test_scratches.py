@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from skimage import data
 
-from enhancer.models.damage_net import DamageNet, DamageShape
+from enhancer.models.architectures.damage import DamageNet, DamageShape
 from enhancer.training.loop import CURVE, Schedule
 from enhancer.training.pictures import PatchSampler
 from enhancer.training.scratches import Examples, held_out_print, probabilities, run

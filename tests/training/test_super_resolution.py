@@ -13,7 +13,7 @@ from skimage import data
 from torch.nn import functional
 
 from enhancer.image import to_unit
-from enhancer.models.plain import PlainNet, PlainShape
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.quality.metrics import psnr
 from enhancer.training.pictures import list_pictures, load_picture, reduced
 from enhancer.training.super_resolution import at_scale, run

@@ -64,7 +64,7 @@ def test_the_next_night_finds_nothing_to_do(kept: Kept) -> None:
     assert plan.summary["quick_skipped"] == PUBLISHED
     assert plan.summary["repeated_verdicts"] == len(VERDICTS)
     with Ledger(kept.url) as ledger:
-        assert {row["key"]: row["state"] for row in ledger.queries.iter_items("next")} == VERDICTS
+        assert {row.key: row.state for row in ledger.queries.iter_items("next")} == VERDICTS
 
 
 def test_nor_where_no_run_noted_its_recipes(kept: Kept) -> None:
@@ -90,14 +90,16 @@ def test_every_digest_is_that_of_its_recipe(kept: Kept) -> None:
     migrate.upgrade(kept.url)
     with Ledger(kept.url) as ledger:
         for run_id in ("night-1", "night-2", "night-3"):
-            for digest, recipe in ledger.runs.get(run_id)["recipes"].items():
+            for digest, recipe in ledger.runs.get(run_id).recipes.items():
                 assert parse_recipe(recipe).digest() == digest
-        check = ledger.runs.get("night-1")["summary"]["reference_check"]
+        summary = ledger.runs.get("night-1").summary
+        assert summary is not None
+        check = summary["reference_check"]
         assert check["recipe_digest"] == parse_recipe("photo").digest()
-        rows = {row["key"]: row for row in ledger.queries.iter_items("night-1")}
+        rows = {row.key: row for row in ledger.queries.iter_items("night-1")}
         run = ledger.runs.get("night-1")
-    assert all(row["recipe_digest"] in run["recipes"] for row in rows.values())
-    assert run["recipes"][rows["own/k.jpg"]["recipe_digest"]]["name"] == "ours"
+    assert all(row.recipe_digest in run.recipes for row in rows.values())
+    assert run.recipes[rows["own/k.jpg"].recipe_digest]["name"] == "ours"
 
 
 def test_the_way_back_restores_every_digest(kept: Kept) -> None:

@@ -1,4 +1,4 @@
-"""What a run will take, told before it starts: pictures, bytes, shards, worker time and, with a price, cost.
+"""What a run will take, before it starts: pictures, bytes, shards, worker time and, with a price, cost.
 
 From sizes and recipes alone: no picture is opened and no net is loaded. Seconds come from
 :func:`enhancer.batch.plan.shards.estimate_s`, corrected by what the shards of earlier runs took on the machines at
@@ -22,7 +22,7 @@ class Estimate:
         shards: how many they are cut into.
         work_s: seconds that one worker takes for them.
         history_s: measured seconds of earlier runs that `work_s` goes by; 0: none, so the committed default rate.
-        worker_hour_price: of one worker, in any currency; None: no cost is told.
+        worker_hour_price: of one worker, in any currency; None: no cost is given.
     """
 
     items: int

@@ -15,7 +15,12 @@ log = structlog.get_logger(__name__)
 
 
 def finish_abandoned(
-    settings: Settings, *, input_url: str | None = None, output_url: str | None = None, but: str | None = None
+    settings: Settings,
+    *,
+    input_url: str | None = None,
+    output_url: str | None = None,
+    exclude_run: str | None = None,
+    exclude_dag_run: tuple[str, str] | None = None,
 ) -> list[str]:
     """Report every run that no one works on any more: what is `committing` is resolved, the rest ends as failed or not
     attempted, so that the next run takes it up.
@@ -27,7 +32,8 @@ def finish_abandoned(
         settings: where ledger and stores are.
         input_url: only runs that read here.
         output_url: only runs that publish here.
-        but: a run to leave alone, which is about to go on.
+        exclude_run: the name of a run to leave alone, since it is about to go on.
+        exclude_dag_run: ids of a DAG and of its run, whose run in the ledger is to be left alone likewise.
 
     Returns:
         The runs that were closed. One that cannot be closed now (its store is away) is logged and left for the next
@@ -39,9 +45,11 @@ def finish_abandoned(
     check(settings.ledger_url())
     with Ledger(settings.ledger_url()) as ledger:
         abandoned = ledger.runs.abandoned(settings.abandoned_after_s, input_url=input_url, output_url=output_url)
+        goes_on = ledger.queries.find_by_dag_run(*exclude_dag_run) if exclude_dag_run else None
+    excluded = None if exclude_run is None else _without_number(layout.ledger_run_id(exclude_run))
     closed = []
     for run_id in abandoned:
-        if but is not None and run_id.partition("~")[0] == layout.ledger_run_id(but).partition("~")[0]:
+        if _without_number(run_id) == excluded or (goes_on is not None and run_id == goes_on.run_id):
             continue
         try:
             report_run(run_id, settings=settings)
@@ -52,3 +60,8 @@ def finish_abandoned(
             continue
         closed.append(run_id)
     return closed
+
+
+def _without_number(run_id: str) -> str:
+    """``nightly`` of ``nightly~2``."""
+    return run_id.partition("~")[0]

@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from enhancer.batch import layout
 from enhancer.errors import RequestError
+from enhancer.reasons import Reason
 from enhancer.recipe import Recipe, Rule, describe, parse_recipe, parse_rules, resolve
 from enhancer.settings import OnRejection, Settings
-from enhancer.storage import canonical_url
-
-RESERVED_PREFIX: Final = "_enhancer/"
-"""Keys under this prefix of the output are the product's own (reports, staged results); they are never input."""
+from enhancer.storage import canonical_url, is_folder
+from enhancer.version import PIPELINE_VERSION
 
 Rerun = Literal["missing", "failed", "all"]
 
@@ -28,6 +28,9 @@ class Redrive(BaseModel):
         run: only pictures on which this run has the last word.
         error_class: only pictures whose last error is of this class.
         quarantined: quarantined pictures too, which no other run tries unasked.
+        stage: instead of what is undone, published pictures on which this stage acted (its name in the record, such as
+            ``impulse-repair``) under a pipeline older than `before`.
+        before: a pipeline's version (:data:`~enhancer.version.PIPELINE_VERSION`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +38,25 @@ class Redrive(BaseModel):
     run: str | None = None
     error_class: str | None = None
     quarantined: bool = False
+    stage: str | None = Field(None, min_length=1)
+    before: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Redrive:
+        if (self.stage is None) != (self.before is None):
+            raise ValueError(
+                "stage and before go together: a stage's name and the version of the pipeline that mended it"
+            )
+        if self.stage is not None and (self.error_class is not None or self.quarantined):
+            raise ValueError(
+                "stage looks at published pictures, which have no error: leave out error_class and quarantined"
+            )
+        if self.before is not None and self.before > int(PIPELINE_VERSION):
+            raise ValueError(
+                f"before is {self.before}, but this version makes pictures with pipeline {PIPELINE_VERSION}: made anew "
+                "they would come out the same"
+            )
+        return self
 
 
 class RunRequest(BaseModel):
@@ -54,7 +76,8 @@ class RunRequest(BaseModel):
             quarantined; ``all`` looks at every picture again (known results are reused, not computed again).
         dry_run: plan, count and estimate; touch no picture.
         run_gate: the run is held when more than this share of its results is refused; None: as the settings say.
-        redrive: take what earlier runs left undone, with the recipes asked for then, instead of a listing.
+        redrive: take what earlier runs left undone, or published by an older pipeline, with the recipes asked for
+            then, instead of a listing.
         on_rejection: ``reject``, or ``pass_through``: a picture whose result is refused is published as it came.
         worker_hour_price: what a worker costs an hour, for the estimate; None: as the settings say.
     """
@@ -101,11 +124,11 @@ class RunRequest(BaseModel):
         for name in ("input_url", "output_url"):
             if not values[name]:
                 raise RequestError(
-                    f"{name} is not set: give it as a param or set ENHANCER_{name.upper()}", reason="missing-param"
+                    f"{name} is not set: give it as a param or set ENHANCER_{name.upper()}", reason=Reason.MISSING_PARAM
                 )
             values[name] = _canonical(name, values[name])
-        beside_output = f"{values['output_url']}/{RESERVED_PREFIX}work"
-        values["work_url"] = _canonical("work_url", values["work_url"] or beside_output)
+        default = layout.default_work_url(values["output_url"])
+        values["work_url"] = _canonical("work_url", values["work_url"] or default)
         if values["reference_url"]:
             values["reference_url"] = _canonical("reference_url", values["reference_url"])
         values["rules"] = parse_rules(values["rules"])
@@ -113,7 +136,9 @@ class RunRequest(BaseModel):
         try:
             request = cls.model_validate(values)
         except ValidationError as error:
-            raise RequestError(f"the run's params are not valid: {describe(error)}", reason="bad-params") from error
+            raise RequestError(
+                f"the run's params are not valid: {describe(error)}", reason=Reason.BAD_PARAMS
+            ) from error
         request.check()
         return request
 
@@ -125,7 +150,7 @@ class RunRequest(BaseModel):
                 raise RequestError(
                     f"{name} ({written}) and input_url ({self.input_url}) overlap, but the input is never written to: "
                     "choose another bucket or a prefix beside it",
-                    reason="overlapping-urls",
+                    reason=Reason.OVERLAPPING_URLS,
                 )
         from enhancer.identity import weights_for
 
@@ -156,5 +181,5 @@ def _canonical(name: str, url: Any) -> str:
 
 def _within(url: str, outer: str) -> bool:
     """Whether a store lies in another, or is it; folders by their real paths, so that no link or ``..`` hides it."""
-    inner, outer = (place if place.startswith("s3://") else os.path.realpath(place) for place in (url, outer))
+    inner, outer = (os.path.realpath(place) if is_folder(place) else place for place in (url, outer))
     return inner == outer or inner.startswith(outer.rstrip("/") + "/")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from enhancer.errors import RequestError
+from enhancer.reasons import Reason
 from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 
@@ -80,6 +81,6 @@ def cut(items: int, total_s: float, settings: Settings) -> Cut:
             f"{items} pictures of about {total_s / 3600:.1f} hours of work need {count} shards, more than "
             f"ENHANCER_MAX_SHARDS={settings.max_shards}: the scheduler pays for each. Raise ENHANCER_SHARD_MINUTES "
             f"(now {settings.shard_minutes:g}), narrow prefix or max_items, or raise ENHANCER_MAX_SHARDS knowingly",
-            reason="too-many-shards",
+            reason=Reason.TOO_MANY_SHARDS,
         )
     return Cut(count, min(settings.min_shards, items), items, total_s)

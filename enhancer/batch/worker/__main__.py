@@ -1,4 +1,4 @@
-"""The worker process: ``python -m enhancer.batch.worker MODE RUN SHARD EPOCH OWNER [--only KEY]``.
+"""The worker process: ``python -m enhancer.batch.worker MODE RUN SHARD EPOCH OWNER [--only KEY]``; ``thumbnails RUN``.
 
 A fresh interpreter, because CUDA does not survive the fork that runs an Airflow task, because memory goes back to the
 system at its end, and because a picture that kills its decoder kills this process and not the task. Settings and
@@ -17,13 +17,15 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import get_args
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from enhancer.batch.failures import classify
 from enhancer.batch.relayed_logs import log_to_supervisor
-from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream
+from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream, ShardMode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
+from enhancer.extras import imports_of_extras
 from enhancer.ledger import Lease
 from enhancer.settings import Settings, get_settings
 
@@ -53,6 +55,11 @@ def limit_threads(settings: Settings) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings, events: EventStream) -> None:
     """Do the work of one mode."""
+    if arguments.mode == "thumbnails":
+        from enhancer.batch.worker.thumbnails import send_thumbnails
+
+        send_thumbnails(arguments.run, settings, events)
+        return
     lease = Lease(arguments.run, arguments.shard, arguments.owner, arguments.epoch)
     if arguments.mode == "enhance":
         from enhancer.batch.worker.enhance import EnhanceShard
@@ -63,29 +70,38 @@ def run(arguments: argparse.Namespace, settings: Settings, events: EventStream) 
 
         EvaluateShard(lease, settings, events).run(only=arguments.only)
     else:
-        from enhancer.batch.worker.thumbnails import send_thumbnails
+        from enhancer.batch.worker.second_look import SecondLook
 
-        send_thumbnails(arguments.run, settings, events)
+        SecondLook(lease, settings, events).run(only=arguments.only)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line: a mode, and what it works on."""
+    parser = argparse.ArgumentParser(prog="enhancer.batch.worker")
+    modes = parser.add_subparsers(dest="mode", required=True)
+    for mode in get_args(ShardMode):
+        shard = modes.add_parser(mode)
+        shard.add_argument("run")
+        shard.add_argument("shard", type=int)
+        shard.add_argument("epoch", type=int)
+        shard.add_argument("owner")
+        shard.add_argument("--only", help="work on this key alone")
+    modes.add_parser("thumbnails").add_argument("run")
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; the exit status tells the supervisor what the last event said."""
-    parser = argparse.ArgumentParser(prog="enhancer.batch.worker")
-    parser.add_argument("mode", choices=("enhance", "evaluate", "thumbnails"))
-    parser.add_argument("run")
-    parser.add_argument("shard", type=int)
-    parser.add_argument("epoch", type=int)
-    parser.add_argument("owner")
-    parser.add_argument("--only", help="work on this key alone")
-    arguments = parser.parse_args(argv)
+    """Entry point; the exit status says what the last event said."""
+    arguments = parse(argv)
     faulthandler.enable()
     die_with_supervisor()
     events = EventStream()
-    log_to_supervisor(run=arguments.run, shard=arguments.shard)
+    log_to_supervisor(run=arguments.run, **({} if arguments.mode == "thumbnails" else {"shard": arguments.shard}))
     settings = get_settings()
     limit_threads(settings)
     try:
-        run(arguments, settings, events)
+        with imports_of_extras():
+            run(arguments, settings, events)
     except LeaseLostError as error:
         events.send("error", reason=error.reason, message=error.message)
         return EXIT_LEASE_LOST
@@ -103,5 +119,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     status = main()
     sys.stderr.flush()
-    # All is committed and told. Taking an interpreter apart that has torch loaded takes a second and a half.
+    # All is committed and reported. Taking an interpreter apart that has torch loaded takes a second and a half.
     os._exit(status)

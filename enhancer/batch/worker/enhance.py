@@ -18,9 +18,8 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 import structlog
-from sqlalchemy import RowMapping
 
-from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE, Failure, classify, is_systemic, retry_delay_s
+from enhancer.batch.failures import Failure, classify, end_state, is_systemic, pause_before_retry
 from enhancer.batch.worker.enhance_steps import EnhanceSteps, PictureInHand, details_of
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
@@ -28,8 +27,8 @@ from enhancer.batch.worker.shard_work import log_failure
 from enhancer.codecs import sniff, target_key
 from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
 from enhancer.identity import digest
-from enhancer.ledger import ItemState, Lease
-from enhancer.ledger.leases import fence
+from enhancer.ledger import Item, ItemState, Lease, Result
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -54,10 +53,10 @@ class EnhanceShard(EnhanceSteps):
         self._to_enhance: deque[PictureInHand] = deque()
         self._done: SimpleQueue[Done[PictureInHand]] = SimpleQueue()
         steps = {"read": self.read, "decode": self.decode, "encode": self.encode, "write": self.write}
-        self._threads = {name: StepThread(name, self.told(step), self._done) for name, step in steps.items()}
-        if self._enhancer.nets.gain_by_company and settings.gpu_pictures > 1:
+        self._threads = {name: StepThread(name, self.reported(step), self._done) for name, step in steps.items()}
+        if self._pipeline.nets.gains_by_dynamic_batching and settings.gpu_pictures > 1:
             self._threads["enhance"] = StepThread(
-                "enhance", self.told(self.enhance), self._done, count=settings.gpu_pictures
+                "enhance", self.reported(self.enhance), self._done, count=settings.gpu_pictures
             )
 
     def run(self, only: str | None = None) -> None:
@@ -70,7 +69,7 @@ class EnhanceShard(EnhanceSteps):
                 running.enter_context(thread)
             while True:
                 rows, wait_s = self._ledger.items.due(self._lease)
-                tried = self._work_through(row for row in rows if only in (None, row["key"]))
+                tried = self._work_through(row for row in rows if only in (None, row.key))
                 if self._watch.halt() is not None:
                     return
                 if tried:
@@ -85,7 +84,7 @@ class EnhanceShard(EnhanceSteps):
 
     # ---------------------------------------------------------------- several pictures
 
-    def _work_through(self, rows: Iterable[RowMapping]) -> int:
+    def _work_through(self, rows: Iterable[Item]) -> int:
         """Begin pictures as room allows, and see them all to their end; how many were begun."""
         before = self._begun
         for row in rows:
@@ -100,26 +99,26 @@ class EnhanceShard(EnhanceSteps):
             self._advance()
         return self._begun - before
 
-    def _may_begin(self, row: RowMapping) -> bool:
+    def _may_begin(self, row: Item) -> bool:
         """Whether there is room for this picture, and it is its turn.
 
         While nothing of the shard got through, the first few come to their end before others are tried: if it is the
         surroundings that fail, the run is stopped after these.
         """
-        if len(self._in_hand) >= self._settings.overlap_pictures or not self._budget.fits(row["key"], row["size"] or 0):
+        if len(self._in_hand) >= self._settings.overlap_pictures or not self._budget.fits(row.key, row.size or 0):
             return False
         first = self._settings.stop_first_items
-        key, tried = row["key"], self._in_trouble | self._in_hand.keys()
+        key, tried = row.key, self._in_trouble | self._in_hand.keys()
         return self._got_through or not first or len(tried) < first or key in tried
 
-    def _begin(self, row: RowMapping) -> None:
-        key = row["key"]
+    def _begin(self, row: Item) -> None:
+        key = row.key
         self._events.send("started", key=key)  # first, so that whoever kills us now leaves no running item unnamed
         self._ledger.items.move(self._lease, key, ItemState.RUNNING)
-        picture = PictureInHand(row, self._recipes[row["recipe_digest"]], self._begun)
+        picture = PictureInHand(name=key, recipe=self._recipes[row.recipe_digest], row=row, number=self._begun)
         self._begun += 1
         self._in_hand[key] = picture
-        self._budget.charge(key, row["size"] or 0)
+        self._budget.charge(key, row.size or 0)
         self._events.send("waiting", key=key)
         self._threads["read"].hand(picture)
 
@@ -129,7 +128,7 @@ class EnhanceShard(EnhanceSteps):
             done = self._done.get_nowait()
         except Empty:
             if self._to_enhance:
-                done = carry_out("enhance", self.told(self.enhance), self._to_enhance.popleft())
+                done = carry_out("enhance", self.reported(self.enhance), self._to_enhance.popleft())
             else:
                 done = self._done.get()
         self._take(done)
@@ -197,7 +196,7 @@ class EnhanceShard(EnhanceSteps):
         """The identity is known: is there anything to compute, and is it ours to compute?"""
         key, identity = picture.key, picture.identity
         if self._published_already(picture):
-            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=picture.fetched.etag)
+            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, identity=identity, etag=picture.etag)
             return ItemState.SKIPPED
         if identity in self._computing:
             self._same_result.setdefault(identity, []).append(picture)
@@ -206,7 +205,7 @@ class EnhanceShard(EnhanceSteps):
         if claim.status == "stored" and claim.row is not None:
             if self._stored_is_there(claim.row):
                 return self._reuse(picture, claim.row)
-            self._ledger.results.reopen(self._lease, identity, address=claim.row["address"])
+            self._ledger.results.reopen(self._lease, identity, address=claim.row.address)
             claim = self._ledger.results.claim(self._lease, identity)
         if claim.status == "busy":
             return self._wait_for_other(picture)
@@ -234,8 +233,7 @@ class EnhanceShard(EnhanceSteps):
         """The written result into the ledger, and the item `enhanced`, in one transaction."""
         lease, identity, data, parts = self._lease, picture.identity, picture.result.data, picture.result.parts
         sizes, details = parts.sizes, details_of(picture)
-        with self._ledger.engine.begin() as connection:
-            fence(connection, lease)
+        with self._ledger.fenced(lease) as connection:
             self._ledger.results.store(
                 connection,
                 lease,
@@ -255,8 +253,8 @@ class EnhanceShard(EnhanceSteps):
                 picture.key,
                 ItemState.ENHANCED,
                 identity=identity,
-                etag=picture.fetched.etag,
-                size=len(picture.fetched.data),
+                etag=picture.etag,
+                size=len(picture.data),
                 staged_key=picture.staged,
                 target_key=target_key(picture.key, parts.source_format, parts.format),
                 details=details,
@@ -265,24 +263,26 @@ class EnhanceShard(EnhanceSteps):
             )
         return ItemState.ENHANCED
 
-    def _reuse(self, picture: PictureInHand, stored: RowMapping) -> ItemState:
+    def _reuse(self, picture: PictureInHand, stored: Result) -> ItemState:
         """The result exists: this picture only needs its copy."""
-        source_format = sniff(picture.fetched.data)
+        source_format = sniff(picture.data)
+        if stored.format is None:
+            raise ValueError(f"the stored result {stored.identity} has no format: its row is damaged")
         self._ledger.items.move(
             self._lease,
             picture.key,
             ItemState.ENHANCED,
-            identity=stored["identity"],
-            etag=picture.fetched.etag,
-            size=len(picture.fetched.data),
-            target_key=target_key(picture.key, source_format, stored["format"]),
+            identity=stored.identity,
+            etag=picture.etag,
+            size=len(picture.data),
+            target_key=target_key(picture.key, source_format, stored.format),
             reused=1,
             staged_key=None,
-            details={name: told for name, told in (stored["details"] or {}).items() if name != "cached"},
-            width=stored["width"],
-            height=stored["height"],
-            output_width=stored["output_width"],
-            output_height=stored["output_height"],
+            details={name: value for name, value in (stored.details or {}).items() if name != "cached"},
+            width=stored.width,
+            height=stored.height,
+            output_width=stored.output_width,
+            output_height=stored.output_height,
         )
         return ItemState.ENHANCED
 
@@ -291,19 +291,19 @@ class EnhanceShard(EnhanceSteps):
         rerun=all); if so, the target's row is brought up to date for the next quick skip.
         """
         targets, key = self._ledger.targets, picture.key
-        found = targets.published_for(self._run["output_url"], self._run["input_url"], [key]).get(key)
-        if found is None or found["identity"] != picture.identity:
+        found = targets.published_for(self._run.output_url, self._run.input_url, [key]).get(key)
+        if found is None or found.identity != picture.identity:
             return False
-        there = self._output.head(found["address"].removeprefix(self._output.url + "/"))
-        if there is None or there.size != found["size"]:
-            targets.forget(self._lease, found["address"])
+        there = self._output.head(found.address.removeprefix(self._output.url + "/"))
+        if there is None or there.size != found.size:
+            targets.forget(self._lease, found.address)
             return False
         targets.refresh(
             self._lease,
-            found["address"],
-            input_etag=picture.fetched.etag,
-            input_size=len(picture.fetched.data),
-            recipe_digest=picture.row["recipe_digest"],
+            found.address,
+            input_etag=picture.etag,
+            input_size=len(picture.data),
+            recipe_digest=picture.row.recipe_digest,
         )
         return True
 
@@ -316,7 +316,7 @@ class EnhanceShard(EnhanceSteps):
         if waited_s > self._settings.item_deadline_s:
             failure = Failure(
                 ErrorKind.TRANSIENT,
-                "busy-elsewhere",
+                Reason.BUSY_ELSEWHERE,
                 f"another worker holds this result for {waited_s:.0f} s",
                 "enhance",
             )
@@ -329,17 +329,16 @@ class EnhanceShard(EnhanceSteps):
         return ItemState.SKIPPED
 
     def _failed(self, picture: PictureInHand, failure: Failure) -> ItemState:
-        """Pending again after a transient failure while attempts remain; else the end of it for this run."""
-        row, key, attempt = picture.row, picture.key, picture.row["attempts"] + 1
+        """Pending again where it gets another try; else the end of it for this run."""
+        row, key, attempt = picture.row, picture.key, picture.row.attempts + 1
         self._give_up_claim(picture)
-        if failure.kind is ErrorKind.TRANSIENT:
+        if not failure.blames_picture:
             self._in_trouble.add(key)
-        if failure.kind is ErrorKind.TRANSIENT and attempt < self._settings.item_attempts:
-            delay = retry_delay_s(failure, attempt, self._settings.item_retry_delay_s)
-            self._ledger.items.give_back(self._lease, key, delay_s=delay, **failure.columns())
+        pause = pause_before_retry(failure, attempt, self._settings)
+        if pause is not None:
+            self._ledger.items.give_back(self._lease, key, delay_s=pause, **failure.columns())
             return ItemState.PENDING
-        lasting = failure.kind is not ErrorKind.TRANSIENT or row["failed_runs"] + 1 >= RUNS_BEFORE_QUARANTINE
-        state = ItemState.QUARANTINED if lasting else ItemState.FAILED
+        state = end_state(failure, row.failed_runs)
         self._ledger.items.move(self._lease, key, state, **failure.columns())
         if state is ItemState.FAILED:
             self._watch.failed()
@@ -348,6 +347,5 @@ class EnhanceShard(EnhanceSteps):
     def _give_up_claim(self, picture: PictureInHand) -> None:
         """So that another picture's or run's attempt need not wait for the lease."""
         if self._computing.get(picture.identity) is picture:
-            with self._ledger.engine.begin() as connection:
-                fence(connection, self._lease)
+            with self._ledger.fenced(self._lease) as connection:
                 self._ledger.results.give_up(connection, self._lease, picture.identity)

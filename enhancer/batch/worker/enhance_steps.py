@@ -4,95 +4,62 @@ may run in a thread of its own (:mod:`enhancer.batch.worker.enhance` has the ord
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import RowMapping
 
 from enhancer.batch import layout
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.shard_work import ShardWork
-from enhancer.codecs import announced_pixels, decode
+from enhancer.codecs import announced_pixels
 from enhancer.identity import digest, identity_of
-from enhancer.image import Document
-from enhancer.ledger import Lease
-from enhancer.pipeline import Enhanced, encode_result
-from enhancer.recipe import Recipe
-from enhancer.result_cache import CachedResult, ResultCache, ResultParts
+from enhancer.ledger import Item, Lease
+from enhancer.processing import Picture, Processing
+from enhancer.result_cache import ResultCache
 from enhancer.settings import Settings
-from enhancer.storage.base import Fetched
+from enhancer.version import PIPELINE_VERSION
 
 BYTES_A_PIXEL: Final = 4
 """Three channels of eight bits and some alpha: what a pixel is taken to need until it is decoded."""
 
 
-@dataclass(slots=True)
-class Timings:
-    """Seconds by step, and the step that is going on (the `stage` of an error that arises now)."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    step: str = "read"
-
-    @contextmanager
-    def measure(self, step: str) -> Iterator[None]:
-        """Time a step; an error leaves `step` naming it."""
-        self.step = step
-        started = time.monotonic()
-        yield
-        self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - started, 4)
-
-
-@dataclass(slots=True, eq=False)
-class PictureInHand:
-    """One picture on its way, with what each step made of it. Only who works on it at the moment touches it.
+@dataclass(slots=True, eq=False, kw_only=True)
+class PictureInHand(Picture):
+    """A picture on its way through the worker.
 
     Attributes:
         row: its item, as it was when it was due.
-        recipe: as requested.
         number: how many were begun before it.
         expected_bytes: what it will take in memory at most, its result included, by its header.
-        fetched: after `read`, with the identity of its result.
-        cached: its result was computed before, and is here after `decode`; nothing is left but to write it.
-        document: after `decode`.
-        enhanced: after `enhance`.
-        result: after `encode`.
+        etag: of the bytes that were read.
         staged: the key under work_url that its result has after `write`.
     """
 
-    row: RowMapping
-    recipe: Recipe
+    row: Item
     number: int
-    timings: Timings = field(default_factory=Timings)
     expected_bytes: int = 0
-    identity: str = ""
-    cached: bool = False
-    fetched: Fetched = field(init=False)
-    document: Document = field(init=False)
-    enhanced: Enhanced = field(init=False)
-    result: CachedResult = field(init=False)
-    staged: str = field(init=False)
+    etag: str = ""
+    staged: str = ""
 
     @property
     def key(self) -> str:
         """The picture's own."""
-        return str(self.row["key"])
+        return self.name
 
     def bytes_decoded(self) -> int:
         """What it takes in memory, now that its pixels are there: its file, its pixels, and room for the result's."""
         if self.cached:
-            return len(self.fetched.data) + len(self.result.data)
+            return len(self.data) + len(self.result.data)
         pixels = sum(
             page.pixels.nbytes + (0 if page.alpha is None else page.alpha.nbytes) for page in self.document.pages
         )
-        return len(self.fetched.data) + self._with_result(pixels)
+        return len(self.data) + self._with_result(pixels)
 
     def expect(self, pixels: int) -> None:
         """Note what it will take, by the number of pixels that its header announces."""
-        self.expected_bytes = len(self.fetched.data) + self._with_result(BYTES_A_PIXEL * pixels)
+        self.expected_bytes = len(self.data) + self._with_result(BYTES_A_PIXEL * pixels)
 
     def _with_result(self, count: int) -> int:
         return round(count * (1 + self.recipe.scale**2))
@@ -103,10 +70,11 @@ class EnhanceSteps(ShardWork):
 
     def __init__(self, lease: Lease, settings: Settings, events: EventStream) -> None:
         super().__init__(lease, settings, events)
-        self._cache = ResultCache.from_settings(settings, files=settings.cache_worker_files)
+        cache = ResultCache.from_settings(settings, files=settings.cache_worker_files)
+        self._processing = Processing(self._pipeline, limits=self._limits, cache=cache)
 
-    def told(self, step: Callable[[PictureInHand], None]) -> Callable[[PictureInHand], None]:
-        """A step during which the supervisor knows that this picture is worked on, and the log of what."""
+    def reported(self, step: Callable[[PictureInHand], None]) -> Callable[[PictureInHand], None]:
+        """The step with a progress event before it and a waiting event after it, its log lines bound to the picture."""
 
         def carry_out(picture: PictureInHand) -> None:
             with structlog.contextvars.bound_contextvars(item=picture.key):
@@ -121,42 +89,29 @@ class EnhanceSteps(ShardWork):
     def read(self, picture: PictureInHand) -> None:
         """The input's bytes, their identity under the recipe, and what they will take in memory."""
         with picture.timings.measure("read"):
-            picture.fetched = self._source.get(picture.key, max_bytes=self._settings.max_bytes)
-            picture.identity = identity_of(digest(picture.fetched.data), picture.recipe)
-            picture.expect(announced_pixels(picture.fetched.data, self._limits))
+            fetched = self._source.get(picture.key, max_bytes=self._settings.max_bytes)
+            picture.data, picture.etag = fetched.data, fetched.etag
+            picture.identity = identity_of(digest(picture.data), picture.recipe)
+            picture.expect(announced_pixels(picture.data, self._limits))
 
     def decode(self, picture: PictureInHand) -> None:
-        """Bytes into pixels; or the result from the cache, and with it all that is known of it."""
-        known = None if self._cache is None else self._cache.get(picture.identity)
-        if known is not None:
-            picture.cached, picture.result = True, known
-            return
-        salvage = picture.recipe.input.salvage
-        with picture.timings.measure("decode"):
-            picture.document = decode(picture.fetched.data, name=picture.key, limits=self._limits, salvage=salvage)
+        """Bytes into pixels; or the result from the cache, with all that is known of it."""
+        if not self._processing.look_up(picture):
+            self._processing.decode(picture)
 
     def enhance(self, picture: PictureInHand) -> None:
         """The stages and nets."""
-        with picture.timings.measure("enhance"):
-            picture.enhanced = self._enhancer.enhance_document(picture.document, picture.recipe)
+        self._processing.enhance(picture)
 
     def encode(self, picture: PictureInHand) -> None:
         """The result into bytes, kept for another try: the store may not take it."""
-        data, document, enhanced, recipe = picture.fetched.data, picture.document, picture.enhanced, picture.recipe
-        with picture.timings.measure("encode"):
-            encoded = encode_result(data, document, enhanced, recipe.output, enhanced.stamp(recipe))
-        parts = ResultParts.of(
-            document, enhanced.document, encoded, decisions=enhanced.decisions, models=enhanced.models
-        )
-        picture.result = CachedResult(encoded.data, parts)
-        if self._cache is not None:
-            self._cache.put(picture.identity, picture.result)
+        self._processing.encode(picture)
 
     def write(self, picture: PictureInHand) -> None:
         """The result's bytes under work_url, under a name that no other attempt has."""
         lease = self._lease
         picture.staged = layout.staged_key(
-            lease.run_id, lease.shard_id, lease.epoch, picture.row["position"], picture.identity
+            lease.run_id, lease.shard_id, lease.epoch, picture.row.position, picture.identity
         )
         with picture.timings.measure("write"):
             self._work.put(picture.staged, picture.result.data, content_type=picture.result.parts.content_type)
@@ -170,6 +125,7 @@ def details_of(picture: PictureInHand) -> dict[str, Any]:
         "models": parts.models,
         "timings": timings,
         "warnings": parts.warnings,
+        "pipeline": PIPELINE_VERSION,
     }
     if picture.cached:
         details["cached"] = True

@@ -1,4 +1,4 @@
-"""What a worker process tells its supervisor: one JSON object a line on its standard output."""
+"""What a worker process reports to its supervisor: one JSON object a line on its standard output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Mode = Literal["enhance", "evaluate", "thumbnails"]
+ShardMode = Literal["enhance", "evaluate", "second_look"]
+"""What a worker may do to the pictures of a shard, under the shard's lease."""
+
+Mode = ShardMode | Literal["thumbnails"]
 
 EXIT_LEASE_LOST: Final = 10
 EXIT_TRANSIENT: Final = 11

@@ -50,7 +50,7 @@ class StepThread(Generic[T]):
     Args:
         step: its name.
         do: the step. It runs with the context variables of whoever made this object.
-        done: told of each piece.
+        done: gets each piece that is over.
         count: of threads.
         grace_s: longest wait at the end.
     """

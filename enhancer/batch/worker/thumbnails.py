@@ -32,19 +32,19 @@ def send_thumbnails(run_id: str, settings: Settings, events: EventStream) -> Non
     events.send("ready")
     with Ledger(settings.ledger_url()) as ledger:
         run = ledger.runs.get(run_id)
-        source, output = open_store(run["input_url"], settings), open_store(run["output_url"], settings)
+        source, output = open_store(run.input_url, settings), open_store(run.output_url, settings)
         rows, _ = ledger.queries.items(run_id, state=GOOD, order="worst", limit=MOST, offset=0)
         limits = Limits(
             max_bytes=settings.max_bytes, max_pixels=settings.max_output_pixels, max_pages=settings.max_pages
         )
         for row in rows:
-            key = row["key"]
+            key = row.key
             events.send("started", key=key)
             data: dict[str, Any] = {}
-            for side, store, name in (("before", source, key), ("after", output, row.get("target_key"))):
+            for side, store, name in (("before", source, key), ("after", output, row.target_key)):
                 if name:
                     data[side] = _thumbnail(store, name, limits)
-            events.send("item", key=key, state=row["state"], **{side: url for side, url in data.items() if url})
+            events.send("item", key=key, state=row.state, **{side: url for side, url in data.items() if url})
 
 
 def _thumbnail(store: ObjectStore, key: str, limits: Limits) -> str | None:

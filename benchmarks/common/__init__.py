@@ -1,0 +1,1 @@
+"""What several benchmarks share: results and their pages, plots, nets side by side, timing."""
