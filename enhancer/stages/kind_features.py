@@ -116,8 +116,8 @@ def _cells(luma: NDArray[np.uint8], seen: NDArray[np.bool_]) -> list[float]:
     height, width = (side // CELL * CELL for side in luma.shape)
     if not height or not width:
         return [0.0] * 6
-    cells = luma[:height, :width].reshape(height // CELL, CELL, width // CELL, CELL).swapaxes(1, 2)
-    cells = cells.reshape(-1, CELL * CELL).astype(np.float32)
+    squares = luma[:height, :width].reshape(height // CELL, CELL, width // CELL, CELL).swapaxes(1, 2)
+    cells = squares.reshape(-1, CELL * CELL).astype(np.float32)
     whole = seen[:height, :width].reshape(height // CELL, CELL, width // CELL, CELL).swapaxes(1, 2)
     cells = cells[whole.reshape(-1, CELL * CELL).all(axis=1)]
     if not len(cells):
@@ -183,7 +183,7 @@ def _repeats(luma: NDArray[np.uint8]) -> float:
     detail = fine - cv2.blur(fine, (5, 5))
     energy = float((detail**2).mean())
     nearest, farthest = REPEATS
-    if energy < 1 or min(luma.shape) < 2 * farthest:
+    if energy < 1 or min(luma.shape) <= 2 * farthest:
         return 0.0
     spectrum = np.abs(np.fft.rfft2(detail)) ** 2
     correlation = np.fft.irfft2(spectrum, s=detail.shape) / (energy * detail.size)

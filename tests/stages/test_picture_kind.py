@@ -12,7 +12,7 @@ from enhancer.stages.picture_kind import KINDS, PictureKind, made_for_photograph
 from enhancer.stages.sequence import STAGES
 from tests.cases.drawn import DRAWINGS, SCREENS, text
 
-PHOTOGRAPHS = ["astronaut", "coffee", "chelsea", "rocket", "camera", "coins", "moon", "brick", "gravel"]
+PHOTOGRAPHS = ["astronaut", "coffee", "chelsea", "rocket", "camera", "coins", "moon", "gravel"]
 STAGE = PictureKind()
 
 
@@ -62,7 +62,7 @@ def test_equal_neighbours_are_those_of_a_loop(photo):
     assert kind_features(to_unit(pixels))[FEATURES.index("equal")] == pytest.approx(np.mean(equal))
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 300, 3), (15, 15, 3), (16, 16, 1), (2000, 17, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 300, 3), (15, 15, 3), (16, 16, 1), (48, 64, 3), (2000, 17, 3)])
 def test_odd_sizes_are_measured(context, shape):
     decision = STAGE.measure(np.random.default_rng(1).random(shape, np.float32), context())
     assert decision.numbers["kind"] in KINDS
