@@ -129,6 +129,7 @@ class Reason(StrEnum):
     MISSING_PARAM = "missing-param"
     MISSING_EXTRA = "missing-extra"
     BAD_EXTENSION = "bad-extension"
+    UNKNOWN_FORMAT = "unknown-format"
     NO_CONNECTION = "no-connection"
     NO_RUN = "no-run"
     OTHER_RUN = "other-run"

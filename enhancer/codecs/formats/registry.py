@@ -52,7 +52,7 @@ def format_named(name: str) -> FormatSpec:
         if spec.name == name:
             return spec
     known = ", ".join(spec.name for spec in formats())
-    raise RequestError(f"no format is called {name!r} (known: {known})", reason="unknown-format")
+    raise RequestError(f"no format is called {name!r} (known: {known})", reason=Reason.UNKNOWN_FORMAT)
 
 
 def forget() -> None:
