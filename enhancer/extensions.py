@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from enhancer.errors import RequestError
+from enhancer.reasons import Reason
 from enhancer.version import __version__
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class StageExtension:
         except Exception as error:  # importing somebody's module raises whatever it likes
             raise RequestError(
                 f"{where} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall the package",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             ) from error
         from enhancer.options import StageOptions
 
@@ -70,12 +71,12 @@ class StageExtension:
         if not (isinstance(options, type) and issubclass(options, StageOptions)):
             raise RequestError(
                 f"{where} has no options: set `options` of its class to a subclass of enhancer.options.StageOptions",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             )
         if found.name != self.name:
             raise RequestError(
                 f"{where} is called {found.name!r} by its class: give the entry point and the class one name",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             )
         return found  # type: ignore[no-any-return]
 
@@ -112,6 +113,6 @@ def stage_extensions() -> dict[str, StageExtension]:
             raise RequestError(
                 f"the packages {other.distribution} and {one.distribution} both add a stage {one.name!r}: "
                 "uninstall one of them",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             )
     return found

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from enhancer.errors import RequestError
 from enhancer.extensions import StageExtension, recipe_key, stage_extensions
+from enhancer.reasons import Reason
 from enhancer.stages.base import Decision, Stage
 
 
@@ -24,7 +25,7 @@ def with_added(own: Sequence[Stage], added: Mapping[str, StageExtension]) -> tup
             raise RequestError(
                 f"package {extension.distribution} adds a stage {extension.name!r}, but this package has one of that "
                 "name: it needs another name",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             )
     last = [name for name, (_, stage) in waiting.items() if stage.after is None]
     order += [waiting.pop(name)[1] for name in last]
@@ -37,7 +38,7 @@ def with_added(own: Sequence[Stage], added: Mapping[str, StageExtension]) -> tup
         raise RequestError(
             f"the stage {extension.name!r} of package {extension.distribution} follows {stage.after!r}, which is no "
             f"stage (known: {', '.join(one.name for one in order)})",
-            reason="bad-extension",
+            reason=Reason.BAD_EXTENSION,
         )
     return tuple(order)
 
@@ -62,12 +63,12 @@ def _made(extension: StageExtension) -> Stage:
         raise RequestError(
             f"the stage {extension.name!r} of package {extension.distribution} is no enhancer.stages.base.Stage: "
             "let its class derive from that",
-            reason="bad-extension",
+            reason=Reason.BAD_EXTENSION,
         )
     try:
         return kind()
     except TypeError as error:
         raise RequestError(
             f"the stage {extension.name!r} of package {extension.distribution} cannot be made: {error}",
-            reason="bad-extension",
+            reason=Reason.BAD_EXTENSION,
         ) from error
