@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 OnRejection = Literal["reject", "pass_through"]
 ForcedRuntime = Literal["auto", "torch", "openvino", "onnxruntime", "tensorrt"]
+ChecksumUse = Literal["when_required", "when_supported"]
 
 
 def _default_home() -> Path:
@@ -53,6 +54,13 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
     s3_region: str = "us-east-1"
+    s3_request_checksum_calculation: ChecksumUse = Field(
+        "when_required",
+        description="when_supported: uploads carry a checksum in a trailer, which some servers store with the object",
+    )
+    s3_response_checksum_validation: ChecksumUse = Field(
+        "when_required", description="when_supported: downloads are checked where the server has a checksum"
+    )
 
     # Airflow: how the DAG is laid out. Read when the DAG file is parsed.
     schedule: str | None = Field("@daily", description="empty: manual runs only")

@@ -38,6 +38,15 @@ _KEPT_ENVIRONMENT: Final = (
 )  # fmt: skip
 _KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "OPENBLAS_", "PIP_", "XDG_", "COV_", "COVERAGE_")
 
+_AWS_CREDENTIALS: Final = (
+    "AWS_ACCESS_KEY", "AWS_SECRET_", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_", "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ROLE_", "AWS_WEB_IDENTITY_TOKEN", "AWS_CONTAINER_",
+    "AWS_BEARER_TOKEN",
+)  # fmt: skip
+"""Beginnings of the variables by which boto3 finds an identity. The others say how a store is reached: AWS_CA_BUNDLE,
+AWS_REGION, AWS_MAX_ATTEMPTS.
+"""
+
 
 class WorkerError(EnhancerError):
     """The worker process failed for no picture's fault; the task is worth another try."""
@@ -242,16 +251,17 @@ class WorkerProcess:
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The least a worker needs: a few system variables and the settings. AWS_* only where the settings hold no keys, so
-    that boto3's own chain (instance role, profile) works.
+    """The least a worker needs: a few system variables, what says how AWS is reached, and the settings. Credentials of
+    the environment only where the settings hold no keys, so that boto3's own chain (instance role, profile) works.
     """
+    credentials = _AWS_CREDENTIALS if settings.s3_access_key_id is not None else ()
     keep = {
         name: value
         for name, value in os.environ.items()
-        if name in _KEPT_ENVIRONMENT or name.startswith(_KEPT_PREFIXES)
+        if name in _KEPT_ENVIRONMENT
+        or name.startswith(_KEPT_PREFIXES)
+        or (name.startswith("AWS_") and not name.startswith(credentials))
     }
-    if settings.s3_access_key_id is None:
-        keep.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
     return {**keep, **settings.worker_environment(), "PYTHONUNBUFFERED": "1"}
 
 

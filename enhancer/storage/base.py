@@ -57,7 +57,7 @@ class ObjectStore(Protocol):
         ...
 
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> ObjectInfo:
-        """Write atomically: readers see the old object or the whole new one."""
+        """Write atomically: readers see the old object or the whole new one, which holds these very bytes on return."""
         ...
 
     def copy_from(self, source: ObjectStore, source_key: str, key: str) -> ObjectInfo:

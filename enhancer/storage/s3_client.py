@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from enhancer.errors import RequestError
-from enhancer.settings import Settings
+from enhancer.settings import ChecksumUse, Settings
 
 _making = threading.Lock()
 
@@ -22,6 +22,8 @@ class Connection:
     access_key: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
     token: str | None = field(repr=False)
+    request_checksums: ChecksumUse = "when_required"
+    response_checksums: ChecksumUse = "when_required"
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Connection:
@@ -36,7 +38,15 @@ class Connection:
         )
         if bool(access) != bool(secret):
             raise RequestError("s3_access_key_id and s3_secret_access_key go together: set both, or neither")
-        return cls(settings.s3_endpoint_url or None, settings.s3_region, access or None, secret or None, token or None)
+        return cls(
+            settings.s3_endpoint_url or None,
+            settings.s3_region,
+            access or None,
+            secret or None,
+            token or None,
+            settings.s3_request_checksum_calculation,
+            settings.s3_response_checksum_validation,
+        )
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -63,6 +73,8 @@ def _client(connection: Connection, _process: int) -> Any:
         read_timeout=60,
         max_pool_connections=32,
         s3={"addressing_style": "path" if connection.endpoint else "auto"},
+        request_checksum_calculation=connection.request_checksums,
+        response_checksum_validation=connection.response_checksums,
     )
     return boto3.session.Session().client(
         "s3",
