@@ -117,6 +117,7 @@ class Reason(StrEnum):
     # ---- what was asked for
     BAD_REQUEST = "bad-request"
     BAD_PARAMS = "bad-params"
+    BAD_COLLECTIONS = "bad-collections"
     BAD_RECIPE = "bad-recipe"
     BAD_RULES = "bad-rules"
     BAD_SETTING = "bad-setting"
@@ -126,6 +127,7 @@ class Reason(StrEnum):
     BAD_FOLDER = "bad-folder"
     EMPTY_SHEET = "empty-sheet"
     MISSING_PARAM = "missing-param"
+    NO_COLLECTION = "no-collection"
     NO_CONNECTION = "no-connection"
     NO_RUN = "no-run"
     OTHER_RUN = "other-run"
