@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     reference_url: str | None = Field(None, description="truths with the same keys, where there are any")
     rules: str | None = Field(None, description="JSON list of rules for the scheduled run")
     recipe: str | None = Field(None, description="preset or JSON for the scheduled run")
+    collections: Path | None = Field(None, description="TOML file with more collections, each with a DAG of its own")
 
     # The page in the Airflow UI.
     ui_roots: str | None = Field(
