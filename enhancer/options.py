@@ -35,6 +35,10 @@ class StageOptions(_Options):
         """Whether the stage may act on some picture; by default wherever ``mode`` is not ``off``."""
         return getattr(self, "mode", None) != "off"
 
+    def insists(self) -> bool:
+        """Whether a stage that is made for photographs is to act on other pictures too; by default with ``mode`` on."""
+        return getattr(self, "mode", None) == "on"
+
     def nets(self) -> tuple[str, ...]:
         """Purposes of the nets that the stage may use under these options."""
         return self.purposes if self.wanted() else ()
@@ -112,6 +116,10 @@ class ExposureOptions(StageOptions):
     def wanted(self) -> bool:
         """An explicit value holds whatever the mode."""
         return self.mode != "off" or self.ev is not None
+
+    def insists(self) -> bool:
+        """An explicit value holds whatever the picture."""
+        return self.ev is not None
 
 
 class JpegArtifactsOptions(StageOptions):

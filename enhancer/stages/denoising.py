@@ -19,9 +19,10 @@ from enhancer.image import FloatPixels
 from enhancer.recipe import Recipe
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
+from enhancer.stages.kinds import is_document, no_photograph
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
-from enhancer.stages.picture_kind import is_document, made_for_photographs, noisy_ground
+from enhancer.stages.picture_kind import noisy_ground
 
 FLOOR: Final = 3.2 / 255
 """Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and
@@ -41,10 +42,19 @@ class Denoising(Stage):
 
     name = "denoising"
     off = "the recipe's denoising strength is 0"
+    for_photographs = True
 
     def idle(self, context: Context) -> str | None:
-        """Where the strength is 0. What a recipe says of denoising stands at its top, as it always has."""
-        return self.off if context.recipe.denoise_strength == 0 else None
+        """As every stage, but for documents: whether their paper is noisy has to be looked at."""
+        return None if self.wanted(context) and is_document(context) else super().idle(context)
+
+    def wanted(self, context: Context) -> bool:
+        """Where there is a strength. What a recipe says of denoising stands at its top, as it always has."""
+        return context.recipe.denoise_strength > 0
+
+    def insists(self, context: Context) -> bool:
+        """Where the recipe names a net."""
+        return context.recipe.denoise_model is not None
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Measure the noise; leave pictures below :data:`FLOOR` alone.
@@ -67,9 +77,8 @@ class Denoising(Stage):
         recipe = context.recipe
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
-        because = made_for_photographs(context) if recipe.denoise_model is None else None
-        if because is not None and not (is_document(context) and noisy_ground(pixels)):
-            return Decision(False, because)
+        if is_document(context) and not self.insists(context) and not noisy_ground(pixels):
+            return Decision(False, no_photograph(context) or "")
         noise = measure_noise(pixels, context.visible)
         if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")

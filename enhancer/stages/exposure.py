@@ -38,7 +38,6 @@ from enhancer.options import ExposureOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
-from enhancer.stages.picture_kind import made_for_photographs
 
 LEAST_HEADROOM: Final = 0.9
 MIDDLE_GREY: Final = 0.18
@@ -70,6 +69,7 @@ class Exposure(Stage):
     name = "exposure"
     options = ExposureOptions
     off = "the recipe's exposure mode is off"
+    for_photographs = True
     corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
@@ -90,9 +90,6 @@ class Exposure(Stage):
         options = context.recipe.exposure
         if options.ev == 0:
             return Decision(False, "the recipe's exposure value is 0")
-        because = made_for_photographs(context)
-        if options.ev is None and because is not None:
-            return Decision(False, because)
         numbers = analyse(pixels, context.visible)
         if options.ev is not None:
             ev, reason = options.ev, f"the recipe asks for {options.ev:+.2f} EV"

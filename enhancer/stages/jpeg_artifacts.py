@@ -18,7 +18,6 @@ from enhancer.options import JpegArtifactsOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
-from enhancer.stages.picture_kind import made_for_photographs
 
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""
@@ -36,6 +35,7 @@ class JpegArtifacts(Stage):
     name = "jpeg-artifacts"
     options = JpegArtifactsOptions
     off = "the recipe leaves JPEG artefacts alone"
+    for_photographs = True
     corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
@@ -53,8 +53,6 @@ class JpegArtifacts(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
-        if objection := made_for_photographs(context):
-            return Decision(False, objection)
         for name in RESAMPLING:
             if name in context.decisions and context.decisions[name].applied:
                 return Decision(False, f"{name} changed the block grid")
