@@ -236,7 +236,7 @@ class SharpeningOptions(_ForLooks):
         return self
 
 
-FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "DICOM")
 """The formats of this package that results can be written in."""
 
 
