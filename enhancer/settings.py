@@ -38,11 +38,13 @@ class Settings(BaseSettings):
     recipe: str | None = Field(None, description="preset or JSON for the scheduled run")
     collections: Path | None = Field(None, description="TOML file with more collections, each with a DAG of its own")
 
-    # The page in the Airflow UI.
-    ui_roots: str | None = Field(
+    # Bounds of what Airflow starts, and of the page in its UI.
+    allowed_roots: str | None = Field(
         None,
-        description="comma-separated URLs whose pictures it may show; None: input, output, work and reference URL",
+        description="comma-separated URLs at which runs that Airflow starts may work, and whose pictures the page "
+        "shows; None: input, output, work and reference URL",
     )
+    ui_roots: str | None = Field(None, description="former name of allowed_roots; read where that is None")
 
     # Ledger and store.
     ledger_dsn: SecretStr | None = Field(None, description="SQLAlchemy URL; None: SQLite in home")

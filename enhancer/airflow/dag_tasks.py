@@ -78,10 +78,31 @@ def notify_failure(context: Context) -> None:
     run_failed(context)
 
 
+def check_addresses(request: RunRequest, settings: Settings) -> None:
+    """Hold a request's addresses against those at which runs of Airflow's may work.
+
+    Raises:
+        ForeignAddressError: one lies elsewhere.
+    """
+    from enhancer.storage.roots import Roots
+
+    Roots.of(settings).check(
+        input_url=request.input_url,
+        output_url=request.output_url,
+        work_url=request.work_url,
+        reference_url=request.reference_url,
+    )
+
+
 def close_abandoned(request: RunRequest, settings: Settings) -> None:
-    """Report the runs at the request's addresses that no one works on any more, but for the running task's own."""
+    """Report the runs at the request's addresses that no one works on any more, but for the running task's own.
+
+    Raises:
+        ForeignAddressError: an address of the request's is not allowed.
+    """
     from enhancer.batch.plan.recovery import finish_abandoned
 
+    check_addresses(request, settings)
     dag_run = get_current_context()["dag_run"]
     finish_abandoned(
         settings,
@@ -97,10 +118,14 @@ def plan_in_airflow(request: RunRequest, settings: Settings) -> list[dict[str, A
     Args:
         request: what to do.
         settings: with the Connections' secrets.
+
+    Raises:
+        ForeignAddressError: an address of the request's is not allowed.
     """
     from enhancer.batch.layout import dag_run_name
     from enhancer.batch.plan.planning import plan_run
 
+    check_addresses(request, settings)
     context = get_current_context()
     dag_run = context["dag_run"]
     planned: Plan = plan_run(

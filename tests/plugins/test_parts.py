@@ -121,61 +121,6 @@ def test_all_else_is_not(head: bytes) -> None:
     assert pictures.sniff(head) is None
 
 
-# ------------------------------------------------------------------ addresses
-
-
-def roots(**values: str) -> pictures.Roots:
-    return pictures.Roots.of(Settings(**values))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "url", ["s3://input", "s3://input/", "s3://input/a/b", "s3://outs/prefix", "s3://outs/prefix/x"]
-)
-def test_addresses_under_a_root(url: str) -> None:
-    roots(input_url="s3://input", output_url="s3://outs/prefix/").check(url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "s3://input2",
-        "s3://other",
-        "s3://outs",
-        "s3://outs/prefix2",
-        "s3://outs/prefix/../x",
-        "s3://input/.",
-        "/",
-        "/etc",
-        "relative",
-    ],
-)
-def test_addresses_elsewhere(url: str) -> None:
-    with pytest.raises(pictures.ForeignAddressError):
-        roots(input_url="s3://input", output_url="s3://outs/prefix/").check(url)
-
-
-def test_folders_are_compared_where_they_really_are(tmp_path: Path) -> None:
-    for name in ("in", "in2", "outside"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "in" / "link").symlink_to(tmp_path / "outside")
-    allowed = roots(input_url=str(tmp_path / "in"))
-    allowed.check(f"{tmp_path}/in/deeper")
-    allowed.check(f"{tmp_path}/in2/../in")
-    for url in ("in2", "in/..", "in/../outside", "in/link"):
-        with pytest.raises(pictures.ForeignAddressError):
-            allowed.check(f"{tmp_path}/{url}")
-
-
-def test_ui_roots_replaces_the_other_addresses_and_none_means_none() -> None:
-    chosen = roots(input_url="s3://input", ui_roots="s3://aaa/b, s3://ccc")
-    chosen.check("s3://ccc/d")
-    with pytest.raises(pictures.ForeignAddressError):
-        chosen.check("s3://input")
-    for nothing in (roots(), roots(input_url="s3://input", ui_roots="")):
-        with pytest.raises(pictures.ForeignAddressError):
-            nothing.check("s3://input")
-
-
 # ------------------------------------------------------------------ the ledger
 
 

@@ -21,7 +21,8 @@ from enhancer.batch.plan.request import Redrive, Rerun, RunRequest
 from enhancer.batch.plan.shards import estimate_s
 from enhancer.ledger import Item, ItemState, Ledger, Target
 from enhancer.ledger.items import NO_SHARD, UNFINISHED
-from enhancer.ledger.states import AWAIT_A_PERSON
+from enhancer.ledger.rows import NOT_APPROVED
+from enhancer.ledger.states import APPROVABLE, AWAIT_A_PERSON
 from enhancer.paging import batched
 from enhancer.recipe import Recipe
 from enhancer.storage.base import ObjectInfo, ObjectStore
@@ -146,7 +147,9 @@ def _decide(
 
 
 def _stands(before: Item, rerun: Rerun) -> bool:
-    """Whether this run leaves the picture as the earlier one left it."""
+    """Whether this run leaves the picture as the earlier one left it. What a person approved, it publishes."""
+    if before.approved_as is not None and before.state in APPROVABLE:
+        return False
     return before.state in AWAIT_A_PERSON if rerun == "missing" else rerun == "failed" and before.state == "held"
 
 
@@ -187,6 +190,7 @@ def _row(
         "attempts": 0,
         "cost_s": estimate_s(info.size, recipe),
         "tried_before": before is not None,
+        **(NOT_APPROVED if before is None else before.approval()),
     }
 
 

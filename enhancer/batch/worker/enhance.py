@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from hashlib import md5
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -28,6 +28,7 @@ from enhancer.codecs import sniff, target_key
 from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
 from enhancer.identity import digest
 from enhancer.ledger import Item, ItemState, Lease, Result
+from enhancer.ledger.rows import NOT_APPROVED
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
@@ -255,6 +256,7 @@ class EnhanceShard(EnhanceSteps):
                 identity=identity,
                 etag=picture.etag,
                 size=len(picture.data),
+                **_approval_lost(picture),
                 staged_key=picture.staged,
                 target_key=target_key(picture.key, parts.source_format, parts.format),
                 details=details,
@@ -275,6 +277,7 @@ class EnhanceShard(EnhanceSteps):
             identity=stored.identity,
             etag=picture.etag,
             size=len(picture.data),
+            **_approval_lost(picture),
             target_key=target_key(picture.key, source_format, stored.format),
             reused=1,
             staged_key=None,
@@ -349,3 +352,8 @@ class EnhanceShard(EnhanceSteps):
         if self._computing.get(picture.identity) is picture:
             with self._ledger.fenced(self._lease) as connection:
                 self._ledger.results.give_up(connection, self._lease, picture.identity)
+
+
+def _approval_lost(picture: PictureInHand) -> dict[str, Any]:
+    """Columns that take a person's approval off a picture that is another by now: they never saw this one."""
+    return NOT_APPROVED if picture.etag != picture.row.etag else {}
