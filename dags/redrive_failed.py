@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, TaskPlacement, plan_in_airflow, run_shards
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -62,7 +62,7 @@ def redrive_failed() -> None:
         settings = settings_from_airflow()
         return plan_in_airflow(redrive_request(get_current_context()["params"], settings), settings)
 
-    shard.expand(shard=plan()) >> report()
+    run_shards(plan(), TaskPlacement())
 
 
 redrive_failed()
