@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from enhancer.collections import deployment_roots
 from enhancer.errors import RequestError
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
@@ -45,14 +46,17 @@ class Roots:
 
     @classmethod
     def of(cls, settings: Settings) -> Roots:
-        """``ENHANCER_ALLOWED_ROOTS``, or else the input, output, work and reference addresses of the settings.
+        """``ENHANCER_ALLOWED_ROOTS``, or else the addresses of the settings and of every collection.
 
         ``ENHANCER_UI_ROOTS``, the name that this had when only the page went by it, is read where the other is unset.
+
+        Raises:
+            RequestError: the file of collections is not valid.
         """
         listed = settings.allowed_roots if settings.allowed_roots is not None else settings.ui_roots
         if listed is not None:
             return cls.at(part.strip() for part in listed.split(","))
-        return cls.at((settings.input_url, settings.output_url, settings.work_url, settings.reference_url))
+        return cls.at(deployment_roots(settings))
 
     @classmethod
     def at(cls, urls: Iterable[str | None]) -> Roots:
