@@ -29,8 +29,8 @@ from enhancer.image import FloatPixels, Metadata
 from enhancer.recipe import preset
 from enhancer.settings import Settings
 from enhancer.stages.base import Context, Stage
-from enhancer.stages.colour_restoration import ColourRestoration
-from enhancer.stages.fading import FadingRestoration
+from enhancer.stages.fading import Fading
+from enhancer.stages.fading_stretch import FadingStretch
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.stages.nets import Nets
 from enhancer.training.ageing import aged, paled, random_ageing, random_paleness
@@ -117,8 +117,8 @@ METHODS: dict[str, Callable[[FloatPixels], FloatPixels]] = {
     "stretch 0.1 to 99.9 %": stretch(0.1, 99.9),
     "stretch, then grey world": lambda pixels: grey_world(stretch(0.1, 99.9)(pixels)),
     "grey world, then stretch": lambda pixels: stretch(0.1, 99.9)(grey_world(pixels)),
-    "classical stage": by(FadingRestoration()),
-    "learned stage": by(ColourRestoration()),
+    "classical stage": by(FadingStretch()),
+    "learned stage": by(Fading()),
 }
 
 
@@ -171,7 +171,7 @@ def unfaded() -> dict[str, dict[str, bool]]:
     for folder in ("set14", "cbsd68", "photos"):
         files = [path for path in sorted((SHARED / folder).glob("*")) if path.suffix in (".bmp", ".jpg", ".png")]
         sets[folder] = {path.stem: Image.open(path) for path in files}
-    around, stage = context(), ColourRestoration()
+    around, stage = context(), Fading()
     left = {}
     for name, pictures in sets.items():
         left[name] = {key: not stage.measure(_unit(picture), around).applied for key, picture in pictures.items()}

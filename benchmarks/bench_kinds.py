@@ -23,7 +23,7 @@ from PIL import Image
 from benchmarks.common.results import print_table, write_results
 from benchmarks.kind_unseen import icons, prints, scans, screenshots, typeset
 from enhancer.image import to_unit
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.recipe import preset
 from enhancer.stages.picture_kind import KINDS, measure_kind
 from tests.cases.drawn import DRAWINGS

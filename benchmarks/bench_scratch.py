@@ -27,14 +27,14 @@ from enhancer.settings import get_settings
 from enhancer.stages.base import Context
 from enhancer.stages.inpainting import by_navier_stokes, by_patches, by_telea, inpaint
 from enhancer.stages.nets import Nets
-from enhancer.stages.scratches import RIM, ScratchRepair, damage_odds, find_marks, widened
+from enhancer.stages.scratches import RIM, Scratches, damage_odds, find_marks, widened
 from enhancer.training.damage import HELD_OUT, TRAINED, Damaged
 from enhancer.training.detection import Agreement, agreement
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, split
 from enhancer.training.scratches import HELD_OUT_PICTURES, held_out_print
 
 SEED: Final = 1000
-STAGE: Final = ScratchRepair()
+STAGE: Final = Scratches()
 METHODS: Final[dict[str, Callable[[FloatPixels, NDArray[np.bool_]], FloatPixels]]] = {
     "telea": by_telea,
     "navier-stokes": by_navier_stokes,

@@ -20,8 +20,8 @@ from scipy.special import erf
 
 from benchmarks.common.results import print_table, write_results
 from enhancer.stages.exif_camera import Shot
-from enhancer.stages.lens import Match, correct_geometry, correct_vignetting, find
-from enhancer.stages.sharpen import OVERSHOOT, adaptive_change, high_pass
+from enhancer.stages.lens_correction import Match, correct_geometry, correct_vignetting, find
+from enhancer.stages.sharpening import OVERSHOOT, adaptive_change, high_pass
 
 HEIGHT, WIDTH, SPACING = 1000, 1500, 100
 SHOTS: Final = (

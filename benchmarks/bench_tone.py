@@ -30,7 +30,7 @@ from enhancer.image import FloatPixels, Metadata
 from enhancer.recipe import preset
 from enhancer.settings import Settings
 from enhancer.stages.base import Context
-from enhancer.stages.cast import ColourCast, illuminant
+from enhancer.stages.colour_cast import ColourCast, illuminant
 from enhancer.stages.exposure import Exposure, compensate
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.stages.nets import Nets

@@ -57,7 +57,7 @@ class RequestError(EnhancerError):
 class MissingExtraError(EnhancerError):
     """A library of an extra that is not installed (see :mod:`enhancer.extras`); names the extra and how to get it."""
 
-    default_reason = "missing-extra"
+    default_reason = Reason.MISSING_EXTRA
 
 
 class ModelError(EnhancerError):

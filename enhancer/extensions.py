@@ -1,4 +1,6 @@
-"""What other packages add: entry points of the group ``enhancer.stages``, found without importing them."""
+"""Stages that stand outside the fixed order: those of other packages, which are entry points of the group
+``enhancer.stages``, and new ones of this package. They are found without importing them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from enhancer.errors import RequestError
+from enhancer.reasons import Reason
+from enhancer.version import __version__
 
 if TYPE_CHECKING:
     from enhancer.options import StageOptions
@@ -16,9 +20,15 @@ STAGES: Final = "enhancer.stages"
 """The group of entry points; each names a stage and its class: ``vignette = "some_package.vignette:Vignette"``."""
 
 
+OWN_PACKAGE: Final = "airflow-image-enhancer"
+
+OWN: Final[dict[str, str]] = {}
+"""New stages of this package, a line each: ``"soft-focus": "enhancer.stages.soft_focus:SoftFocus"``."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageExtension:
-    """A stage that another package adds.
+    """A stage that is added to the fixed order.
 
     Attributes:
         name: of the stage, in records (``soft-focus``).
@@ -30,6 +40,11 @@ class StageExtension:
     distribution: str
     version: str
     _entry_point: EntryPoint = field(repr=False, compare=False)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another package brings it, whose version then counts; of this package the pipeline's version does."""
+        return self.distribution != OWN_PACKAGE
 
     @property
     def key(self) -> str:
@@ -48,7 +63,7 @@ class StageExtension:
         except Exception as error:  # importing somebody's module raises whatever it likes
             raise RequestError(
                 f"{where} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall the package",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             ) from error
         from enhancer.options import StageOptions
 
@@ -56,12 +71,12 @@ class StageExtension:
         if not (isinstance(options, type) and issubclass(options, StageOptions)):
             raise RequestError(
                 f"{where} has no options: set `options` of its class to a subclass of enhancer.options.StageOptions",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             )
         if found.name != self.name:
             raise RequestError(
                 f"{where} is called {found.name!r} by its class: give the entry point and the class one name",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             )
         return found  # type: ignore[no-any-return]
 
@@ -81,12 +96,13 @@ def recipe_key(stage: str) -> str:
 
 @functools.cache
 def stage_extensions() -> dict[str, StageExtension]:
-    """The stages that installed packages add, by their keys in recipes, in the order of these.
+    """The added stages by their keys in recipes: this package's, then those of installed ones by name.
 
     Raises:
         RequestError: two packages add a stage of one name (reason ``bad-extension``).
     """
-    found: dict[str, StageExtension] = {}
+    own = [StageExtension(name, OWN_PACKAGE, __version__, EntryPoint(name, at, STAGES)) for name, at in OWN.items()]
+    found = {one.key: one for one in own}
     for entry in sorted(entry_points(group=STAGES), key=lambda entry: entry.name):
         distribution = entry.dist
         if distribution is None:
@@ -97,6 +113,6 @@ def stage_extensions() -> dict[str, StageExtension]:
             raise RequestError(
                 f"the packages {other.distribution} and {one.distribution} both add a stage {one.name!r}: "
                 "uninstall one of them",
-                reason="bad-extension",
+                reason=Reason.BAD_EXTENSION,
             )
     return found

@@ -8,6 +8,7 @@ from typing import cast
 
 from blake3 import blake3
 
+from enhancer.extensions import stage_extensions
 from enhancer.models.catalogue import Purpose, fidelity_entry_beside, load_catalogue, super_resolution_entry
 from enhancer.recipe import Recipe
 from enhancer.stages.nets import denoiser_weights
@@ -46,6 +47,17 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
     return weights
 
 
+def packages_for(recipe: Recipe) -> dict[str, str]:
+    """Other packages whose stages may act under `recipe`: names to versions.
+
+    Raises:
+        RequestError: such a stage cannot be loaded.
+    """
+    asked = recipe.stage_options()
+    foreign = {key: one for key, one in stage_extensions().items() if one.foreign}
+    return {one.distribution: one.version for key, one in foreign.items() if asked[key].wanted()}
+
+
 def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | None = None) -> str:
     """The identity of the result of enhancing an input as `recipe` says.
 
@@ -56,12 +68,15 @@ def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | N
 
     Returns:
         64 hexadecimal digits: blake3 of a JSON object with sorted keys, in which no two ingredients can run together.
+        Packages that add stages are among them only where their stages may act.
     """
-    ingredients = {
+    ingredients: dict[str, object] = {
         "input": data_digest,
         "recipe": recipe.canonical_json(),
         "weights": dict(weights_for(recipe) if weights is None else weights),
         "precision": recipe.precision,
         "pipeline": PIPELINE_VERSION,
     }
+    if packages := packages_for(recipe):
+        ingredients["packages"] = packages
     return blake3(json.dumps(ingredients, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -45,7 +45,7 @@ class StageOptions(_Options):
 
     def automatic(self) -> Self:
         """What measures for itself instead of being off; where the options have no ``mode`` to set, the same."""
-        off = "mode" in type(self).model_fields and not self.wanted()
+        off = getattr(self, "mode", None) == "off"
         return type(self).model_validate({**self.model_dump(), "mode": "auto"}) if off else self
 
 
@@ -109,6 +109,10 @@ class ExposureOptions(StageOptions):
     max_ev: float = Field(3.0, gt=0, le=5, description="largest correction either way, in stops")
     ev: float | None = Field(None, ge=-5, le=5, description="this correction instead of a measured one")
 
+    def wanted(self) -> bool:
+        """An explicit value holds whatever the mode."""
+        return self.mode != "off" or self.ev is not None
+
 
 class JpegArtifactsOptions(StageOptions):
     """Removal of what JPEG compression left: blocks, ringing, smeared colour."""
@@ -144,6 +148,10 @@ class ColourCastOptions(StageOptions):
 
     mode: Mode = "off"
     strength: Unit = 1.0
+
+    def wanted(self) -> bool:
+        """Where there is a strength."""
+        return self.mode != "off" and self.strength > 0
 
     def gentler(self) -> Self:
         """Half the correction."""

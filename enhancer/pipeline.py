@@ -18,10 +18,10 @@ from enhancer.image import Document, Image
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings, get_settings
 from enhancer.stages.base import Context
-from enhancer.stages.limit_size import limited_size
 from enhancer.stages.nets import Nets
 from enhancer.stages.resize import scaled_size
 from enhancer.stages.sequence import STAGES, enhance_page
+from enhancer.stages.size_limit import limited_size
 from enhancer.version import __version__
 
 MACHINE_KEYS: Final = ("device", "sr_path", "dn_path")

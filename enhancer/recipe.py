@@ -82,8 +82,8 @@ class Recipe(BaseModel):
 
     ``scale`` 1 restores only. ``denoise_strength``: 0 off, 0.5 as measured, 1 twice as strong. ``denoise_table``:
     ``measured`` removes what was measured, ``specified`` a share of it that grows with it
-    (:data:`enhancer.stages.denoise.SPECIFIED`). ``model`` and ``denoise_model`` name catalogue entries; None takes the
-    catalogue's default for the purpose. ``denoise_model`` may also be the path of a file that ends in ``.safetensors``.
+    (:data:`enhancer.stages.denoising.SPECIFIED`). ``model`` and ``denoise_model`` name catalogue entries; None takes
+    the catalogue's default for the purpose. ``denoise_model`` may also be the path of a ``.safetensors`` file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -181,7 +181,8 @@ class Recipe(BaseModel):
 
     def options_of(self, stage: str) -> Any:
         """The options of the stage called `stage` in records (``soft-focus``), whichever package it is from."""
-        return self.stage_options()[recipe_key(stage)]
+        key = recipe_key(stage)
+        return getattr(self, key) if key in Recipe.model_fields else self.stage_options()[key]
 
     def gentler(self) -> Recipe:
         """The one second try of a rejected picture: half the denoising, and of each stage what it says of itself.

@@ -28,6 +28,7 @@ from enhancer.models.builds import BuildPrecision, Kept, Runtime
 from enhancer.models.catalogue import ModelEntry
 from enhancer.models.store import ensure
 from enhancer.options import Precision
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
 
@@ -92,7 +93,7 @@ def _installed(library: str) -> bool:
 def _missing(what: str) -> ModelError:
     return ModelError(
         f"{what} needs torch, which is not installed: {install_command('torch')}",
-        reason="missing-extra",
+        reason=Reason.MISSING_EXTRA,
     )
 
 

@@ -134,7 +134,7 @@ def _measured(pixels: FloatPixels, context: Context) -> dict[str, Any]:
     """Noise by channel in levels of 255; range, exposure and clipping; blur at the sharpest edges in pixels."""
     from enhancer.stages.dynamic_range import analyse
     from enhancer.stages.noise import estimate_noise
-    from enhancer.stages.sharpen import measure_sharpness
+    from enhancer.stages.sharpening import measure_sharpness
 
     sigmas = estimate_noise(pixels, context.visible)
     blur, edges, _ = measure_sharpness(pixels)
@@ -187,11 +187,11 @@ def _plain(value: Any) -> str | float | int:
 def _decisions(pixels: FloatPixels, context: Context) -> list[DecisionRecord]:
     """What every stage would do, each measuring the picture as it is."""
     from enhancer.contract import DecisionRecord
-    from enhancer.stages.sequence import STAGES
+    from enhancer.stages.sequence import STAGES, decide
 
     records = []
     for stage in STAGES:
-        decision = stage.measure(pixels, context)
+        decision = decide(stage, pixels, context)
         context.decisions[stage.name] = decision
         records.append(
             DecisionRecord(stage=stage.name, applied=decision.applied, reason=decision.reason, numbers=decision.numbers)

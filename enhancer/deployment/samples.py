@@ -16,7 +16,7 @@ from enhancer.codecs.jpeg import mean_step
 from enhancer.errors import ModelError, RequestError
 from enhancer.image import FloatPixels, to_unit
 from enhancer.models.catalogue import ModelEntry
-from enhancer.stages.colour_restoration import look_at
+from enhancer.stages.fading import look_at
 from enhancer.training.degradations import as_bytes, through_jpeg, with_gaussian_noise
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, reduced
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from enhancer.errors import ModelError
 from enhancer.models.entry import FileSource, ModelEntry
+from enhancer.reasons import Reason
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
@@ -117,4 +118,4 @@ def refuse(path: Path, why: str, cause: Exception | None = None) -> NoReturn:
     Raises:
         ModelError: always, reason ``bad-catalogue``.
     """
-    raise ModelError(f"{path}: {why}", reason="bad-catalogue") from cause
+    raise ModelError(f"{path}: {why}", reason=Reason.BAD_CATALOGUE) from cause

@@ -8,14 +8,15 @@ local variances is DeSRA's (Xie et al., ICML 2023, arXiv 2307.02457).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import cv2
 import numpy as np
 
 from enhancer.image import FloatPixels
+from enhancer.options import ArtifactGuardOptions
 from enhancer.quality.artifacts import blockiness, excesses
-from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.super_resolution import fidelity_beside, fidelity_result
 
 WINDOW: Final = 11
@@ -60,10 +61,18 @@ class Findings:
         return self.shares["all"] > FALL_BACK_SHARE or self.blockiness > FALL_BACK_BLOCKINESS
 
 
-class ArtifactGuard:
+class ArtifactGuard(Stage):
     """Replaces what a perceptual net got wrong; does nothing, and costs nothing, behind a fidelity net."""
 
-    name: ClassVar[str] = "artifact-guard"
+    name = "artifact-guard"
+    options = ArtifactGuardOptions
+    off = "nothing was enlarged by a perceptual net that is to be guarded"
+
+    def idle(self, context: Context) -> str | None:
+        """Where the recipe has the guard off, or enlarges by no perceptual net, or takes nothing of its result."""
+        recipe = context.recipe
+        wanted = recipe.scale > 1 and recipe.artifact_guard.wanted() and recipe.super_resolution.blend > 0
+        return None if wanted and fidelity_beside(context) is not None else self.off
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Hold the result against the source and the fidelity net's result.
@@ -78,7 +87,7 @@ class ArtifactGuard:
             ``model``.
         """
         if not guarded(context):
-            return Decision(False, "nothing was enlarged by a perceptual net that is to be guarded")
+            return Decision(False, self.off)
         assert context.source is not None  # guarded
         fidelity = fidelity_result(context.source, context)
         found = inspect(pixels, context.source, fidelity)
@@ -123,16 +132,10 @@ class ArtifactGuard:
         """All of the picture: whether to fall back depends on it."""
         return WHOLE_PICTURE
 
-    def scale(self, context: Context) -> float:
-        """1."""
-        return 1.0
-
 
 def guarded(context: Context) -> bool:
     """Whether the guard will look at what super-resolution gives, and mend values that are no numbers."""
-    recipe = context.recipe
-    wanted = recipe.scale > 1 and recipe.artifact_guard.wanted() and recipe.super_resolution.blend > 0
-    return wanted and context.source is not None and fidelity_beside(context) is not None
+    return context.source is not None and ArtifactGuard().idle(context) is None
 
 
 def inspect(result: FloatPixels, source: FloatPixels, fidelity: FloatPixels) -> Findings:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from enhancer.image import FloatPixels
 
 if TYPE_CHECKING:
     from enhancer.image import Metadata
+    from enhancer.options import StageOptions
     from enhancer.recipe import Recipe
     from enhancer.stages.nets import Nets
 
@@ -44,8 +46,8 @@ class Context:
         metadata: what the file said.
         nets: gives loaded nets by purpose; loading happens on first use and outlives the picture.
         visible: H x W, False where the picture as it came is wholly transparent and its values mean nothing; None: all
-            of it is visible. Holds up to super-resolution, behind which no stage measures the source.
-        source: H x W x C, what super-resolution was given, for the stages behind it that hold its result against it;
+            of it is visible. Holds up to super-resolution, after which no stage measures the source.
+        source: H x W x C, what super-resolution was given, for later stages that hold its result against it;
             None where nothing was enlarged.
         fidelity: what the fidelity net makes of `source`, where a perceptual net enlarged it and somebody asked for it
             (:func:`enhancer.stages.super_resolution.fidelity_result`).
@@ -71,28 +73,53 @@ class Context:
         return found if measured is pixels else None
 
 
-class Stage(Protocol):
-    """One step of enhancement.
+class Stage(ABC):
+    """One step of enhancement, which says of itself all that others need to know.
 
     `measure` sees the whole picture (or a bounded preview) as float32 H x W x C in [0, 1], C = 1 or 3. `apply` maps a
     block of the same layout; it is pure, depends on at most `halo(context)` input pixels around each output pixel, and
     multiplies both sides by `scale(context)` (1 for all but super-resolution).
+
+    Attributes:
+        name: in records and messages (``soft-focus``). The module, the class and the recipe's key are called the same
+            (``soft_focus``, ``SoftFocus``, ``soft_focus``).
+        options: the model of what a recipe may say of it: whether it is wanted, the nets it may use, a gentler try.
+        off: what the record says where the recipe does not want it.
+        corrects: it changes on purpose what a picture shows, where others bring back what was there: a result is
+            judged against its input with the same corrections.
+        after: of a stage from another package, the name of the one that it follows; None: it comes last.
     """
 
     name: ClassVar[str]
+    options: ClassVar[type[StageOptions] | None] = None
+    off: ClassVar[str] = "the recipe has it off"
+    corrects: ClassVar[bool] = False
+    after: ClassVar[str | None] = None
 
+    def idle(self, context: Context) -> str | None:
+        """Why the stage has nothing to do whatever the picture shows, by the recipe alone; None: it has to look.
+
+        A stage that is idle is neither measured nor applied. Where it is not, and comes after super-resolution, the
+        enlarged picture is kept whole for it (:mod:`enhancer.stages.big_pictures`).
+        """
+        return None if self.options is None or self.asked(context).wanted() else self.off
+
+    def asked(self, context: Context) -> Any:
+        """What the recipe says of the stage: an instance of its `options`."""
+        return context.recipe.options_of(self.name)
+
+    @abstractmethod
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Look, decide, and say why."""
-        ...
 
+    @abstractmethod
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
         """The stage's function; called only where the decision says so."""
-        ...
 
+    @abstractmethod
     def halo(self, context: Context) -> int:
         """Input pixels around a block that its result depends on."""
-        ...
 
     def scale(self, context: Context) -> float:
         """Output side over input side."""
-        ...
+        return 1.0

@@ -8,7 +8,7 @@ own seams).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from enhancer.backends.rect import Rect
 from enhancer.errors import PictureError
 from enhancer.image import Pixels, from_unit, to_unit
-from enhancer.options import ToneOptions
-from enhancer.stages.base import Context, Decision
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.colour_fix import REACH, ColourFix, low_frequency_difference, with_low_frequencies, worth_fixing
 from enhancer.stages.super_resolution import SuperResolution, fidelity_beside, net_of
 
@@ -31,13 +30,14 @@ TILE: Final = 384
 _ENLARGE: Final = SuperResolution()
 
 
-def in_tiles(decision: Decision, pixels: Pixels, context: Context) -> bool:
-    """Whether a result is large, and nothing behind super-resolution but the colour fix has to see it.
+def in_tiles(decision: Decision, pixels: Pixels, context: Context, later: Sequence[Stage]) -> bool:
+    """Whether a result is large, and no stage after super-resolution but the colour fix has to see it.
 
     Args:
         decision: super-resolution's.
         pixels: H x W x C as they came, or as the working space has them.
         context: its recipe and nets.
+        later: the stages after super-resolution.
     """
     recipe, numbers = context.recipe, decision.numbers
     return (
@@ -47,9 +47,7 @@ def in_tiles(decision: Decision, pixels: Pixels, context: Context) -> bool:
         and recipe.progressive.stages == 1
         and numbers["net_scale"] == recipe.scale
         and fidelity_beside(context) is None
-        and recipe.local_contrast.mode == "off"
-        and recipe.sharpening.mode == "off"
-        and recipe.tone == ToneOptions()
+        and all(isinstance(stage, ColourFix) or stage.idle(context) is not None for stage in later)
     )
 
 
@@ -94,7 +92,7 @@ def enlarge_in_tiles(
                 large = with_low_frequencies(large, kept)
         result[core.times(scale).slices] = from_unit(large[core.inside(near, scale)], dtype)
     numbers = {"largest": round(largest, 6), "mean": round(total / source.size, 6)}
-    return result, ColourFix.told(context, applied=applied, numbers=numbers)
+    return result, ColourFix.decided(context, applied=applied, numbers=numbers)
 
 
 def _grown(rect: Rect, by: int, height: int, width: int, step: int = 1) -> Rect:

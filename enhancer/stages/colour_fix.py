@@ -10,15 +10,16 @@ only the low frequencies, since the high ones hold the input's noise and aliasin
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from enhancer.image import FloatPixels
+from enhancer.options import ColourFixOptions
 from enhancer.reduction import reduced
-from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 
 SIGMA: Final = 2.0
 """Of the Gaussian blur, in pixels of the source."""
@@ -27,16 +28,17 @@ REACH: Final = 11
 blur's, one of the bilinear enlargement."""
 CUT_AT: Final = 4
 """Sigmas behind which the blur's kernel is cut, as SciPy does."""
-OFF: Final = "the recipe leaves the result's colours alone"
 DEPTHS: Final = (8, 16)
 """Least and most bits whose half level counts as rounding: two-level pictures are enlarged in 8 bits, and beyond 16
 the nets themselves are no finer."""
 
 
-class ColourFix:
+class ColourFix(Stage):
     """Gives the low frequencies of what super-resolution was given back to its result."""
 
-    name: ClassVar[str] = "colour-fix"
+    name = "colour-fix"
+    options = ColourFixOptions
+    off = "the recipe leaves the result's colours alone"
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Reduce the result and compare it with the source.
@@ -49,8 +51,8 @@ class ColourFix:
             A decision whose numbers are the largest and the mean difference of low frequencies, ``largest`` and
             ``mean``, on [0, 1] values; applied where the largest is at least half a level of the picture's bit depth.
         """
-        if context.recipe.colour_fix.mode == "off":
-            return Decision(False, OFF)
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         if context.source is None:
             return Decision(False, "there is no enlarged picture to hold against its input")
         difference = low_frequency_difference(pixels, context.source)
@@ -60,13 +62,13 @@ class ColourFix:
         applied = bool(worth_fixing(largest, context))
         if applied:
             context.keep(self.name, pixels, difference)
-        return self.told(context, applied=applied, numbers=numbers)
+        return self.decided(context, applied=applied, numbers=numbers)
 
-    @staticmethod
-    def told(context: Context, *, applied: bool, numbers: dict[str, float]) -> Decision:
-        """The decision where the difference is known, of whatever part of the picture after the other."""
-        if context.recipe.colour_fix.mode == "off":
-            return Decision(False, OFF)
+    @classmethod
+    def decided(cls, context: Context, *, applied: bool, numbers: dict[str, float]) -> Decision:
+        """The decision where the difference is known, measured over the whole picture or added up over its tiles."""
+        if not context.recipe.colour_fix.wanted():
+            return Decision(False, cls.off)
         if not applied:
             return Decision(False, "low frequencies agree with the input's within rounding", numbers)
         return Decision(True, "low frequencies differ from the input's", numbers)
@@ -92,10 +94,6 @@ class ColourFix:
     def halo(self, context: Context) -> int:
         """It needs the place of a block in the source."""
         return WHOLE_PICTURE
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def low_frequency_difference(enlarged: FloatPixels, source: FloatPixels, sigma: float = SIGMA) -> FloatPixels:

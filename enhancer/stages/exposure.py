@@ -29,12 +29,13 @@ The curve is highlight-safe both ways (:func:`compensate`): what was below the t
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.options import ExposureOptions
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.stages.picture_kind import made_for_photographs
@@ -63,10 +64,13 @@ BEHIND_WHITE: Final = 1.5
 BEND_POWER: Final = 8
 
 
-class Exposure:
+class Exposure(Stage):
     """Multiplies the light where it is measurably too little or too much."""
 
-    name: ClassVar[str] = "exposure"
+    name = "exposure"
+    options = ExposureOptions
+    off = "the recipe's exposure mode is off"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Judge the exposure.
@@ -81,9 +85,9 @@ class Exposure:
             applied, ``ev`` (stops; above 0 brightens) and ``peak`` (the largest linear value, which the curve keeps
             from clipping).
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         options = context.recipe.exposure
-        if options.ev is None and options.mode == "off":
-            return Decision(False, "the recipe's exposure mode is off")
         if options.ev == 0:
             return Decision(False, "the recipe's exposure value is 0")
         because = made_for_photographs(context)
@@ -123,10 +127,6 @@ class Exposure:
     def halo(self, context: Context) -> int:
         """Each pixel on its own."""
         return 0
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def mis_exposure(numbers: RangeNumbers) -> tuple[float, str]:

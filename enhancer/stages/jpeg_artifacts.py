@@ -7,14 +7,15 @@ to be predicted: the file's own quantisation tables say it, and where the file i
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
 from enhancer.backends.tiler import run_tiled
 from enhancer.codecs.jpeg import mean_step
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.options import JpegArtifactsOptions
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
 from enhancer.stages.picture_kind import made_for_photographs
@@ -29,10 +30,13 @@ RESAMPLING: Final = ("size-limit", "lens-correction")
 """Stages after which neither the block grid nor the table's frequencies are what they were."""
 
 
-class JpegArtifacts:
+class JpegArtifacts(Stage):
     """Repairs JPEGs of low quality, and pictures that were saved from such without loss."""
 
-    name: ClassVar[str] = "jpeg-artifacts"
+    name = "jpeg-artifacts"
+    options = JpegArtifactsOptions
+    off = "the recipe leaves JPEG artefacts alone"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Find out the quality; leave good files, and everything of which it cannot be told, alone.
@@ -47,8 +51,8 @@ class JpegArtifacts:
             ``pixels``: :func:`enhancer.stages.jpeg_history.former_jpeg`, with its ``agreement``) and, where applied,
             the ``step`` that the net is told (the tables' mean over 255) and its name as ``model``.
         """
-        if context.recipe.jpeg_artifacts.mode == "off":
-            return Decision(False, "the recipe leaves JPEG artefacts alone")
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         if objection := made_for_photographs(context):
             return Decision(False, objection)
         for name in RESAMPLING:
@@ -85,10 +89,6 @@ class JpegArtifacts:
     def halo(self, context: Context) -> int:
         """The net's."""
         return context.nets.jpeg_repair(context.recipe.precision).spec.halo
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def _quality(pixels: FloatPixels, context: Context) -> dict[str, Any] | str:

@@ -19,7 +19,7 @@ photographs and scikit-image's pictures that is 5.2 at least and mostly 10 to 30
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ from skimage import color
 
 from enhancer.image import FloatPixels
 from enhancer.options import LocalContrastOptions
-from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.light import from_linear, luminance, to_linear
 from enhancer.stages.luma_noise import in_levels, luma_noise, objection_of_noise
 from enhancer.stages.picture_kind import made_for_photographs
@@ -45,10 +45,13 @@ BAND: Final = 256
 """Rows worked on at a time."""
 
 
-class LocalContrast:
+class LocalContrast(Stage):
     """CLAHE on L*, where the recipe asks for it or where local contrast is measured to be low."""
 
-    name: ClassVar[str] = "local-contrast"
+    name = "local-contrast"
+    options = LocalContrastOptions
+    off = "the recipe has local contrast off"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Measure the local contrast.
@@ -61,9 +64,9 @@ class LocalContrast:
             A decision whose numbers are ``local_contrast`` (of L*, 0 to 50), ``noise`` (levels of 255) in ``auto``, and
             where applied ``clip_limit`` and ``tiles`` (down, across).
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         options = context.recipe.local_contrast
-        if options.mode == "off":
-            return Decision(False, "the recipe has local contrast off")
         because = made_for_photographs(context) if options.mode == "auto" else None
         if because is not None:
             return Decision(False, because)
@@ -109,10 +112,6 @@ class LocalContrast:
     def halo(self, context: Context) -> int:
         """Not bounded."""
         return WHOLE_PICTURE
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def local_contrast(pixels: FloatPixels) -> float:

@@ -13,13 +13,13 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.kind_features import CELL, FEATURES, kind_features
 from enhancer.stages.sampling import evenly_spread_crops
 
@@ -61,10 +61,10 @@ class Kind:
     repeats: float
 
 
-class PictureKind:
+class PictureKind(Stage):
     """Changes nothing: measures what later stages ask for."""
 
-    name: ClassVar[str] = NAME
+    name = NAME
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Tell the kind.
@@ -95,10 +95,6 @@ class PictureKind:
     def halo(self, context: Context) -> int:
         """None."""
         return 0
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def measure_kind(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> Kind:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -30,7 +30,8 @@ from scipy import ndimage
 from enhancer.backends.base import Net
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels
-from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.options import ScratchesOptions
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import to_planes
 from enhancer.stages.inpainting import inpaint
 from enhancer.stages.picture_kind import made_for_photographs
@@ -84,10 +85,13 @@ class Marks:
         return bool(enough and self.mask.mean() <= MOST_AREA)
 
 
-class ScratchRepair:
+class Scratches(Stage):
     """Finds scratches, dust and folds and draws their surroundings over them."""
 
-    name: ClassVar[str] = "scratches"
+    name = "scratches"
+    options = ScratchesOptions
+    off = "the recipe has the repair of scratches off"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Look for marks.
@@ -100,8 +104,8 @@ class ScratchRepair:
             A decision whose numbers are ``marks`` (how many), ``area`` (share of the picture that they cover),
             ``evidence`` and, where applied, the net's name as ``model``.
         """
-        if context.recipe.scratches.mode == "off":
-            return Decision(False, "the recipe has the repair of scratches off")
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         if objection := made_for_photographs(context):
             return Decision(False, objection)
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
@@ -141,10 +145,6 @@ class ScratchRepair:
     def halo(self, context: Context) -> int:
         """A mark may cross the whole picture."""
         return WHOLE_PICTURE
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def damage_odds(net: Net, pixels: FloatPixels) -> FloatPixels:

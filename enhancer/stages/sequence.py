@@ -1,9 +1,13 @@
-"""The stages in their order, and running them over one page. A new stage is one more line in :data:`STAGES`."""
+"""The stages in their order, and running them over one page.
+
+:data:`OWN` is the fixed order. A new stage, of this package or of another one, is added to it by a line in
+:mod:`enhancer.extensions` or an entry point, and says itself which stage it follows.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,26 +15,28 @@ import numpy as np
 from enhancer.codecs.colour import from_working, to_working
 from enhancer.contract import DecisionRecord
 from enhancer.errors import PictureError
+from enhancer.extensions import stage_extensions
 from enhancer.image import FloatPixels, Image, Pixels, from_unit, to_unit
 from enhancer.recipe import Recipe
+from enhancer.stages.added import from_package, with_added
 from enhancer.stages.alpha import bleed, resize_alpha
 from enhancer.stages.artifact_guard import ArtifactGuard, guarded
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.big_pictures import enlarge_in_tiles, in_tiles
-from enhancer.stages.cast import ColourCast
+from enhancer.stages.colour_cast import ColourCast
 from enhancer.stages.colour_fix import ColourFix
-from enhancer.stages.colour_restoration import ColourRestoration
-from enhancer.stages.denoise import Denoising
+from enhancer.stages.denoising import Denoising
 from enhancer.stages.exposure import Exposure
-from enhancer.stages.impulse import ImpulseRepair
+from enhancer.stages.fading import Fading
+from enhancer.stages.impulse_repair import ImpulseRepair
 from enhancer.stages.jpeg_artifacts import JpegArtifacts
-from enhancer.stages.lens import LensCorrection
-from enhancer.stages.limit_size import SizeLimit
+from enhancer.stages.lens_correction import LensCorrection
 from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
 from enhancer.stages.picture_kind import PictureKind
-from enhancer.stages.scratches import ScratchRepair
-from enhancer.stages.sharpen import Sharpening
+from enhancer.stages.scratches import Scratches
+from enhancer.stages.sharpening import Sharpening
+from enhancer.stages.size_limit import SizeLimit
 from enhancer.stages.strips import apply_in_strips, in_strips
 from enhancer.stages.super_resolution import SuperResolution
 from enhancer.stages.tone import Tone
@@ -38,38 +44,29 @@ from enhancer.stages.tone import Tone
 ROWS: Final = 64
 """That are looked at together for values that are not finite."""
 
-STAGES: Final[tuple[Stage, ...]] = (
+OWN: Final[tuple[Stage, ...]] = (
     PictureKind(),  # of the picture as it came: what later stages ask for
     SizeLimit(),  # before all that changes it: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
-    JpegArtifacts(),  # behind impulses, which no JPEG made; before denoising, which cannot tell blocks from detail
+    JpegArtifacts(),  # after impulses, which no JPEG made; before denoising, which cannot tell blocks from detail
     Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
-    ScratchRepair(),  # behind denoising, which leaves what is no noise; before fading, whose ends a scratch would set
-    ColourRestoration(),
-    Exposure(),  # behind denoising, which measures noise before light is multiplied
-    ColourCast(),  # behind exposure: it judges by the brightest parts
+    Scratches(),  # after denoising, which leaves what is no noise; before fading, whose ends a scratch would set
+    Fading(),
+    Exposure(),  # after denoising, which measures noise before light is multiplied
+    ColourCast(),  # after exposure: it judges by the brightest parts
     SuperResolution(),
-    ArtifactGuard(),  # behind super-resolution at once: all that follows would hide or sharpen what it looks for
-    ColourFix(),  # behind everything that enlarges or redraws, and before what is for looks
+    ArtifactGuard(),  # after super-resolution at once: all that follows would hide or sharpen what it looks for
+    ColourFix(),  # after everything that enlarges or redraws, and before what is for looks
     LocalContrast(),  # what is for looks comes last, at the final size
     Tone(),
     Sharpening(),  # last: whatever came after it would be done to its edges
 )
 
-CORRECTIONS: Final = frozenset(
-    {
-        "size-limit",
-        "lens-correction",
-        "jpeg-artifacts",
-        "scratches",
-        "fading",
-        "exposure",
-        "colour-cast",
-        "local-contrast",
-        "tone",
-    }
-)
+STAGES: Final = with_added(OWN, stage_extensions())
+"""In this process: a package that is installed while it runs is not seen."""
+
+CORRECTIONS: Final = frozenset(stage.name for stage in STAGES if stage.corrects)
 """Stages that change on purpose what a picture shows, where the others bring back what was there."""
 
 
@@ -78,18 +75,17 @@ def enhance_page(page: Image, context: Context, timings: dict[str, float]) -> Im
     working = to_working(page)
     unit, alpha = prepare(working, context)
     applied = False
-    for stage in STAGES:
+    for place, stage in enumerate(STAGES, start=1):
         started = time.perf_counter()
-        decision = stage.measure(unit, context)
+        decision = decide(stage, unit, context)
         context.decisions[stage.name] = decision
         if decision.applied:
-            if stage.scale(context) != 1 and in_tiles(decision, working.pixels, context):
-                # Never a float picture of that size: what is behind has nothing to do, or is done with it.
+            if stage.scale(context) != 1 and in_tiles(decision, working.pixels, context, STAGES[place:]):
+                # Never a float picture of that size: what comes later has nothing to do, or is done with it.
                 source = unit if applied or alpha is not None else working.pixels
-                corner = unit[:1, :1].copy()
                 del unit
                 large, fixed = enlarge_in_tiles(source, decision, context, working.pixels.dtype)
-                _tell_the_rest(stage, corner, fixed, context)
+                context.decisions |= _unseen(STAGES[place:], fixed, context)
                 timings[stage.name] += time.perf_counter() - started
                 return _as_it_came(large, alpha, working, page)
             if stage.scale(context) != 1:
@@ -112,15 +108,20 @@ def _as_it_came(pixels: Pixels, alpha: Pixels | None, working: Image, page: Imag
     return from_working(working.with_pixels(pixels, alpha), page)
 
 
-def _tell_the_rest(stage: Stage, corner: FloatPixels, fixed: Decision, context: Context) -> None:
-    """Decisions of the stages behind one whose result they did not see: they say no without looking at one."""
-    for later in STAGES[STAGES.index(stage) + 1 :]:
-        looked = fixed if later.name == ColourFix.name else later.measure(corner, context)
-        context.decisions[later.name] = looked
+def decide(stage: Stage, pixels: FloatPixels, context: Context) -> Decision:
+    """The stage's decision about a picture; where the recipe does not want it, without looking."""
+    idle = stage.idle(context)
+    return from_package(stage, stage.measure(pixels, context)) if idle is None else Decision(False, idle)
+
+
+def _unseen(later: Sequence[Stage], fixed: Decision, context: Context) -> dict[str, Decision]:
+    """Decisions of the stages after an enlargement in tiles: but for the colour fix, each is idle and says why."""
+    reasons = {stage.name: stage.idle(context) for stage in later}
+    return {name: Decision(False, reason or "") for name, reason in reasons.items()} | {ColourFix.name: fixed}
 
 
 def prepare(working: Image, context: Context) -> tuple[FloatPixels, Pixels | None]:
-    """What the first stage sees of a picture in the working space, and its alpha; tells the context what is visible."""
+    """What the first stage sees of a picture in the working space, and its alpha; the context gets what is visible."""
     unit = to_unit(working.pixels, working.metadata.float_range)
     if working.alpha is not None:
         context.visible = working.alpha > 0

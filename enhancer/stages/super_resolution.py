@@ -12,7 +12,7 @@ again by the next one.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -20,15 +20,22 @@ from PIL import Image as PillowImage
 from enhancer.backends.base import Net
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.options import SuperResolutionOptions
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.resize import resize, scaled_size
 
 
-class SuperResolution:
+class SuperResolution(Stage):
     """Enlarges to exactly ``round(scale * side)``."""
 
-    name: ClassVar[str] = "super-resolution"
+    name = "super-resolution"
+    options = SuperResolutionOptions
+    off = "the recipe keeps the size"
+
+    def idle(self, context: Context) -> str | None:
+        """Where the scale is 1."""
+        return self.off if context.recipe.scale == 1 else None
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Nothing to measure: the recipe's scale decides.
@@ -43,9 +50,9 @@ class SuperResolution:
             perceptual net's result is mixed with a fidelity net's, its share as ``perceptual_blend`` and the other net
             as ``fidelity_model``.
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         recipe = context.recipe
-        if recipe.scale == 1:
-            return Decision(False, "the recipe keeps the size")
         stages = recipe.progressive.stages
         factor = recipe.stage_scale
         blend, beside = recipe.super_resolution.blend, fidelity_beside(context)

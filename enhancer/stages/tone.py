@@ -14,13 +14,13 @@ of its own luminance just as far as it takes, instead of being clipped into anot
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from enhancer.image import FloatPixels
 from enhancer.options import ToneOptions
-from enhancer.stages.base import Context, Decision
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.light import from_linear, luminance, to_linear
 
 if TYPE_CHECKING:
@@ -42,10 +42,13 @@ BAND: Final = 512
 """Rows worked on at a time."""
 
 
-class Tone:
+class Tone(Stage):
     """What the recipe's tone options say; nothing is measured."""
 
-    name: ClassVar[str] = "tone"
+    name = "tone"
+    options = ToneOptions
+    off = "the recipe keeps tone and saturation"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Whether the options change anything.
@@ -60,7 +63,7 @@ class Tone:
         options = context.recipe.tone
         saturates = options.saturation != 1 and pixels.shape[2] == 3
         if not _bends(options) and not saturates:
-            return Decision(False, "the recipe keeps tone and saturation")
+            return Decision(False, self.off)
         given = options.model_dump(mode="json", exclude_defaults=True)
         return Decision(True, "the recipe's " + ", ".join(given).replace("_", " "), given)
 
@@ -89,10 +92,6 @@ class Tone:
     def halo(self, context: Context) -> int:
         """Every pixel on its own."""
         return 0
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def tone_curve(options: ToneOptions) -> Callable[[FloatPixels], FloatPixels]:

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from enhancer.image import FloatPixels, to_unit
 from enhancer.models.architectures.colour import ColourNet, restored
-from enhancer.stages.colour_restoration import look_at
+from enhancer.stages.fading import look_at
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.training.ageing import aged, random_ageing
 from enhancer.training.degradations import as_bytes

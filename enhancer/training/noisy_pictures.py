@@ -16,7 +16,7 @@ from enhancer.recipe import Recipe
 from enhancer.settings import Settings
 from enhancer.stages.base import Context
 from enhancer.stages.channels import to_planes
-from enhancer.stages.denoise import Denoising
+from enhancer.stages.denoising import Denoising
 from enhancer.stages.jpeg_artifacts import GOOD
 from enhancer.stages.nets import Nets
 from enhancer.stages.sequence import prepare

@@ -11,7 +11,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio as psnr
 
 from enhancer.files import Folder
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.recipe import PRESETS, preset
 from enhancer.settings import Settings
 from tests.cases.drawn import DRAWINGS, SCREENS, graph_paper, icon, with_salt_and_pepper

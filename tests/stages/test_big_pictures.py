@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from enhancer.image import Document, Image, image_from_array
+from enhancer.image import Document, FloatPixels, Image, image_from_array
 from enhancer.processing import ImageEnhancer
 from enhancer.stages import big_pictures
+from enhancer.stages.base import Context, Decision, Stage
+from enhancer.stages.sequence import STAGES
 
 BARE = {
     "denoise_strength": 0,
@@ -83,6 +85,52 @@ def test_grey_alpha_and_what_came_before(photo, monkeypatch) -> None:
     whole, tiles = both(image, monkeypatch, colour_fix={"mode": "off"}, repair_impulses=True)
     np.testing.assert_array_equal(tiles.document.first.pixels, whole.document.first.pixels)
     np.testing.assert_array_equal(tiles.document.first.alpha, whole.document.first.alpha)
+
+
+class Stamp(Stage):
+    """Marks whatever comes to it; no list anywhere names it."""
+
+    name = "stamp"
+
+    def measure(self, pixels: FloatPixels, context: Context) -> Decision:
+        return Decision(True, "always")
+
+    def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+        return np.zeros_like(block)
+
+    def halo(self, context: Context) -> int:
+        return 0
+
+
+class IdleStamp(Stamp):
+    name = "idle-stamp"
+
+    def idle(self, context: Context) -> str | None:
+        return "never wanted"
+
+
+def test_no_record_says_that_a_stage_was_applied_that_never_ran(photo, small_tiles, monkeypatch) -> None:
+    """A stage that would act on whatever it sees was asked about one pixel, and recorded as applied."""
+    monkeypatch.setattr("enhancer.stages.sequence.STAGES", (*STAGES, IdleStamp(), Stamp()))
+    monkeypatch.setattr("enhancer.pipeline.STAGES", (*STAGES, IdleStamp(), Stamp()))
+    image = picture(photo, sides=(40, 50))
+    enhanced = ImageEnhancer({**BARE, "scale": 4}).enhance_document(Document((image,)))
+    records = {one.stage: one for one in enhanced.decisions}
+    assert records["stamp"].applied
+    assert not enhanced.document.first.pixels.any()
+    assert (records["idle-stamp"].applied, records["idle-stamp"].reason) == (False, "never wanted")
+
+
+def test_stages_that_are_idle_let_a_large_result_be_made_in_tiles(photo, small_tiles, monkeypatch) -> None:
+    monkeypatch.setattr("enhancer.stages.sequence.STAGES", (*STAGES, IdleStamp()))
+    monkeypatch.setattr("enhancer.pipeline.STAGES", (*STAGES, IdleStamp()))
+    made = []
+    in_tiles = big_pictures.enlarge_in_tiles
+    monkeypatch.setattr("enhancer.stages.sequence.enlarge_in_tiles", lambda *given: made.append(1) or in_tiles(*given))
+    enhanced = ImageEnhancer({**BARE, "scale": 4}).enhance_document(Document((picture(photo, sides=(40, 50)),)))
+    assert made
+    assert [one.stage for one in enhanced.decisions] == [stage.name for stage in (*STAGES, IdleStamp())]
+    assert {one.stage for one in enhanced.decisions if one.applied} <= {"super-resolution", "colour-fix"}
 
 
 @pytest.mark.parametrize(

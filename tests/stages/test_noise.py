@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from enhancer.stages.denoise import FLOOR, common_share
+from enhancer.stages.denoising import FLOOR, common_share
 from enhancer.stages.noise import estimate_noise
 from enhancer.stages.sampling import evenly_spread_crops
 

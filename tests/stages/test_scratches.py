@@ -19,7 +19,7 @@ from enhancer.stages.scratches import (
     MOST_AREA,
     RIM,
     SURE,
-    ScratchRepair,
+    Scratches,
     damage_odds,
     find_marks,
     widened,
@@ -29,7 +29,7 @@ from enhancer.training.degradations import as_bytes
 from enhancer.training.detection import Agreement, agreement
 from enhancer.training.scratches import held_out_print, probabilities
 
-STAGE = ScratchRepair()
+STAGE = Scratches()
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
 UNDAMAGED = (*PHOTOS, "motorcycle", "retina", "immunohistochemistry", "camera", "coins", "moon", "page", "text",
              "brick", "gravel", "cell")  # fmt: skip

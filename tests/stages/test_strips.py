@@ -11,10 +11,10 @@ from enhancer.image import Document, image_from_array
 from enhancer.processing import ImageEnhancer
 from enhancer.stages import strips
 from enhancer.stages.base import Decision
-from enhancer.stages.denoise import Denoising
+from enhancer.stages.denoising import Denoising
 from enhancer.stages.exposure import Exposure
-from enhancer.stages.impulse import ImpulseRepair
-from enhancer.stages.sharpen import Sharpening
+from enhancer.stages.impulse_repair import ImpulseRepair
+from enhancer.stages.sharpening import Sharpening
 from enhancer.stages.strips import ALIGNED, apply_in_strips, in_strips
 from enhancer.stages.tone import Tone
 

@@ -8,11 +8,11 @@ import lpips
 import numpy as np
 import pytest
 import torch
-from enhancer.models.architectures.plain import PlainNet, PlainShape
 from PIL import Image
 from safetensors.torch import load_file
 from skimage import data
 
+from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.models.catalogue import BUNDLED, load_catalogue
 from enhancer.models.store import ensure
 from enhancer.settings import Settings

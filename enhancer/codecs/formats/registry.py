@@ -13,6 +13,7 @@ import structlog
 
 from enhancer.codecs.formats.spec import FormatSpec
 from enhancer.errors import RequestError
+from enhancer.reasons import Reason
 
 GROUP: Final = "enhancer.formats"
 """Entry points of this group name a FormatSpec: ``QOI = "my_package.qoi:SPEC"``."""
@@ -24,11 +25,11 @@ def listed_formats() -> tuple[FormatSpec, ...]:
     """Every format, by rank and name.
 
     Raises:
-        RequestError: ``broken-extension``: an entry point cannot be used; names its package and what is wrong with it.
+        RequestError: ``bad-extension``: an entry point cannot be used; names its package and what is wrong with it.
     """
     found, broken = _registry()
     if broken:
-        raise RequestError("; ".join(broken), reason="broken-extension")
+        raise RequestError("; ".join(broken), reason=Reason.BAD_EXTENSION)
     return found
 
 
@@ -51,7 +52,7 @@ def format_named(name: str) -> FormatSpec:
         if spec.name == name:
             return spec
     known = ", ".join(spec.name for spec in formats())
-    raise RequestError(f"no format is called {name!r} (known: {known})", reason="unknown-format")
+    raise RequestError(f"no format is called {name!r} (known: {known})", reason=Reason.UNKNOWN_FORMAT)
 
 
 def forget() -> None:

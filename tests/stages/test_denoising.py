@@ -8,8 +8,8 @@ from skimage.metrics import peak_signal_noise_ratio as psnr
 from skimage.restoration import denoise_nl_means
 
 from enhancer.stages.base import WHOLE_PICTURE
-from enhancer.stages.denoise import Denoising
-from enhancer.stages.impulse import ImpulseRepair
+from enhancer.stages.denoising import Denoising
+from enhancer.stages.impulse_repair import ImpulseRepair
 from enhancer.training.degradations import as_bytes, through_jpeg, with_gaussian_noise
 
 STAGE = Denoising()

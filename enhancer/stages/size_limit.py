@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import numpy as np
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.options import SizeLimitOptions
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.resize import resize
 
 
-class SizeLimit:
+class SizeLimit(Stage):
     """Reduces a picture to the recipe's ``size_limit.max_pixels`` and ``size_limit.max_side``; never enlarges.
 
     The kernel is Lanczos with three lobes, widened with the reduction so that nothing aliases, on the values as they
     are encoded, which is how the pictures that nets learn from were reduced.
     """
 
-    name: ClassVar[str] = "size-limit"
+    name = "size-limit"
+    options = SizeLimitOptions
+    off = "the recipe sets no limit"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Compare the size with the limits.
@@ -31,9 +34,9 @@ class SizeLimit:
         Returns:
             A decision whose numbers are the new ``height`` and ``width`` and the ``scale`` of the longer side.
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         options = context.recipe.size_limit
-        if options.max_pixels is None and options.max_side is None:
-            return Decision(False, "the recipe sets no limit")
         height, width = pixels.shape[:2]
         new_height, new_width = limited_size(height, width, options.max_pixels, options.max_side)
         numbers = {

@@ -10,8 +10,8 @@ from skimage.util import random_noise
 
 from enhancer.image import from_unit, to_unit
 from enhancer.stages.base import Decision
-from enhancer.stages.impulse import ImpulseRepair, repair_channel
 from enhancer.stages.impulse_evidence import isolated_extremes
+from enhancer.stages.impulse_repair import ImpulseRepair, repair_channel
 from tests.cases.drawn import DRAWINGS, music, table, text, with_salt_and_pepper
 
 CLEAN = ["astronaut", "coffee", "chelsea", "rocket", "motorcycle", "retina", "immunohistochemistry", "camera", "coins",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import cv2
 import lensfunpy
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from enhancer.image import FloatPixels
 from enhancer.options import LensCorrectionOptions
-from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.exif_camera import Shot, read_shot
 from enhancer.stages.light import from_linear, to_linear
 
@@ -57,10 +57,13 @@ class Match:
     distance: float
 
 
-class LensCorrection:
+class LensCorrection(Stage):
     """Undoes what the lens did, where EXIF and lensfun's database leave no doubt about it."""
 
-    name: ClassVar[str] = "lens-correction"
+    name = "lens-correction"
+    options = LensCorrectionOptions
+    off = "the recipe has lens correction off"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Look up camera and lens.
@@ -73,6 +76,8 @@ class LensCorrection:
             A decision whose numbers are ``camera``, ``lens``, ``focal_length`` (mm), ``aperture``, ``distance`` (m) and
             ``corrections``, those of ``vignetting``, ``distortion`` and ``chromatic-aberration`` that will be made.
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         match = _hindrance(pixels, context) or find(read_shot(context.metadata.exif), *pixels.shape[:2])
         if isinstance(match, str):
             return Decision(False, match)
@@ -119,15 +124,9 @@ class LensCorrection:
         """Not bounded."""
         return WHOLE_PICTURE
 
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
-
 
 def _hindrance(pixels: FloatPixels, context: Context) -> str | None:
     """Why this picture needs no looking up."""
-    if context.recipe.lens_correction.mode == "off":
-        return "the recipe has lens correction off"
     if context.visible is not None:
         return "a picture with transparency is not as a camera took it"
     if context.metadata.xmp and ALREADY_DONE.search(context.metadata.xmp):

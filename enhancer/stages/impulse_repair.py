@@ -12,7 +12,7 @@ Processing 14(10), 2005). Pixels in a straight row longer than chance makes of i
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.options import ImpulseRepairOptions
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.impulse_evidence import CONTRAST, EXTREME, isolated_extremes, objection_to
 from enhancer.stages.picture_kind import is_photograph
 from enhancer.stages.sampling import evenly_spread_crops
@@ -44,10 +45,12 @@ BY_CHANCE: Final = 2e-3
 """Share of the impulses that may be taken for strokes because they happen to lie in a row."""
 
 
-class ImpulseRepair:
+class ImpulseRepair(Stage):
     """Replaces isolated extreme pixels by the median of their trustworthy neighbours, channel by channel."""
 
-    name: ClassVar[str] = "impulse-repair"
+    name = "impulse-repair"
+    options = ImpulseRepairOptions
+    off = "the recipe has impulse repair off"
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Estimate the rate of impulses of each polarity in each channel.
@@ -60,8 +63,8 @@ class ImpulseRepair:
             A decision whose numbers are ``pepper`` and ``salt``, each a list with one rate (0..1) per channel, and,
             where applied, ``strokes``, the share of the extremes that lie in rows of one colour.
         """
-        if context.recipe.impulse_repair.mode == "off":
-            return Decision(False, "the recipe has impulse repair off")
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         pepper, salt = [], []
         for channel in range(pixels.shape[2]):
             crops = [np.ascontiguousarray(crop[..., channel]) for crop in evenly_spread_crops(pixels)]
@@ -99,10 +102,6 @@ class ImpulseRepair:
     def halo(self, context: Context) -> int:
         """The largest window reaches 3 pixels; whether those are suspects depends on strokes beside them."""
         return LARGEST_RADIUS + LONGEST_STROKE + LONGER + MEDIAN_SIDE // 2
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def _median(crop: FloatPixels, side: int = 3) -> FloatPixels:

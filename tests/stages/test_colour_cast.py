@@ -13,7 +13,7 @@ from skimage.color import xyz2rgb
 
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context
-from enhancer.stages.cast import ColourCast, chromaticity, illuminant, von_kries_gains
+from enhancer.stages.colour_cast import ColourCast, chromaticity, illuminant, von_kries_gains
 from enhancer.stages.light import from_linear, luminance, to_linear
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "motorcycle", "rocket")

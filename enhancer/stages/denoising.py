@@ -9,7 +9,7 @@ picture, so does the map.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels
 from enhancer.recipe import Recipe
-from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
+from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
@@ -36,10 +36,15 @@ COMMON: Final = 1.25
 """Luminance noise beyond what independent channels would give, from which it is believed; below it may be texture."""
 
 
-class Denoising:
+class Denoising(Stage):
     """Removes white noise, as much as was measured times twice the recipe's strength."""
 
-    name: ClassVar[str] = "denoising"
+    name = "denoising"
+    off = "the recipe's denoising strength is 0"
+
+    def idle(self, context: Context) -> str | None:
+        """Where the strength is 0. What a recipe says of denoising stands at its top, as it always has."""
+        return self.off if context.recipe.denoise_strength == 0 else None
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Measure the noise; leave pictures below :data:`FLOOR` alone.
@@ -57,9 +62,9 @@ class Denoising:
             of the picture, rows from the top, where the noise varies), ``share`` (how much of the net's change is
             made, where that is not all) and the net's name as ``model``.
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         recipe = context.recipe
-        if recipe.denoise_strength == 0:
-            return Decision(False, "the recipe's denoising strength is 0")
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
         because = made_for_photographs(context) if recipe.denoise_model is None else None
@@ -129,10 +134,6 @@ class Denoising:
         if decision is not None and "sigma_regions" in decision.numbers:
             return WHOLE_PICTURE
         return context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision).spec.halo
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def _strength(sigma: float, recipe: Recipe) -> tuple[float, float]:

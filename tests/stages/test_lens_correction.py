@@ -13,7 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from enhancer.image import Metadata
 from enhancer.stages.exif_camera import Shot, read_shot
-from enhancer.stages.lens import LensCorrection, correct_geometry, find
+from enhancer.stages.lens_correction import LensCorrection, correct_geometry, find
 
 STAGE = LensCorrection()
 HEIGHT, WIDTH = 400, 600

@@ -25,14 +25,15 @@ left alone: their noise would be sharpened.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.options import SharpeningOptions
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.light import luminance
 from enhancer.stages.luma_noise import in_levels, luma_noise, objection_of_noise
 from enhancer.stages.sampling import evenly_spread_crops
@@ -68,10 +69,12 @@ class Sharpness(NamedTuple):
     noise: float | None
 
 
-class Sharpening:
+class Sharpening(Stage):
     """Steepens edges, as the recipe says or where measured blur calls for it."""
 
-    name: ClassVar[str] = "sharpening"
+    name = "sharpening"
+    options = SharpeningOptions
+    off = "the recipe has sharpening off"
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Measure blur and noise.
@@ -84,9 +87,9 @@ class Sharpening:
             A decision whose numbers are ``blur`` (pixels), ``edges``, ``noise`` (levels of 255), and where applied
             ``method``, ``kernel`` and ``amount``. In ``auto`` the kernel grows until its Gaussian is 0.7 of the blur.
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         options = context.recipe.sharpening
-        if options.mode == "off":
-            return Decision(False, "the recipe has sharpening off")
         if options.amount == 0:
             return Decision(False, "the recipe's amount is 0")
         blur, edges, noise = measure_sharpness(pixels)
@@ -137,10 +140,6 @@ class Sharpening:
         decision = context.decisions.get(self.name)
         kernel = decision.numbers.get("kernel") if decision is not None else None
         return (kernel or LARGEST_KERNEL) // 2
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def measure_sharpness(pixels: FloatPixels) -> Sharpness:

@@ -27,14 +27,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context, Decision
+from enhancer.options import ColourCastOptions
+from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.light import LUMINANCE_WEIGHTS, from_linear, to_linear
 from enhancer.stages.picture_kind import made_for_photographs
 
@@ -99,10 +100,13 @@ class Estimate:
         return None
 
 
-class ColourCast:
+class ColourCast(Stage):
     """Divides the light by its estimated colour."""
 
-    name: ClassVar[str] = "colour-cast"
+    name = "colour-cast"
+    options = ColourCastOptions
+    off = "the recipe's cast correction is off"
+    corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Estimate the illuminant.
@@ -115,9 +119,9 @@ class ColourCast:
             A decision whose numbers are ``shifts`` (mired from D65 by estimator), ``confidence``, ``off_locus`` and,
             where applied, the illuminant's ``cct`` in kelvins and ``xy``, and ``gains`` (of linear R, G and B).
         """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
         options = context.recipe.colour_cast
-        if options.mode == "off" or options.strength == 0:
-            return Decision(False, "the recipe's cast correction is off")
         if pixels.shape[2] == 1:
             return Decision(False, "a grey picture has no cast")
         because = made_for_photographs(context)
@@ -164,10 +168,6 @@ class ColourCast:
     def halo(self, context: Context) -> int:
         """Each pixel on its own."""
         return 0
-
-    def scale(self, context: Context) -> float:
-        """The size is kept."""
-        return 1.0
 
 
 def chromaticity(cct: float) -> tuple[float, float]:

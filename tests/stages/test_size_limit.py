@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enhancer.stages.limit_size import SizeLimit, limited_size
+from enhancer.stages.size_limit import SizeLimit, limited_size
 
 STAGE = SizeLimit()
 

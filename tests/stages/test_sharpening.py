@@ -8,8 +8,8 @@ from PIL import Image as PillowImage
 from pydantic import ValidationError
 from scipy import ndimage
 
-from enhancer.options import SharpenOptions
-from enhancer.stages.sharpen import OVERSHOOT, Sharpening, gaussian_sigma, measure_sharpness
+from enhancer.options import SharpeningOptions
+from enhancer.stages.sharpening import OVERSHOOT, Sharpening, gaussian_sigma, measure_sharpness
 
 STAGE = Sharpening()
 
@@ -144,7 +144,7 @@ def test_what_a_recipe_may_say(photo, context):
     assert not STAGE.measure(photo("coins"), context()).applied
     assert not STAGE.measure(photo("coins"), context(sharpen={"mode": "on", "amount": 0})).applied
     with pytest.raises(ValidationError, match="odd"):
-        SharpenOptions(kernel=4)
+        SharpeningOptions(kernel=4)
     decision = STAGE.measure(photo("coins"), context(sharpen={"mode": "on"}))
     assert (decision.numbers["kernel"], decision.numbers["amount"]) == (3, 0.8)
     assert gaussian_sigma(3) == pytest.approx(0.8)
