@@ -282,9 +282,13 @@ def test_single_values_reach_every_rules_recipe(cli, tmp_path):
 
     wrong = plan("--set", "sharpness.amount=1")
     assert (wrong.code, wrong.reply.summary["error"]["class"]) == (1, "unknown-setting")
-    planned = plan("--set", "sharpen.amount=0.5")
+    planned = plan("--set", "sharpening.amount=0.5")
     assert planned.code == 0, planned.stderr
     with Ledger(f"sqlite:///{tmp_path}/home/ledger.db") as ledger:
         (first, second) = json.loads(json.dumps(ledger.runs.get(planned.reply.summary["run"]).params))["rules"]
-    assert (first["match"], first["recipe"]["name"], first["recipe"]["sharpen"]["amount"]) == ("*.png", "archive", 0.5)
-    assert (second["match"], second["recipe"]["name"], second["recipe"]["sharpen"]["amount"]) == ("*", "photo", 0.5)
+    assert (first["match"], first["recipe"]["name"], first["recipe"]["sharpening"]["amount"]) == (
+        "*.png",
+        "archive",
+        0.5,
+    )
+    assert (second["match"], second["recipe"]["name"], second["recipe"]["sharpening"]["amount"]) == ("*", "photo", 0.5)
