@@ -32,7 +32,7 @@ REFUSED: Final = frozenset(
     {
         ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw",
         ".x3f", ".mrw", ".mef", ".mos", ".rwl", ".3fr", ".fff", ".iiq", ".erf", ".kdc", ".dcr", ".raw", ".psd", ".psb",
-        ".jxl", ".exr", ".hdr", ".dds", ".tga", ".sgi", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
+        ".jxl", ".exr", ".dds", ".tga", ".sgi", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
     }
 )  # fmt: skip
 """Suffixes of pictures that are not read: each is a failure that says what it is and what to export instead."""
@@ -45,6 +45,7 @@ SYSTEM_FILES: Final = {
 }
 APPLE_DOUBLE: Final = "._*"
 FOLDER: Final = "folder marker"
+HIDDEN: Final = "hidden file"
 NO_SUFFIX: Final = "no suffix"
 OTHER: Final = "other"
 MOST_KINDS: Final = 50
@@ -55,7 +56,9 @@ DETAIL: Final = "content_type"
 
 NO_PICTURE: Final = frozenset({Reason.NOT_A_PICTURE, Reason.EMPTY})
 
-_SUFFIX: Final = re.compile(r".\.(?=[^.]*[a-z])([^.\s]{1,16})$", re.IGNORECASE)
+_SUFFIX: Final = re.compile(r".\.(?=[^.]*[a-z])([\w~$()!+-]{1,16})$", re.IGNORECASE)
+_HIDDEN: Final = re.compile(r"\.[\w-]{1,16}")
+"""Of outside text only what any database and terminal takes becomes a kind."""
 _SAYS_NOTHING: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 
 
@@ -112,17 +115,15 @@ class Pictures:
         return any(fnmatchcase(plain, pattern) for pattern in self.content_types)
 
     def was_side_file(self, before: Item) -> bool:
-        """Whether an earlier run found, in these very bytes, that a key which says neither is no picture."""
-        return before.state == ItemState.SKIPPED and before.error_class in NO_PICTURE
-
-    def judged_by_old_rules(self, before: Item) -> bool:
-        """Whether an earlier version quarantined, as no picture, what nothing says is one: it is looked at anew."""
-        return (
-            before.state == ItemState.QUARANTINED
-            and before.error_class in NO_PICTURE
-            and self.by_key(before.key) is None
-            and DETAIL not in (before.details or {})
-        )
+        """Whether an earlier run found what nothing said is a picture to be none. Versions that did not tell side files
+        apart quarantined it.
+        """
+        if before.error_class not in NO_PICTURE:
+            return False
+        if before.state == ItemState.SKIPPED:
+            return True
+        undeclared = self.by_key(before.key) is None and DETAIL not in (before.details or {})
+        return before.state == ItemState.QUARANTINED and undeclared
 
 
 def known_suffixes() -> frozenset[str]:
@@ -150,7 +151,7 @@ def kind_of(key: str) -> str:
     if name.startswith("._"):
         return APPLE_DOUBLE
     if _is_hidden_without_suffix(name):
-        return name.lower()[:16]
+        return name.lower() if _HIDDEN.fullmatch(name) else HIDDEN
     return suffix_of(key) or NO_SUFFIX
 
 

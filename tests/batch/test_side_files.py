@@ -63,8 +63,8 @@ def test_pictures_are_told_by_their_keys(known: Pictures, key: str) -> None:
 def test_every_suffix_that_is_written_and_all_of_pillows_for_the_formats_that_are_read_are_known(
     known: Pictures,
 ) -> None:
-    names = {spec.name.replace("JPEG2000", "JPEG 2000") for spec in formats()}
-    assert {"JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF"} <= names, "as Pillow calls them"
+    names = {spec.name for spec in formats()}
+    assert {"JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "AVIF", "JPEG2000"} <= names, "as Pillow calls them"
     pillows = {suffix for suffix, name in Image.registered_extensions().items() if name in names | {"MPO", "DIB"}}
     assert len(pillows) > 12
     assert pillows | {suffix for spec in formats() for suffix in spec.extensions} <= known.suffixes
@@ -116,6 +116,8 @@ def test_kinds_are_bounded_in_number_and_length() -> None:
     assert few_kinds({f".k{number}": number for number in range(60)})["other"] == sum(range(10))
     assert list(few_kinds({".a": 1, ".b": 3})) == [".b", ".a"]
     assert suffix_of("x." + "y" * 17) is None
+    assert suffix_of("x.a\udc80") is suffix_of("x.a\0") is suffix_of("x.a\x1b[31m") is None
+    assert kind_of(".a\udc80") == kind_of("." + "y" * 17) == "hidden file"
     assert (in_words({".b": 3, ".a": 1}), in_words({".a": 1}), in_words({})) == (
         "4 side files (.b 3, .a 1)",
         "1 side file (.a 1)",
@@ -162,29 +164,37 @@ def test_old_verdicts_on_side_files_are_neither_repeated_nor_worked_on(site: Sit
 
 
 def test_nor_are_they_tried_again_by_a_redrive(site: Site) -> None:
-    for key in ("a.json", "broken.jpg"):
+    for key in ("a.json", "broken.jpg", "README"):
         site.put_key(key, b"no picture")
-    settle_as_an_old_version_did(site, "a.json", "broken.jpg")
+    settle_as_an_old_version_did(site, "a.json", "broken.jpg", "README")
     params: dict[str, Any] = {"input_url": str(site.input), "output_url": str(site.output), "quarantined": True}
     request = redrive_request({**params, "work_url": str(site.work)}, site.settings)
     plan = plan_run(request, settings=site.settings, run_id="again", trigger="cli")
     assert keys_of(site, plan) == ["broken.jpg"]
-    assert plan.summary["side_files"] == {".json": 1}
+    assert plan.summary["side_files"] == {".json": 1, "no suffix": 1}
 
 
-def test_an_old_verdict_on_a_key_that_says_nothing_is_looked_at_once_more(site: Site) -> None:
+def test_nor_is_an_old_verdict_on_a_key_that_says_nothing(site: Site) -> None:
     site.put_key("README", b"How these pictures came about.\n" * 9)
     settle_as_an_old_version_did(site, "README")
     plan = site.plan("new")
-    assert keys_of(site, plan) == ["README"]
-    enhance(site, plan)
-    row = site.items("new")["README"]
-    assert (row.state, row.stage, row.error_class) == ("skipped", "decode", "not-a-picture")
+    assert (plan.shards, plan.summary["side_files"], site.states("new")) == ([], {"no suffix": 1}, {})
     site.finish("new")
-    again = site.plan("next")
-    assert (again.shards, again.summary["side_files"]) == ([], {"no suffix": 1})
+    assert keys_of(site, site.plan("asked for", rerun="all")) == ["README"]
     site.put_key("README", png(1))
     assert keys_of(site, site.plan("changed")) == ["README"], "its bytes are others"
+
+
+def test_what_says_nothing_and_is_no_picture_is_skipped_and_not_read_again(site: Site) -> None:
+    site.put_key("README", b"How these pictures came about.\n" * 9)
+    enhance(site, site.plan("r1"))
+    row = site.items("r1")["README"]
+    assert (row.state, row.stage, row.error_class) == ("skipped", "decode", "not-a-picture")
+    site.finish("r1")
+    for run_id in ("r2", "r3"):
+        again = site.plan(run_id)
+        assert (again.shards, again.summary["side_files"]) == ([], {"no suffix": 1})
+        site.finish(run_id)
 
 
 def test_what_is_found_by_its_bytes_is_enhanced(site: Site) -> None:

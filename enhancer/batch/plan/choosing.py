@@ -92,12 +92,18 @@ def _redriven(
 ) -> Iterator[dict[str, Any]]:
     """What is tried again or made anew."""
     for one in candidates(ledger, request, redrive):
-        if one.before is not None and pictures.by_key(one.info.key) is False:  # from before side files were told apart
+        if one.before is not None and _was_side_file(one.before, pictures):
             tally.side_files[kind_of(one.info.key)] += 1
             continue
         tally.listed += 1
         _note(one.recipe, one.recipe_digest, tally)
         yield _row(run_id, one.info, one.recipe, one.recipe_digest, tally.items, one.before)
+
+
+def _was_side_file(before: Item, pictures: Pictures) -> bool:
+    """Whether what an earlier run left undone is no picture: from before side files were told apart."""
+    by_key = pictures.by_key(before.key)
+    return by_key is False or (not before.released and pictures.was_side_file(before))
 
 
 def _is_input(info: ObjectInfo, pictures: Pictures, tally: Tally) -> bool:
@@ -155,7 +161,7 @@ def _decide(
             continue
         _note(recipe, digest, tally)
         row = _row(run_id, info, recipe, digest, tally.items + tally.repeated, before)
-        if before is not None and _stands(before, request.rerun) and not pictures.judged_by_old_rules(before):
+        if before is not None and _stands(before, request.rerun):
             yield _repeat(row, before)
         else:
             yield row
