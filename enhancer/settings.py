@@ -37,6 +37,14 @@ class Settings(BaseSettings):
     rules: str | None = Field(None, description="JSON list of rules for the scheduled run")
     recipe: str | None = Field(None, description="preset or JSON for the scheduled run")
     collections: Path | None = Field(None, description="TOML file with more collections, each with a DAG of its own")
+    picture_suffixes: str | None = Field(
+        None,
+        description="comma-separated suffixes of the keys that are pictures, + before the first: beside those that are "
+        "known; None: those. Other keys with a suffix are side files",
+    )
+    picture_content_types: str = Field(
+        "image/*,application/dicom", description="comma-separated content types of pictures whose keys have no suffix"
+    )
 
     # Bounds of what Airflow starts, and of the page in its UI.
     allowed_roots: str | None = Field(
@@ -115,6 +123,7 @@ class Settings(BaseSettings):
     failure_threshold: float = Field(
         0.5, gt=0, le=1, description="share of failed items beyond which the report fails the run"
     )
+    failure_min_items: int = Field(20, ge=1, description="of at least so many that were attempted")
 
     # When a run goes no further, and what becomes of a refused picture.
     stop_first_items: int = Field(

@@ -317,12 +317,17 @@ def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, na
     """Plan and close the run: a dry run leaves a row in the ledger and nothing else."""
     from enhancer.batch.plan.estimate import in_words
     from enhancer.batch.plan.planning import plan_run
+    from enhancer.batch.side_files import in_words as side_files
     from enhancer.contract import Envelope
 
     plan = plan_run(request, settings=settings, run_id=name, trigger="cli")
     ledger.runs.finish(plan.run_id, "success", report_address=None, summary=plan.summary)
     counts = plan.summary
-    text = f"{counts['listed']} listed, {counts['quick_skipped']} unchanged, {in_words(counts)}; nothing was touched"
+    passed_over = "".join(f", {what}" for what in [side_files(counts["side_files"])] if what)
+    text = (
+        f"{counts['listed']} listed, {counts['quick_skipped']} unchanged{passed_over}, {in_words(counts)}; "
+        "nothing was touched"
+    )
     summary = {"run": plan.run_id, **counts}
     return Reply(
         Envelope(command=f"batch {verb}", ok=True, summary=summary), lambda console: console.print(text, soft_wrap=True)
@@ -352,6 +357,7 @@ def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) ->
         "outcome": row.outcome,
         "listed": row.listed,
         "unchanged": row.quick_skipped,
+        "side_files": (row.summary or {}).get("side_files") or {},
         "counts": counts,
         "report": row.report_address,
         "items_are": "those that did not end well; the report has all",
@@ -362,6 +368,7 @@ def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) ->
 
 
 def _show(console: Console, summary: dict[str, Any], records: list[ItemRecord]) -> None:
+    from enhancer.batch.side_files import in_words
     from enhancer.cli.output import show_failures, states
 
     show_failures(console, records)
@@ -369,5 +376,7 @@ def _show(console: Console, summary: dict[str, Any], records: list[ItemRecord]) 
     console.print(
         f"{summary['listed']} listed, {summary['unchanged']} unchanged; {states(summary['counts'])}", soft_wrap=True
     )
+    if summary["side_files"]:
+        console.print(f"passed over: {in_words(summary['side_files'])}", soft_wrap=True)
     if summary["report"]:
         console.print(f"report: {summary['report']}", soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
@@ -159,9 +159,12 @@ class Runs:
     def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, Item]:
         """For each key the item row of the last finished run that had it, where that row's outcome still matters.
 
-        That is a verdict or a hold that no one released, or a failure; or one of these that a person approved.
+        That is a verdict or a hold that no one released, a failure, or that it is no picture; or one of these that a person
+        approved.
         """
-        matters = (*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED)
+        states = item.c.state.in_((*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED))
+        no_picture = item.c.error_class.in_((Reason.NOT_A_PICTURE.value, Reason.EMPTY.value))
+        matters = or_(states, and_(item.c.state == ItemState.SKIPPED, no_picture))
         finished_here = and_(run.c.input_url == input_url, run.c.output_url == output_url, run.c.state == "finished")
         found: dict[str, Item] = {}
         with reading(self._engine) as connection:
@@ -177,7 +180,7 @@ class Runs:
                     select(item)
                     .join(run, run.c.run_id == item.c.run_id)
                     .join(latest, and_(latest.c.key == item.c.key, latest.c.created_at == run.c.created_at))
-                    .where(finished_here, item.c.state.in_(matters))
+                    .where(finished_here, matters)
                     .order_by(run.c.run_id)
                 )
                 found.update((row.key, Item(*row)) for row in rows)

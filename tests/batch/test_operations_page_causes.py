@@ -22,7 +22,9 @@ SHOWN_BY_WORKERS = {
     "memory-limit",  # test_worker.py
     "bad-result",  # test_evaluation.py
     "gate",  # test_evaluation.py
+    "bad-result",  # test_evaluation.py
     "no-space",  # tests/storage/test_local.py
+    "bad-copy",  # tests/storage/test_https_s3.py
 }
 """They need a worker, a gate or a full disk, and are asserted where those are."""
 

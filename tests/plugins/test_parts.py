@@ -7,7 +7,9 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,10 +17,12 @@ from PIL import Image
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
+from enhancer.ledger import Ledger  # noqa: E402
 from enhancer.settings import Settings  # noqa: E402
 from enhancer_ui import pictures  # noqa: E402
 from enhancer_ui.plugin import EnhancerPlugin, LazyApp  # noqa: E402
 from enhancer_ui.reading import LedgerUnavailableError, Reader, Visitor  # noqa: E402
+from enhancer_ui.showing import environment  # noqa: E402
 from tests.plugins.seeding import RUN_ID, Seeded  # noqa: E402
 
 
@@ -160,3 +164,24 @@ def test_bars_add_up(seeded: Seeded) -> None:
     assert sum(part.count for part in stretches) == 9
     assert stretches[-1].start + stretches[-1].width == pytest.approx(100)
     assert segments({}) == []
+
+
+# ------------------------------------------------------------------ side files
+
+
+@pytest.mark.parametrize(
+    ("summary", "shown"),
+    [({"side_files": {".json": 3, "<b>": 1}}, True), ({"side_files": {}}, False), ({}, False), (None, False)],
+)
+def test_the_runs_page_counts_side_files_by_kind(seeded: Seeded, summary: dict[str, Any] | None, shown: bool) -> None:
+    with Ledger(seeded.ledger_url) as ledger:
+        found = ledger.queries.run(RUN_ID)
+    assert found is not None
+    nothing: dict[str, Any] = {"items": [], "thumbnails": {}, "failures": [], "progress": None, "tab": False}
+    page = environment().get_template("run.html")
+    filters = {"state": "", "search": "", "order": "worst"}
+    run = replace(found, state="finished", summary=summary)
+    html = page.render(run=run, total=0, page=1, pages=1, live=False, filters=filters, **nothing)
+    assert ("Side files" in html) is shown
+    if shown:
+        assert "no pictures: .json 3, &lt;b&gt; 1" in html

@@ -20,6 +20,7 @@ from typing import Any, Final
 import structlog
 
 from enhancer.batch.failures import Failure, classify, end_state, is_systemic, pause_before_retry
+from enhancer.batch.side_files import DETAIL, NO_PICTURE
 from enhancer.batch.worker.enhance_steps import EnhanceSteps, PictureInHand, details_of
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
@@ -341,8 +342,12 @@ class EnhanceShard(EnhanceSteps):
         if pause is not None:
             self._ledger.items.give_back(self._lease, key, delay_s=pause, **failure.columns())
             return ItemState.PENDING
+        if failure.error_class in NO_PICTURE and not picture.is_declared:  # a side file, which is no failure
+            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, **failure.columns())
+            return ItemState.SKIPPED
         state = end_state(failure, row.failed_runs)
-        self._ledger.items.move(self._lease, key, state, **failure.columns())
+        said = {} if picture.content_type is None else {"details": {DETAIL: picture.content_type}}
+        self._ledger.items.move(self._lease, key, state, **failure.columns(), **said)
         if state is ItemState.FAILED:
             self._watch.failed()
         return state

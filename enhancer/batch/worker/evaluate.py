@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import Connection
 
 from enhancer.batch import layout
+from enhancer.batch.checksums import KNOWN_AS, checksum
 from enhancer.batch.failures import Failure, attempt_all, classify, end_state, is_systemic, pause_before_retry
 from enhancer.batch.second_look import is_marked, marked, unmarked
 from enhancer.batch.worker.events import EventStream
@@ -210,6 +211,7 @@ class EvaluateShard(ShardWork):
                 *parts.warnings[decoding:],
             ],
             "refused": {"decisions": (row.details or {}).get("decisions", []), "identity": row.identity},
+            KNOWN_AS: checksum(data),
         }
         sizes = {"output_width": page.width, "output_height": page.height}
         columns: dict[str, Any] = {"reused": 1, "staged_key": None}
