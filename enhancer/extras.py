@@ -36,6 +36,8 @@ EXTRA_OF: Final[dict[str, str]] = {
     "onnxruntime": "build",
     "pydicom": "dicom",
     "pillow_heif": "heic",
+    "c2pa": "provenance",
+    "cryptography": "provenance",
 }
 """Importable top-level module -> the smallest extra that brings it."""
 

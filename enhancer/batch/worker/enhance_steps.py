@@ -91,7 +91,7 @@ class EnhanceSteps(ShardWork):
         with picture.timings.measure("read"):
             fetched = self._source.get(picture.key, max_bytes=self._settings.max_bytes)
             picture.data, picture.etag = fetched.data, fetched.etag
-            picture.identity = identity_of(digest(picture.data), picture.recipe)
+            picture.identity = identity_of(digest(picture.data), picture.recipe, signer=self._processing.signer)
             picture.expect(announced_pixels(picture.data, self._limits))
 
     def decode(self, picture: PictureInHand) -> None:
