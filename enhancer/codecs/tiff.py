@@ -11,6 +11,7 @@ import tifffile
 
 from enhancer.codecs import ifd, iptc, ycbcr
 from enhancer.codecs.camera_raw import raw_kind
+from enhancer.codecs.cloud_layout import cloud_tile
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply
 from enhancer.codecs.colour_statements import tables_profile
 from enhancer.codecs.exif import EXIF_IFD
@@ -183,7 +184,7 @@ def _read_page(page: Any, data: bytes, name: str) -> list[Found]:
     if photometric != SEPARATED:
         first.icc = _tag_bytes(page, _TAG_ICC) or _stated_profile(page, first.pixels.shape[2], warnings)
     first.exif, first.xmp, first.iptc = _exif(page, data, warnings), _tag_bytes(page, _TAG_XMP), _iptc(page, warnings)
-    first.tags, first.warnings = read_tags(page), warnings
+    first.tags, first.warnings, first.cloud_tile = read_tags(page), warnings, cloud_tile(page, data)
     return pages
 
 
