@@ -170,6 +170,15 @@ class Settings(BaseSettings):
     cache_disk_mb: int = Field(1000, ge=0, description="of results in files below home")
     cache_worker_files: bool = Field(False, description="workers keep files too, not only the command line")
 
+    # Content Credentials.
+    c2pa_certificate: Path | None = Field(
+        None, description="results are signed (C2PA): PEM file with the certificate chain, the signer's own first"
+    )
+    c2pa_private_key: Path | None = Field(None, description="PEM file with the certificate's private key, no password")
+    c2pa_timestamp_url: str | None = Field(
+        None, description="RFC 3161 authority that signatures are timed by; None: they are not"
+    )
+
     # Evaluation.
     lpips_net: Literal["alex", "vgg"] = "alex"
     lpips_crops: int = Field(4, ge=0, description="256-pixel crops scored by LPIPS; 0: the whole picture")
