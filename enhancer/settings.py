@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     s3_access_key_id: SecretStr | None = None
     s3_secret_access_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
+    s3_key_source: str | None = Field(
+        None, description="name of a process's source of temporary keys; set by Airflow's tasks, for their workers"
+    )
     s3_region: str = "us-east-1"
 
     # Airflow: how the DAG is laid out. Read when the DAG file is parsed.
