@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     s3_access_key_id: SecretStr | None = None
     s3_secret_access_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
+    s3_key_source: str | None = Field(
+        None, description="name of a process's source of temporary keys; set by Airflow's tasks, for their workers"
+    )
     s3_region: str = "us-east-1"
     s3_request_checksum_calculation: ChecksumUse = Field(
         "when_required",
