@@ -28,7 +28,7 @@ def run_is_late(context: Mapping[str, Any]) -> None:
     from enhancer.ledger import Ledger
 
     dag_id, dag_run_id = _names(context)
-    settings = _settings_of_callback()
+    settings = _of_collection(dag_id, _settings_of_callback())
     with Ledger(settings.ledger_url()) as ledger:
         run = ledger.queries.find_by_dag_run(dag_id, dag_run_id)
     if run is not None and run.state == "finished":
@@ -49,7 +49,7 @@ def run_failed(context: Mapping[str, Any]) -> None:
     dag_id, dag_run_id = _names(context)
     why = str(context.get("exception") or "its log says why")
     text = f"{dag_id} failed: run {dag_run_id}: {why}"
-    notify("failed", f"{dag_id}/{dag_run_id}", text, settings_from_airflow())
+    notify("failed", f"{dag_id}/{dag_run_id}", text, _of_collection(dag_id, settings_from_airflow()))
 
 
 def notify(kind: Kind, subject: str, text: str, settings: Settings) -> bool:
@@ -96,6 +96,21 @@ def _settings_of_callback() -> Settings:
             ) from error
         log.info("a deadline's callback may not read Connections: the ENHANCER_* settings stand")
         return settings
+
+
+def _of_collection(dag_id: str, settings: Settings) -> Settings:
+    """The settings as the DAG's collection has them: its notices may go to an address of its own.
+
+    A file of collections that is broken by now costs the address, not the notice.
+    """
+    from enhancer.collections import collection_of_dag
+
+    try:
+        collection = collection_of_dag(dag_id, settings)
+    except RequestError as error:
+        log.warning("the collections cannot be read; the notice goes where the settings say", error=error.message)
+        return settings
+    return settings if collection is None else collection.settings(settings)
 
 
 def _names(context: Mapping[str, Any]) -> tuple[str, str]:
