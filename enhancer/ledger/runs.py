@@ -172,8 +172,8 @@ class Runs:
     def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, Item]:
         """For each key the item row of the last finished run that had it, where that row's outcome still matters.
 
-        That is a verdict or a hold that no one released, a failure, or that it is no picture; or one of these that a person
-        approved.
+        That is a verdict or a hold that no one released, a failure, or that it is no picture; or one of these that a
+        person approved.
         """
         states = item.c.state.in_((*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED))
         no_picture = item.c.error_class.in_((Reason.NOT_A_PICTURE.value, Reason.EMPTY.value))
