@@ -19,7 +19,7 @@ from tests.operations_page import PAGE, error_classes
 SHOWN_BY_WORKERS = {
     "hung",  # test_worker_night.py
     "worker-killed",  # test_worker_night.py
-    "bad-result",  # test_evaluation.py
+    "memory-limit",  # test_worker.py
     "gate",  # test_evaluation.py
     "bad-result",  # test_evaluation.py
     "no-space",  # tests/storage/test_local.py
