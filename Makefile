@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SOURCES := enhancer plugins dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos fuzz bench-parse bench-rate bench-encode bench-stages bench-tone bench-clean bench-sr bench-real bench-joint bench-colour bench-scratch bench-jpeg bench-denoise bench-artifacts bench-chaos bench-scale bench-big bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu format clean
 
 help: ## what each target does
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-12s %s\n' "$$n" "$$d"; done
@@ -72,6 +72,9 @@ bench-clean: $(STAMP) ## what every preset does to clean photographs
 bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on Set5 and Set14
 	$(BIN)/python -m benchmarks.bench_sr
 
+bench-real: $(STAMP) ## really damaged pictures at 1x, 2x, 4x beside Real-ESRGAN's nets
+	$(BIN)/python -m benchmarks.bench_real
+
 bench-joint: $(STAMP) ## noisy pictures enlarged 2x through the whole pipeline
 	$(BIN)/python -m benchmarks.bench_joint
 
@@ -87,7 +90,8 @@ bench-artifacts: $(STAMP) ## the artefact score: injected artefacts found, false
 bench-jpeg: $(STAMP) ## JPEG artefacts at qualities 10, 30 and 60
 	$(BIN)/python -m benchmarks.bench_jpeg
 
-# One rule for every net that this package carries: fast-x2, fast-x4, balanced-x4, denoise, jpeg, colour, scratches.
+# One rule for every net that this package carries: fast-x2, fast-x4, balanced-x4, restore-x1, restore-x2, restore-x4,
+# denoise, jpeg, colour, scratches, traces.
 # TEACHER=net or file and START=file are for super-resolution (docs/training.md).
 OUT ?= runs/$*
 train-%: $(STAMP) ## DATA=folder OUT=folder THREADS=n: train a bundled net again, or go on with it

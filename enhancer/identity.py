@@ -23,9 +23,9 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
 
     Returns:
         Catalogue names (the denoiser may also be a file) to the sha256 of their weights: the super-resolution net where
-        the recipe enlarges, the fidelity net beside it where that is a perceptual one and is mixed or guarded, the
-        denoiser where its strength is above 0, the net against JPEG artefacts and the detector of scratches where the
-        recipe looks for them, the restorer of colours where it may be used.
+        the recipe enlarges, the fidelity net beside it where that is a perceptual one and is mixed or guarded, the net
+        that restores unless that is off, the denoiser where its strength is above 0, the net against JPEG artefacts and
+        the detector of scratches where the recipe looks for them, the restorer of colours where it may be used.
 
     Raises:
         ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
@@ -36,6 +36,8 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
         beside = fidelity_entry_beside(recipe.stage_scale, recipe.model)
         if beside is not None and (recipe.super_resolution.guard == "auto" or recipe.super_resolution.blend < 1):
             entries.append(beside)
+    if recipe.may_restore:
+        entries.append(load_catalogue().restoration(recipe.stage_scale, recipe.restoration.model))
     if recipe.jpeg.mode == "auto":
         entries.append(load_catalogue().default("jpeg"))
     if recipe.scratches.mode == "auto":

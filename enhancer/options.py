@@ -50,6 +50,13 @@ class ExposureOptions(_Options):
     ev: float | None = Field(None, ge=-5, le=5, description="this correction instead of a measured one")
 
 
+class RestorationOptions(_Options):
+    """Restoration of really damaged pictures by one blind net, in place of JPEG repair, denoising and enlargement."""
+
+    mode: Literal["off", "auto", "on"] = "auto"
+    model: str | None = Field(None, description="a restoring net of the catalogue; null: the default one")
+
+
 class JpegOptions(_Options):
     """Removal of what JPEG compression left: blocks, ringing, smeared colour."""
 

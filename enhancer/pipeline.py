@@ -30,7 +30,7 @@ from enhancer.errors import EnhancerError, ErrorKind, PictureError, RequestError
 from enhancer.files import Folder, read_bytes
 from enhancer.identity import digest, identity_of, weights_for
 from enhancer.image import Document, Image, image_from_array
-from enhancer.options import OutputOptions
+from enhancer.options import OutputOptions, RestorationOptions
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.result_cache import CachedResult, ResultCache, ResultParts
 from enhancer.settings import Settings, get_settings
@@ -320,6 +320,7 @@ class ImageEnhancer:
         # The part of the recipe that an explicit file serves names no catalogue entry.
         rest = recipe.model_copy(
             update={
+                "restoration": RestorationOptions(mode="off"),
                 **({"scale": 1.0} if "super-resolution" in replaced else {}),
                 **({"denoise_strength": 0.0} if "denoising" in replaced else {}),
             }

@@ -28,6 +28,7 @@ from enhancer.options import (
     OutputOptions,
     Precision,
     ProgressiveOptions,
+    RestorationOptions,
     ScratchOptions,
     SharpenOptions,
     SuperResolutionOptions,
@@ -81,6 +82,7 @@ class Recipe(BaseModel):
     super_resolution: SuperResolutionOptions = SuperResolutionOptions()
     input: InputOptions = InputOptions()
     lens: LensOptions = LensOptions()
+    restoration: RestorationOptions = RestorationOptions()
     jpeg: JpegOptions = JpegOptions()
     scratches: ScratchOptions = ScratchOptions()
     fading: FadingOptions = FadingOptions()
@@ -98,6 +100,13 @@ class Recipe(BaseModel):
     def stage_scale(self) -> float:
         """How much one stage of super-resolution enlarges: the whole scale, or its n-th root for n stages."""
         return round(float(self.scale ** (1 / self.progressive.stages)), 9)
+
+    @property
+    def may_restore(self) -> bool:
+        """Whether a restoring net may be used: not where denoising is off or another net is named, unless asked for."""
+        if self.restoration.mode == "auto":
+            return self.denoise_strength > 0 and (self.scale == 1 or self.model is None)
+        return self.restoration.mode == "on"
 
     def canonical_json(self) -> str:
         """Sorted, compact JSON: equal recipes have equal text."""
@@ -128,20 +137,28 @@ DEFAULT_PRESET: Final = "photo"
 _AS_THEY_ARE: Final[dict[str, Any]] = {"exposure": {"mode": "off"}, "cast": {"mode": "off"}}
 """Brightness and colours stay: what they are is what the picture says, or the look that somebody chose."""
 
-_NOTHING_ELSE: Final[dict[str, Any]] = {**_AS_THEY_ARE, "jpeg": {"mode": "off"}}
+_UNRESTORED: Final[dict[str, Any]] = {"restoration": {"mode": "off"}}
+"""The restoring net learned from photographs, and draws what they have."""
+
+_NOTHING_ELSE: Final[dict[str, Any]] = {**_AS_THEY_ARE, **_UNRESTORED, "jpeg": {"mode": "off"}}
 """For pictures whose every value may be evidence: nor is anything redrawn."""
 
 PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "photo": ("photographs: 4x; noise, wrong exposure and clear colour casts go, where they are measured", {}),
+    "real": (
+        "damaged photographs, such as re-saved or noisy ones: 4x; restored and enlarged by one net, the light stays",
+        {"restoration": {"mode": "on", "model": "general-half-x4v3"}, **_AS_THEY_ARE},
+    ),
     "scan": (
         "scanned prints and slides: 2x; noise and clear colour casts go, the brightness stays",
-        {"scale": 2.0, "scratches": {"mode": "auto"}, "exposure": {"mode": "off"}},
+        {"scale": 2.0, **_UNRESTORED, "scratches": {"mode": "auto"}, "exposure": {"mode": "off"}},
     ),
     "old-photo": (
         "aged prints: 2x; stronger denoising, faded tones and clear casts mended, local contrast where it is flat",
         {
             "scale": 2.0,
             "denoise_strength": 0.6,
+            **_UNRESTORED,
             "scratches": {"mode": "auto"},
             "fading": {"mode": "auto"},
             "local_contrast": {"mode": "auto"},
@@ -149,11 +166,11 @@ PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
     "document": (
         "text and drawings: 2x; light denoising, soft strokes sharpened, brightness and colours stay",
-        {"scale": 2.0, "denoise_strength": 0.3, **_AS_THEY_ARE, "sharpen": {"mode": "auto"}},
+        {"scale": 2.0, "denoise_strength": 0.3, **_AS_THEY_ARE, **_UNRESTORED, "sharpen": {"mode": "auto"}},
     ),
     "low-light": (
         "night and indoor pictures: size kept; stronger denoising, exposure lifted by up to 4 stops, lamp light evened",
-        {"scale": 1.0, "denoise_strength": 0.6, "exposure": {"mode": "auto", "max_ev": 4.0}},
+        {"scale": 1.0, "denoise_strength": 0.6, **_UNRESTORED, "exposure": {"mode": "auto", "max_ev": 4.0}},
     ),
     "medical-grey": (
         "grey diagnostic pictures: size kept; light denoising and nothing else, so that grey values keep their meaning",

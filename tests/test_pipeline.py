@@ -23,7 +23,7 @@ MODELS = Path.home() / ".cache" / "enhancer" / "models"
 
 
 ORDER = [
-    "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure",
+    "size-limit", "lens-correction", "impulse-repair", "restoration", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure",
     "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone", "sharpening",
 ]  # fmt: skip
 """DESIGN's order."""

@@ -29,7 +29,8 @@ GOLDEN = (
     '"local_contrast":{"clip_limit":2.0,"mode":"off","tiles":8},'
     '"model":null,"name":"photo",'
     '"output":{"colour_space":null,"convert":false,"format":null,"lossless":false,"quality":92,"strip_private":false},'
-    '"precision":"auto","progressive":{"blend":0.7,"stages":1},"repair_impulses":true,"scale":4.0,'
+    '"precision":"auto","progressive":{"blend":0.7,"stages":1},"repair_impulses":true,'
+    '"restoration":{"mode":"auto","model":null},"scale":4.0,'
     '"scratches":{"mode":"off"},'
     '"sharpen":{"amount":0.8,"kernel":3,"method":"adaptive","mode":"off","threshold":0.0},'
     '"super_resolution":{"blend":1.0,"guard":"auto"},'
@@ -60,7 +61,7 @@ def test_the_canonical_text_reads_back_as_the_same_recipe() -> None:
 
 def test_presets_are_those_of_the_design_and_valid() -> None:
     assert set(PRESETS) == {
-        "photo", "scan", "old-photo", "document", "low-light", "medical-grey", "web-image", "archive",
+        "photo", "real", "scan", "old-photo", "document", "low-light", "medical-grey", "web-image", "archive",
     }  # fmt: skip
     for name in PRESETS:
         assert preset(name).name == name

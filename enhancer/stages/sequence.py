@@ -28,6 +28,7 @@ from enhancer.stages.lens import LensCorrection
 from enhancer.stages.limit_size import SizeLimit
 from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
+from enhancer.stages.restoration import Restoration
 from enhancer.stages.scratches import ScratchRepair
 from enhancer.stages.sharpen import Sharpening
 from enhancer.stages.strips import apply_in_strips, in_strips
@@ -41,6 +42,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     SizeLimit(),  # first: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
+    Restoration(),  # on what came, as it was trained; where it acts, the next two have nothing left to do
     JpegArtifacts(),  # behind impulses, which no JPEG made; before denoising, which cannot tell blocks from detail
     Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
     ScratchRepair(),  # behind denoising, which leaves what is no noise; before fading, whose ends a scratch would set
