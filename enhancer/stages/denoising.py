@@ -22,6 +22,7 @@ from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
 from enhancer.stages.picture_kind import is_document, made_for_photographs, noisy_ground
+from enhancer.stages.restoration import left_to
 
 FLOOR: Final = 3.2 / 255
 """Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and
@@ -64,12 +65,9 @@ class Denoising(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
+        if (objection := left_to(context) or _left_alone(pixels, context)) is not None:
+            return Decision(False, objection)
         recipe = context.recipe
-        if min(pixels.shape[:2]) < SMALLEST_SIDE:
-            return Decision(False, "too small to tell noise from detail")
-        because = made_for_photographs(context) if recipe.denoise_model is None else None
-        if because is not None and not (is_document(context) and noisy_ground(pixels)):
-            return Decision(False, because)
         noise = measure_noise(pixels, context.visible)
         if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")
@@ -134,6 +132,14 @@ class Denoising(Stage):
         if decision is not None and "sigma_regions" in decision.numbers:
             return WHOLE_PICTURE
         return context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision).spec.halo
+
+
+def _left_alone(pixels: FloatPixels, context: Context) -> str | None:
+    """Why the picture's noise is not measured; None: it is."""
+    if min(pixels.shape[:2]) < SMALLEST_SIDE:
+        return "too small to tell noise from detail"
+    because = made_for_photographs(context) if context.recipe.denoise_model is None else None
+    return None if because is not None and is_document(context) and noisy_ground(pixels) else because
 
 
 def _strength(sigma: float, recipe: Recipe) -> tuple[float, float]:

@@ -23,6 +23,9 @@ It fails where evidence is missing: under-exposed pictures with a lamp or a high
 that hold no bright areas, stay as they are; a dusk scene without any light is brightened, and a light scene whose sky
 is blown out is darkened.
 
+Nor is a picture that is restored from damage (enhancer/stages/restoration.py) judged: blur and compression take the
+brightest values down by tenths of a stop, and clipping smears, which made dark scenes brighter by a stop and more.
+
 The curve is highlight-safe both ways (:func:`compensate`): what was below the top stays below it.
 """
 
@@ -39,6 +42,7 @@ from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.stages.picture_kind import made_for_photographs
+from enhancer.stages.restoration import restored_by
 
 LEAST_HEADROOM: Final = 0.9
 MIDDLE_GREY: Final = 0.18
@@ -90,7 +94,7 @@ class Exposure(Stage):
         options = context.recipe.exposure
         if options.ev == 0:
             return Decision(False, "the recipe's exposure value is 0")
-        because = made_for_photographs(context)
+        because = made_for_photographs(context) or _not_believed(context)
         if options.ev is None and because is not None:
             return Decision(False, because)
         numbers = analyse(pixels, context.visible)
@@ -127,6 +131,12 @@ class Exposure(Stage):
     def halo(self, context: Context) -> int:
         """Each pixel on its own."""
         return 0
+
+
+def _not_believed(context: Context) -> str | None:
+    """Why the picture's values say nothing of its exposure; None: they do."""
+    damaged = restored_by(context) is not None
+    return "the picture is damaged: what its brightest values say is not believed" if damaged else None
 
 
 def mis_exposure(numbers: RangeNumbers) -> tuple[float, str]:

@@ -19,6 +19,7 @@ from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
 from enhancer.stages.picture_kind import made_for_photographs
+from enhancer.stages.restoration import left_to
 
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""
@@ -53,7 +54,7 @@ class JpegArtifacts(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
-        if objection := made_for_photographs(context):
+        if objection := left_to(context) or made_for_photographs(context):
             return Decision(False, objection)
         for name in RESAMPLING:
             if name in context.decisions and context.decisions[name].applied:

@@ -13,8 +13,9 @@ from enhancer.stages.nets import Nets
 from enhancer.stages.sequence import CORRECTIONS, STAGES, decide
 
 NAMES = [
-    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure",
-    "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone", "sharpening",
+    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "restoration", "jpeg-artifacts", "denoising",
+    "scratches", "fading", "exposure", "colour-cast", "super-resolution", "artifact-guard", "colour-fix",
+    "local-contrast", "tone", "sharpening",
 ]  # fmt: skip
 """In every ledger and every picture's metadata: they do not change."""
 
