@@ -43,8 +43,8 @@ GOOD_QUALITY: Final = 80.0
 NEVER_A_JPEG: Final = 85.0
 """Quality from which there may have been no JPEG: noise that none smoothed would show more clearly, so that it takes"""
 LEAST_RAW_NOISE: Final = 10.5
-"""levels to tell it from the grain of old scans such as Set14's ``barbara`` (10). The card, damage-traces.md, says what is
-found by these bounds."""
+"""levels to tell it from the grain of old scans such as Set14's ``barbara`` (10). The card, damage-traces.md, says what
+is found by these bounds."""
 MOST_NOISE: Final = 18.0
 """Levels of noise beyond those that the restoring nets were trained for: what only denoises does it better."""
 NO_JPEG: Final = 100.0
