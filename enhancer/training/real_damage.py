@@ -201,7 +201,7 @@ def _reduced(picture: Bytes, scale: int, resampling: Image.Resampling) -> Bytes:
 def _resized(pixels: FloatPixels, height: int, width: int, random: np.random.Generator) -> FloatPixels:
     ways = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
     resized = cv2.resize(pixels, (width, height), interpolation=ways[random.integers(len(ways))])
-    return np.clip(resized, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(resized, 0, 1), np.float32)
 
 
 def _noise_kind(ranges: _Ranges, random: np.random.Generator) -> tuple[float, bool, float]:
