@@ -25,7 +25,8 @@ from benchmarks.kind_unseen import icons, prints, scans, screenshots, typeset
 from enhancer.image import to_unit
 from enhancer.processing import ImageEnhancer
 from enhancer.recipe import preset
-from enhancer.stages.picture_kind import KINDS, measure_kind
+from enhancer.stages.kinds import KINDS
+from enhancer.stages.picture_kind import measure_kind
 from tests.cases.drawn import DRAWINGS
 
 Bytes = NDArray[np.uint8]

@@ -21,7 +21,8 @@ from PIL import Image, ImageFilter
 
 from benchmarks.kind_material import make
 from enhancer.stages.kind_features import FEATURES, kind_features
-from enhancer.stages.picture_kind import KINDS, WEIGHTS
+from enhancer.stages.kinds import KINDS
+from enhancer.stages.picture_kind import WEIGHTS
 
 HIDDEN, STEPS, EVERY = 24, 3000, 5
 

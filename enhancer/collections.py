@@ -185,7 +185,12 @@ class Collection(BaseModel):
         return DEFAULT_DAG if self.name == DEFAULT else DAG_PREFIX + self.name
 
     def request_values(self) -> dict[str, Any]:
-        """What it asks of its runs, by the names of a run's params and JSON-able; only what it does say."""
+        """What it asks of its runs, by the names of a run's params and JSON-able; only what it does say.
+
+        Of ``default`` nothing: a run takes what it is not asked for from the settings, which are that collection.
+        """
+        if self.name == DEFAULT:
+            return {}
         values = self.model_dump(mode="json", include=set(REQUEST_VALUES), exclude_none=True)
         if "rules" in values:
             values["rules"] = [rule.model_dump(mode="json", exclude_none=True) for rule in self.rules]

@@ -74,6 +74,8 @@ class Metadata:
         comments: JPEG's comments.
         tags: TIFF's tags that say what a page is and where on earth it lies.
         attachments: further pictures, videos and maps in the same file, in words; no result holds them.
+        source: the file itself, for formats whose results are made from it and not of the pixels alone (DICOM).
+        processing: what was done, while a result is encoded.
         lacking: what the file has to have at its end and has not, though its pixels are whole.
         warnings: metadata troubles that were survived, for the record.
     """
@@ -99,6 +101,8 @@ class Metadata:
     comments: tuple[bytes, ...] = ()
     tags: tuple[Tag, ...] = ()
     attachments: tuple[str, ...] = ()
+    source: bytes | None = field(default=None, repr=False)
+    processing: str | None = None
     lacking: bytes = b""
     warnings: tuple[str, ...] = ()
 

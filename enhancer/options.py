@@ -35,6 +35,10 @@ class StageOptions(_Options):
         """Whether the stage may act on some picture; by default wherever ``mode`` is not ``off``."""
         return getattr(self, "mode", None) != "off"
 
+    def insists(self) -> bool:
+        """Whether a stage that is made for photographs is to act on other pictures too; by default with ``mode`` on."""
+        return getattr(self, "mode", None) == "on"
+
     def nets(self) -> tuple[str, ...]:
         """Purposes of the nets that the stage may use under these options."""
         return self.purposes if self.wanted() else ()
@@ -116,6 +120,10 @@ class ExposureOptions(StageOptions):
     def wanted(self) -> bool:
         """An explicit value holds whatever the mode."""
         return self.mode != "off" or self.ev is not None
+
+    def insists(self) -> bool:
+        """An explicit value holds whatever the picture."""
+        return self.ev is not None
 
 
 class RestorationOptions(StageOptions):
@@ -245,7 +253,7 @@ class SharpeningOptions(_ForLooks):
         return self
 
 
-FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")
+FORMATS: Final = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "DICOM")
 """The formats of this package that results can be written in."""
 
 

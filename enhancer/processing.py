@@ -29,6 +29,7 @@ from enhancer.codecs import (
     target_key,
     without_private,
 )
+from enhancer.codecs.formats import format_named
 from enhancer.contract import ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.files import Folder, read_bytes
@@ -337,7 +338,7 @@ def encode_result(
     data: bytes, document: Document, enhanced: Enhanced, options: OutputOptions, processing: str | None
 ) -> Encoded:
     """The result as a file; the input's own bytes where nothing was done and its format stays, without what is private
-    where that is asked for.
+    where that is asked for, unless a result of that format is always an object of its own (DICOM).
 
     Encoding an untouched JPEG once more would make it worse.
 
@@ -354,7 +355,8 @@ def encode_result(
     source_format = document.first.metadata.format
     salvaged = any(note.startswith("salvaged:") for page in document.pages for note in page.metadata.warnings)
     untouched = enhanced.document is document and not changes(document, options)
-    if untouched and not salvaged and choose_format(document, options) == source_format:
+    target = choose_format(document, options)
+    if untouched and not salvaged and target == source_format and format_named(target).copied:
         warnings: list[str] = []
         data += document.first.metadata.lacking
         own = without_private(data, document.first.metadata, warnings) if options.strip_private else data

@@ -37,12 +37,22 @@ class Settings(BaseSettings):
     rules: str | None = Field(None, description="JSON list of rules for the scheduled run")
     recipe: str | None = Field(None, description="preset or JSON for the scheduled run")
     collections: Path | None = Field(None, description="TOML file with more collections, each with a DAG of its own")
-
-    # The page in the Airflow UI.
-    ui_roots: str | None = Field(
+    picture_suffixes: str | None = Field(
         None,
-        description="comma-separated URLs whose pictures it may show; None: input, output, work and reference URL",
+        description="comma-separated suffixes of the keys that are pictures, + before the first: beside those that are "
+        "known; None: those. Other keys with a suffix are side files",
     )
+    picture_content_types: str = Field(
+        "image/*,application/dicom", description="comma-separated content types of pictures whose keys have no suffix"
+    )
+
+    # Bounds of what Airflow starts, and of the page in its UI.
+    allowed_roots: str | None = Field(
+        None,
+        description="comma-separated URLs at which runs that Airflow starts may work, and whose pictures the page "
+        "shows; None: input, output, work and reference URL",
+    )
+    ui_roots: str | None = Field(None, description="former name of allowed_roots; read where that is None")
 
     # Ledger and store.
     ledger_dsn: SecretStr | None = Field(None, description="SQLAlchemy URL; None: SQLite in home")
@@ -113,6 +123,7 @@ class Settings(BaseSettings):
     failure_threshold: float = Field(
         0.5, gt=0, le=1, description="share of failed items beyond which the report fails the run"
     )
+    failure_min_items: int = Field(20, ge=1, description="of at least so many that were attempted")
 
     # When a run goes no further, and what becomes of a refused picture.
     stop_first_items: int = Field(

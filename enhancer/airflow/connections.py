@@ -18,6 +18,9 @@ from enhancer.settings import Settings, get_settings
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+GENERIC: Final = "generic"
+"""What Airflow's command line calls a Connection whose type's provider is not installed."""
+
 _UNSUPPORTED_AWS: Final = ("role_arn", "assume_role_method", "profile_name")
 """Ways to come by credentials that Airflow's own hook knows and this package leaves to boto3's default chain."""
 
@@ -26,7 +29,9 @@ def settings_from_airflow() -> Settings:
     """The process's settings, completed from Airflow Connections.
 
     The ledger's Connection is of type ``postgres`` (opened with psycopg 3; those of its extras that libpq knows are
-    kept, such as ``sslmode``) or ``sqlite`` (the file's path in the schema or host). The store's is of type ``aws``:
+    kept, such as ``sslmode``) or ``sqlite`` (the file's path in the schema or host). Either may be called ``generic``,
+    which is what ``airflow connections add`` makes of a type whose provider is not installed: a path is SQLite's,
+    anything else PostgreSQL's. The store's is of type ``aws`` (or ``generic`` too):
     login and password are the keys; the extras ``region_name``, ``endpoint_url`` (also below ``service_config.s3``) and
     ``aws_session_token`` are read. Without a login the keys are left to the settings, and without those to boto3's
     default chain: environment, web identity, instance role.
@@ -60,23 +65,28 @@ def _dsn(connection: Connection) -> str:
     """SQLAlchemy URL of the ledger, password in clear."""
     from sqlalchemy import URL
 
-    if connection.conn_type == "sqlite":
-        path = connection.schema or connection.host
+    path = connection.schema or connection.host
+    is_generic = connection.conn_type == GENERIC
+    if connection.conn_type == "sqlite" or (is_generic and (path or "").startswith("/") and not connection.login):
         if not path:
             raise RequestError(f"Connection {connection.conn_id} names no SQLite file", reason=Reason.BAD_CONNECTION)
         return URL.create("sqlite", database=path).render_as_string(hide_password=False)
-    if connection.conn_type in ("postgres", "postgresql"):
+    if connection.conn_type in ("postgres", "postgresql") or (is_generic and connection.host and connection.schema):
+        host, options = connection.host, _libpq_options(connection.extra_dejson)
+        if host and host.startswith("/"):  # a folder with the server's socket, which has no place in a URL's host
+            host, options = None, {**options, "host": host}
         return URL.create(
             "postgresql+psycopg",
             username=connection.login,
             password=connection.password,
-            host=connection.host,
+            host=host,
             port=connection.port,
             database=connection.schema,
-            query=_libpq_options(connection.extra_dejson),
+            query=options,
         ).render_as_string(hide_password=False)
     raise RequestError(
-        f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the ledger needs postgres or sqlite",
+        f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the ledger needs postgres or sqlite"
+        + (", or of a generic one host and schema (a database's name), or a file's path as schema" * is_generic),
         reason=Reason.BAD_CONNECTION,
     )
 
@@ -93,7 +103,7 @@ def _libpq_options(extra: dict[str, Any]) -> dict[str, str]:
 
 def _s3(connection: Connection) -> dict[str, Any]:
     """Settings of the object store."""
-    if connection.conn_type != "aws":
+    if connection.conn_type not in ("aws", GENERIC):
         raise RequestError(
             f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the store needs aws",
             reason=Reason.BAD_CONNECTION,

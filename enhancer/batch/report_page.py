@@ -40,6 +40,7 @@ def render_page(ledger: Ledger, run: CountedRun, pictures: Mapping[str, Mapping[
         run=run,
         counts=ledger.items.counts(run_id),
         passed_through=ledger.halts.passed_through(run_id),
+        side_files=(run.summary or {}).get("side_files") or {},
         rows=rows,
         total=total,
         shown=len(rows),

@@ -201,7 +201,7 @@ def _decisions(pixels: FloatPixels, context: Context) -> list[DecisionRecord]:
 
 def _show(console: Console, records: list[ItemRecord], recipe: Recipe) -> None:
     from enhancer.cli.output import show_failures, table
-    from enhancer.stages.picture_kind import NAME as PICTURE_KIND
+    from enhancer.stages.kinds import NAME as PICTURE_KIND
 
     for record in records:
         if record.error is not None:

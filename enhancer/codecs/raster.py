@@ -52,6 +52,7 @@ class Found:
     comments: tuple[bytes, ...] = ()
     tags: tuple[Tag, ...] = ()
     attachments: tuple[str, ...] = ()
+    source: bytes | None = None
     lacking: bytes = b""
     warnings: list[str] = field(default_factory=list)
 
@@ -152,6 +153,7 @@ def finish(found: Found, *, format_name: str, name: str) -> Image:
         comments=found.comments,
         tags=tags,
         attachments=found.attachments,
+        source=found.source,
         lacking=found.lacking,
         warnings=tuple(warnings),
     )

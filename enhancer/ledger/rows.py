@@ -7,10 +7,14 @@ name; tests/ledger/test_rows.py holds the order against :mod:`enhancer.ledger.ta
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 ScoresByKind = dict[str, dict[str, Any]]
 """``fidelity``, ``reference``, ``baseline``: each with the score table's figures and its ``protocol``."""
+
+
+NOT_APPROVED: Final[dict[str, Any]] = dict.fromkeys(("approved_as", "approved_by", "approved_at"))
+"""The columns of an item that no person approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,13 @@ class Item(Row):
     released: int
     updated_at: float
     passed_through: int | None
+    approved_as: str | None
+    approved_by: str | None
+    approved_at: float | None
+
+    def approval(self) -> dict[str, Any]:
+        """The columns of a person's approval, for the row of the run that acts on it; None in each: there is none."""
+        return {name: getattr(self, name) for name in NOT_APPROVED}
 
     def require_identity(self) -> str:
         """The identity of its result.

@@ -68,11 +68,11 @@ class ArtifactGuard(Stage):
     options = ArtifactGuardOptions
     off = "nothing was enlarged by a perceptual net that is to be guarded"
 
-    def idle(self, context: Context) -> str | None:
-        """Where the recipe has the guard off, or enlarges by no perceptual net, or takes nothing of its result."""
+    def wanted(self, context: Context) -> bool:
+        """Unless the recipe has the guard off, or enlarges by no perceptual net, or takes nothing of its result."""
         recipe = context.recipe
-        wanted = recipe.scale > 1 and recipe.artifact_guard.wanted() and recipe.super_resolution.blend > 0
-        return None if wanted and fidelity_beside(context) is not None else self.off
+        asked = recipe.scale > 1 and recipe.artifact_guard.wanted() and recipe.super_resolution.blend > 0
+        return asked and fidelity_beside(context) is not None
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Hold the result against the source and the fidelity net's result.
@@ -135,7 +135,7 @@ class ArtifactGuard(Stage):
 
 def guarded(context: Context) -> bool:
     """Whether the guard will look at what super-resolution gives, and mend values that are no numbers."""
-    return context.source is not None and ArtifactGuard().idle(context) is None
+    return context.source is not None and ArtifactGuard().wanted(context)
 
 
 def inspect(result: FloatPixels, source: FloatPixels, fidelity: FloatPixels) -> Findings:

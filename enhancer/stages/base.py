@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enhancer.image import FloatPixels
+from enhancer.stages.kinds import no_photograph
 
 if TYPE_CHECKING:
     from enhancer.image import Metadata
@@ -85,6 +86,8 @@ class Stage(ABC):
             (``soft_focus``, ``SoftFocus``, ``soft_focus``).
         options: the model of what a recipe may say of it: whether it is wanted, the nets it may use, a gentler try.
         off: what the record says where the recipe does not want it.
+        for_photographs: it is made for photographs and leaves every other kind of picture alone, unless the recipe asks
+            for it whatever the picture is (:meth:`enhancer.options.StageOptions.insists`).
         corrects: it changes on purpose what a picture shows, where others bring back what was there: a result is
             judged against its input with the same corrections.
         after: of a stage from another package, the name of the one that it follows; None: it comes last.
@@ -93,16 +96,27 @@ class Stage(ABC):
     name: ClassVar[str]
     options: ClassVar[type[StageOptions] | None] = None
     off: ClassVar[str] = "the recipe has it off"
+    for_photographs: ClassVar[bool] = False
     corrects: ClassVar[bool] = False
     after: ClassVar[str | None] = None
 
     def idle(self, context: Context) -> str | None:
-        """Why the stage has nothing to do whatever the picture shows, by the recipe alone; None: it has to look.
+        """Why the stage has nothing to do, by the recipe and the kind of picture; None: it has to look.
 
         A stage that is idle is neither measured nor applied. Where it is not, and comes after super-resolution, the
         enlarged picture is kept whole for it (:mod:`enhancer.stages.big_pictures`).
         """
-        return None if self.options is None or self.asked(context).wanted() else self.off
+        if not self.wanted(context):
+            return self.off
+        return no_photograph(context) if self.for_photographs and not self.insists(context) else None
+
+    def wanted(self, context: Context) -> bool:
+        """Whether the recipe lets the stage act on some picture."""
+        return self.options is None or bool(self.asked(context).wanted())
+
+    def insists(self, context: Context) -> bool:
+        """Whether the recipe asks for the stage by name, whatever kind of picture it is."""
+        return self.options is not None and bool(self.asked(context).insists())
 
     def asked(self, context: Context) -> Any:
         """What the recipe says of the stage: an instance of its `options`."""

@@ -37,7 +37,6 @@ from enhancer.image import FloatPixels
 from enhancer.options import ColourCastOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.light import LUMINANCE_WEIGHTS, from_linear, to_linear
-from enhancer.stages.picture_kind import made_for_photographs
 
 LEAST_WARM: Final = 100.0
 LEAST_COOL: Final = 30.0
@@ -106,6 +105,7 @@ class ColourCast(Stage):
     name = "colour-cast"
     options = ColourCastOptions
     off = "the recipe's cast correction is off"
+    for_photographs = True
     corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
@@ -124,9 +124,6 @@ class ColourCast(Stage):
         options = context.recipe.colour_cast
         if pixels.shape[2] == 1:
             return Decision(False, "a grey picture has no cast")
-        because = made_for_photographs(context)
-        if because is not None:
-            return Decision(False, because)
         preview, shown = _preview(pixels, context.visible)
         if np.count_nonzero(shown) < SMALLEST_AREA:
             return Decision(False, "too small to tell the light's colour from the things'")

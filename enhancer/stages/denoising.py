@@ -19,9 +19,10 @@ from enhancer.image import FloatPixels
 from enhancer.recipe import Recipe
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
+from enhancer.stages.kinds import is_document, no_photograph
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
-from enhancer.stages.picture_kind import is_document, made_for_photographs, noisy_ground
+from enhancer.stages.picture_kind import noisy_ground
 from enhancer.stages.restoration import left_to
 
 FLOOR: Final = 3.2 / 255
@@ -42,10 +43,20 @@ class Denoising(Stage):
 
     name = "denoising"
     off = "the recipe's denoising strength is 0"
+    for_photographs = True
 
     def idle(self, context: Context) -> str | None:
-        """Where the strength is 0. What a recipe says of denoising stands at its top, as it always has."""
-        return self.off if context.recipe.denoise_strength == 0 else None
+        """As every stage, and where it is restored; but whether a document's paper is noisy has to be looked at."""
+        idle = None if self.wanted(context) and is_document(context) else super().idle(context)
+        return idle or left_to(context)
+
+    def wanted(self, context: Context) -> bool:
+        """Where there is a strength. What a recipe says of denoising stands at its top, as it always has."""
+        return context.recipe.denoise_strength > 0
+
+    def insists(self, context: Context) -> bool:
+        """Where the recipe names a net."""
+        return context.recipe.denoise_model is not None
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Measure the noise; leave pictures below :data:`FLOOR` alone.
@@ -65,9 +76,11 @@ class Denoising(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
-        if (objection := left_to(context) or _left_alone(pixels, context)) is not None:
-            return Decision(False, objection)
         recipe = context.recipe
+        if min(pixels.shape[:2]) < SMALLEST_SIDE:
+            return Decision(False, "too small to tell noise from detail")
+        if is_document(context) and not self.insists(context) and not noisy_ground(pixels):
+            return Decision(False, no_photograph(context) or "")
         noise = measure_noise(pixels, context.visible)
         if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")
@@ -132,14 +145,6 @@ class Denoising(Stage):
         if decision is not None and "sigma_regions" in decision.numbers:
             return WHOLE_PICTURE
         return context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision).spec.halo
-
-
-def _left_alone(pixels: FloatPixels, context: Context) -> str | None:
-    """Why the picture's noise is not measured; None: it is."""
-    if min(pixels.shape[:2]) < SMALLEST_SIDE:
-        return "too small to tell noise from detail"
-    because = made_for_photographs(context) if context.recipe.denoise_model is None else None
-    return None if because is not None and is_document(context) and noisy_ground(pixels) else because
 
 
 def _strength(sigma: float, recipe: Recipe) -> tuple[float, float]:

@@ -41,7 +41,6 @@ from enhancer.options import ExposureOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
-from enhancer.stages.picture_kind import made_for_photographs
 from enhancer.stages.restoration import restored_by
 
 LEAST_HEADROOM: Final = 0.9
@@ -74,7 +73,14 @@ class Exposure(Stage):
     name = "exposure"
     options = ExposureOptions
     off = "the recipe's exposure mode is off"
+    for_photographs = True
     corrects = True
+
+    def idle(self, context: Context) -> str | None:
+        """As every stage, and where the picture is restored, unless the recipe has an explicit value."""
+        judged = self.insists(context) or restored_by(context) is None
+        damaged = None if judged else "the picture is damaged: what its brightest values say is not believed"
+        return super().idle(context) or damaged
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Judge the exposure.
@@ -94,9 +100,6 @@ class Exposure(Stage):
         options = context.recipe.exposure
         if options.ev == 0:
             return Decision(False, "the recipe's exposure value is 0")
-        because = made_for_photographs(context) or _not_believed(context)
-        if options.ev is None and because is not None:
-            return Decision(False, because)
         numbers = analyse(pixels, context.visible)
         if options.ev is not None:
             ev, reason = options.ev, f"the recipe asks for {options.ev:+.2f} EV"
@@ -131,12 +134,6 @@ class Exposure(Stage):
     def halo(self, context: Context) -> int:
         """Each pixel on its own."""
         return 0
-
-
-def _not_believed(context: Context) -> str | None:
-    """Why the picture's values say nothing of its exposure; None: they do."""
-    damaged = restored_by(context) is not None
-    return "the picture is damaged: what its brightest values say is not believed" if damaged else None
 
 
 def mis_exposure(numbers: RangeNumbers) -> tuple[float, str]:

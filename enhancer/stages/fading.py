@@ -28,7 +28,6 @@ from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import sample
 from enhancer.stages.fading_stretch import LEAST_SPAN, PERCENTILES, SMALLEST_AREA, FadingStretch, ends_of, objection
 from enhancer.stages.light import from_linear, to_linear
-from enhancer.stages.picture_kind import made_for_photographs
 
 PREVIEW_SIDE: Final = 256
 LOOK: Final = 48
@@ -64,6 +63,7 @@ class Fading(Stage):
     name = "fading"
     options = FadingOptions
     off = "the recipe has the restoration of fading off"
+    for_photographs = True
     corrects = True
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Fading(Stage):
         Raises:
             ModelError: the net's weights, which this package carries, are damaged.
         """
-        if (idle := self.idle(context) or made_for_photographs(context)) is not None:
+        if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
         options = context.recipe.fading
         too_small = pixels.shape[0] * pixels.shape[1] < SMALLEST_AREA

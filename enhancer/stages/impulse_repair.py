@@ -23,7 +23,7 @@ from enhancer.image import FloatPixels
 from enhancer.options import ImpulseRepairOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.impulse_evidence import CONTRAST, EXTREME, isolated_extremes, objection_to
-from enhancer.stages.picture_kind import is_photograph
+from enhancer.stages.kinds import is_photograph
 from enhancer.stages.sampling import evenly_spread_crops
 
 LARGEST_RADIUS: Final = 3

@@ -18,7 +18,6 @@ from enhancer.options import JpegArtifactsOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
-from enhancer.stages.picture_kind import made_for_photographs
 from enhancer.stages.restoration import left_to
 
 GOOD: Final = 85
@@ -37,7 +36,12 @@ class JpegArtifacts(Stage):
     name = "jpeg-artifacts"
     options = JpegArtifactsOptions
     off = "the recipe leaves JPEG artefacts alone"
+    for_photographs = True
     corrects = True
+
+    def idle(self, context: Context) -> str | None:
+        """As every stage, and where the picture is restored."""
+        return super().idle(context) or left_to(context)
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Find out the quality; leave good files, and everything of which it cannot be told, alone.
@@ -54,8 +58,6 @@ class JpegArtifacts(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
-        if objection := left_to(context) or made_for_photographs(context):
-            return Decision(False, objection)
         for name in RESAMPLING:
             if name in context.decisions and context.decisions[name].applied:
                 return Decision(False, f"{name} changed the block grid")

@@ -32,7 +32,6 @@ from enhancer.options import LocalContrastOptions
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.light import from_linear, luminance, to_linear
 from enhancer.stages.luma_noise import in_levels, luma_noise, objection_of_noise
-from enhancer.stages.picture_kind import made_for_photographs
 
 LOW: Final = 5.0
 """Local contrast below which ``auto`` acts, as a standard deviation of L* (0 to 100)."""
@@ -51,6 +50,7 @@ class LocalContrast(Stage):
     name = "local-contrast"
     options = LocalContrastOptions
     off = "the recipe has local contrast off"
+    for_photographs = True
     corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
@@ -67,9 +67,6 @@ class LocalContrast(Stage):
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
         options = context.recipe.local_contrast
-        because = made_for_photographs(context) if options.mode == "auto" else None
-        if because is not None:
-            return Decision(False, because)
         contrast = local_contrast(pixels)
         numbers: dict[str, Any] = {"local_contrast": round(contrast, 2)}
         reason = "the recipe asks for it"

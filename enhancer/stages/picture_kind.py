@@ -21,20 +21,12 @@ from numpy.typing import NDArray
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.kind_features import CELL, FEATURES, kind_features
+from enhancer.stages.kinds import KINDS, NAME, WORDS
 from enhancer.stages.sampling import evenly_spread_crops
 
-KINDS: Final = ("photograph", "document", "screen")
-WORDS: Final = {
-    "photograph": "a photograph",
-    "document": "a document or drawing",
-    "screen": "a screen or rendering",
-}
 WEIGHTS: Final = Path(__file__).with_suffix(".json")
 SMALLEST_SIDE: Final = 16
 """Smaller pictures say nothing; they are taken for photographs."""
-NAME: Final = "picture-kind"
-MOST_REPEATS: Final = 0.3
-"""Autocorrelation at a distance above which a printer's screen is assumed."""
 LEAST_CELLS: Final = 32
 NOT_CLIPPED: Final = 0.04
 GROUND: Final = (3, 10)
@@ -109,30 +101,6 @@ def measure_kind(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) 
     best = int(odds.argmax())
     told = {name: round(float(value), 3) for name, value in zip(KINDS, odds, strict=True)}
     return Kind(KINDS[best], told[KINDS[best]], told, round(float(features[FEATURES.index("repeats")]), 3))
-
-
-def made_for_photographs(context: Context) -> str | None:
-    """Why a stage that was made for photographs leaves this picture alone; None: it is one, or nothing was measured."""
-    measured = context.decisions.get(NAME)
-    if measured is None or measured.numbers["kind"] == KINDS[0]:
-        return None
-    return f"made for photographs, and this is {WORDS[measured.numbers['kind']]}"
-
-
-def is_photograph(context: Context) -> bool:
-    """Whether it was measured, or said by the recipe, that it is a photograph."""
-    measured = context.decisions.get(NAME)
-    return measured is not None and measured.numbers["kind"] == KINDS[0]
-
-
-def is_document(context: Context) -> bool:
-    """Whether it was taken for a document that no screen runs through, as printed pictures have."""
-    measured = context.decisions.get(NAME)
-    return (
-        measured is not None
-        and measured.numbers["kind"] == "document"
-        and measured.numbers.get("repeats", 0.0) <= MOST_REPEATS
-    )
 
 
 def noisy_ground(pixels: FloatPixels) -> bool:

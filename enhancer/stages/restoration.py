@@ -21,7 +21,6 @@ from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.damage_traces import LEAST_NOISE, NEVER_A_JPEG, SMALLEST_SIDE, Traces, damage_traces
 from enhancer.stages.noise import measure_noise
-from enhancer.stages.picture_kind import made_for_photographs
 from enhancer.stages.resize import resize
 
 NAME: Final = "restoration"
@@ -35,19 +34,22 @@ class Restoration(Stage):
     name = NAME
     options = RestorationOptions
     off = "the recipe leaves restoration off"
+    for_photographs = True
 
     def idle(self, context: Context) -> str | None:
-        """Where the recipe has it off, or asks for what a restoring net would replace."""
-        recipe = context.recipe
-        return None if recipe.may_restore else _why_not(recipe)
+        """As every stage, and where the recipe asks for what a restoring net would replace."""
+        return super().idle(context) if self.wanted(context) else _why_not(context.recipe)
+
+    def wanted(self, context: Context) -> bool:
+        """Where a restoring net may be used, which values at the top of the recipe decide too."""
+        return context.recipe.may_restore
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Look for traces of damage; leave the picture to the stages for clean ones where there are few.
 
         Args:
             pixels: H x W x C, float32 in [0, 1].
-            context: the recipe's ``restoration``; its scale, ``model``, ``denoise_model`` and ``denoise_strength``;
-                the decision about the kind of picture, which counts where the mode is ``auto``.
+            context: the recipe's ``restoration``; its scale, ``model``, ``denoise_model`` and ``denoise_strength``.
 
         Returns:
             A decision whose numbers are ``damage`` (0 to 1, the odds that the net mends more than it costs), ``noise``
@@ -64,7 +66,7 @@ class Restoration(Stage):
         numbers: dict[str, Any] = {}
         reason = "the recipe asks for it"
         if options.mode == "auto":
-            if objection := made_for_photographs(context) or _left_alone(pixels):
+            if objection := _left_alone(pixels):
                 return Decision(False, objection)
             traces = damage_traces(pixels)
             numbers = traces.as_numbers()

@@ -34,7 +34,6 @@ from enhancer.options import ScratchesOptions
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import to_planes
 from enhancer.stages.inpainting import inpaint
-from enhancer.stages.picture_kind import made_for_photographs
 
 MAYBE: Final = math.log(0.9 / 0.1)
 """Log odds from which a pixel may belong to a mark: those of a probability of 0.9."""
@@ -91,6 +90,7 @@ class Scratches(Stage):
     name = "scratches"
     options = ScratchesOptions
     off = "the recipe has the repair of scratches off"
+    for_photographs = True
     corrects = True
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
@@ -106,8 +106,6 @@ class Scratches(Stage):
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
-        if objection := made_for_photographs(context):
-            return Decision(False, objection)
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell scratches from detail")
         net = context.nets.damage_detector()

@@ -34,9 +34,9 @@ class SuperResolution(Stage):
     options = SuperResolutionOptions
     off = "the recipe keeps the size"
 
-    def idle(self, context: Context) -> str | None:
-        """Where the scale is 1."""
-        return self.off if context.recipe.scale == 1 else None
+    def wanted(self, context: Context) -> bool:
+        """Where the scale is not 1."""
+        return context.recipe.scale != 1
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Nothing to measure: the recipe's scale decides.

@@ -22,10 +22,11 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An object's bytes and the ETag of exactly these bytes."""
+    """An object's bytes, the ETag of exactly these bytes, and the content type where the store keeps one."""
 
     data: bytes
     etag: str
+    content_type: str | None = None
 
 
 class ObjectStore(Protocol):

@@ -141,7 +141,7 @@ class S3Store:
                         raise PictureError(
                             f"{self.address(key)} has {size} bytes; the limit is {max_bytes}", reason="too-many-bytes"
                         )
-                    return Fetched(body.read(), _etag(answer))
+                    return Fetched(body.read(), _etag(answer), answer.get("ContentType"))
             except StorageError:
                 if not left:
                     raise

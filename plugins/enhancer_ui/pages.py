@@ -13,6 +13,7 @@ from jinja2 import Environment
 from enhancer.ledger.queries import Order
 from enhancer.ledger.states import ItemState
 from enhancer.records import record_of
+from enhancer.storage.roots import Roots
 from enhancer_ui import pictures, showing
 from enhancer_ui.api import Key, LedgerReader, Offset, RunId, Search
 from enhancer_ui.configuration import ui_settings
@@ -75,7 +76,7 @@ def run(
         limit=ITEMS_PER_PAGE,
         offset=(page - 1) * ITEMS_PER_PAGE,
     )
-    roots = pictures.Roots.of(ui_settings())
+    roots = Roots.of(ui_settings())
     thumbnails = {
         one.key: {side: pictures.view(row, one, side, roots).thumbnail for side in pictures.SIDES} for one in rows
     }
@@ -99,6 +100,6 @@ def run(
 def item(reader: LedgerReader, run_id: RunId, key: Key, tab: bool = False) -> Response:
     """One picture: before and after, what was decided, how good it is, what went wrong."""
     row, found = reader.item(run_id, key)
-    roots = pictures.Roots.of(ui_settings())
+    roots = Roots.of(ui_settings())
     sides = {side: pictures.view(row, found, side, roots) for side in pictures.SIDES}
     return _page("item.html", run=row, item=found, record=record_of(row, found), sides=sides, tab=tab, live=False)

@@ -88,6 +88,7 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collecto
             "ENHANCER_INPUT_URL": f"{source}/night",
             "ENHANCER_OUTPUT_URL": nightly_output,
             "ENHANCER_RECIPE": json.dumps(UNCHANGED),
+            "ENHANCER_ALLOWED_ROOTS": f"{source}, {output}, {nightly_output}",
             "ENHANCER_TASK_RETRIES": "1",
             "ENHANCER_TASK_RETRY_DELAY_S": "1",
             "ENHANCER_MODEL_DIR": str(MODEL_CACHE),

@@ -102,7 +102,7 @@ def test_each_follows_the_stage_it_names_and_several_their_own_order() -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (Lost, "follows 'development', which is no stage .known: size-limit, "),
+        (Lost, "follows 'development', which is no stage .known: picture-kind, "),
         (Tone, "this package has one of that name"),
         (Unfinished, "cannot be made: .*abstract"),
         (Optionless, "has no options: set `options`"),

@@ -206,7 +206,7 @@ def test_a_foreign_store_is_not_read(airflow: Airflow, clients: dict[str | None,
     query = {"run_id": "foreign_1", "key": "plain.png", "side": "before"}
     answer = clients["admin"].get("picture", params=query)
     assert answer.status_code == 403
-    assert "ENHANCER_UI_ROOTS" in answer.json()["error"]
+    assert "ENHANCER_ALLOWED_ROOTS" in answer.json()["error"]
     page = clients["admin"].get("item", params=query).text
     assert "is not among the addresses that this page may read" in page
 

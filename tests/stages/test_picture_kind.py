@@ -8,7 +8,8 @@ from skimage.util import random_noise
 
 from enhancer.image import to_unit
 from enhancer.stages.kind_features import FEATURES, kind_features
-from enhancer.stages.picture_kind import KINDS, PictureKind, made_for_photographs, measure_kind, noisy_ground
+from enhancer.stages.kinds import KINDS, no_photograph
+from enhancer.stages.picture_kind import PictureKind, measure_kind, noisy_ground
 from enhancer.stages.sequence import STAGES
 from tests.cases.drawn import DRAWINGS, SCREENS, text
 
@@ -80,7 +81,7 @@ def test_the_recipe_may_say_the_kind(photo, context):
     decision = STAGE.measure(photo("astronaut"), said)
     assert decision.numbers == {"kind": "document", "confidence": 1.0}
     said.decisions[STAGE.name] = decision
-    assert "made for photographs" in made_for_photographs(said)
+    assert "made for photographs" in no_photograph(said)
 
 
 def test_stages_made_for_photographs_leave_a_drawing_alone(context):

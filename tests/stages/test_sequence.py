@@ -47,6 +47,39 @@ def test_corrections_are_the_stages_that_say_so() -> None:
     ]  # fmt: skip
 
 
+def test_those_made_for_photographs_say_so() -> None:
+    assert [stage.name for stage in STAGES if stage.for_photographs] == [
+        "restoration", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure", "colour-cast", "local-contrast",
+    ]  # fmt: skip
+
+
+FOR_PHOTOGRAPHS = [stage for stage in STAGES if stage.for_photographs]
+EVERY_AUTO = {name: {"mode": "auto"} for name in ("scratches", "fading", "exposure", "colour_cast", "local_contrast")}
+NAMED = {
+    "restoration": {"restoration": {"mode": "on"}},
+    "denoising": {"denoise_model": "denoise"},
+    "exposure": {"exposure": {"ev": 1.0}},
+    "local-contrast": {"local_contrast": {"mode": "on"}},
+}
+"""What a recipe says of a stage to have it on every kind of picture."""
+
+
+@pytest.mark.parametrize("stage", FOR_PHOTOGRAPHS, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("kind", ["photograph", "screen"])
+def test_only_a_photograph_is_looked_at_by_what_is_made_for_photographs(stage: Stage, kind: str, nets: Nets) -> None:
+    named = {**EVERY_AUTO, **NAMED.get(stage.name, {})}
+    for values, looks in ((EVERY_AUTO, kind == "photograph"), (named, kind == "photograph" or stage.name in NAMED)):
+        recipe = preset("photo", **values, input={"kind": kind})
+        context = Context(recipe=recipe, metadata=Metadata(), nets=nets)
+        assert stage.idle(context) is None  # no kind was measured, as of a picture that is not a whole run's
+        context.decisions["picture-kind"] = decide(STAGES[0], np.zeros((8, 8, 3), np.float32), context)
+        if looks:
+            assert stage.idle(context) is None
+        else:
+            nothing = np.empty((0, 0, 3), np.float32)
+            assert decide(stage, nothing, context).reason == "made for photographs, and this is a screen or rendering"
+
+
 HAVE_MODE = [name for name, value in Recipe() if isinstance(value, StageOptions) and hasattr(value, "mode")]
 OFF = {"scale": 1, "denoise_strength": 0, **{name: {"mode": "off"} for name in HAVE_MODE}}
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.run import run_batch
 from enhancer.cli.app import app
@@ -133,10 +134,19 @@ def test_a_whole_run_whose_workers_know_the_private_ca(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-for-workers")
     server.objects["pictures/a.png"] = png(1, 48, 40), "image/png"
+    server.objects["pictures/IM1"] = png(2, 48, 40), "image/png"
+    server.objects["pictures/IM2"] = png(3, 48, 40), "binary/octet-stream"
+    server.objects["pictures/README"] = png(4, 48, 40), "text/plain"
+    server.objects["pictures/IM3"] = b"no picture, whatever its content type says", "image/png"
     given = settings(server, home=tmp_path / "home", model_dir=MODEL_CACHE, threads=1)
     given.home.mkdir()
     urls = {"input_url": "s3://pictures", "output_url": "s3://twins"}
     report = run_batch(RunRequest.from_params({**urls, "recipe": PLAIN}, given), settings=given, run_id="night")
-    assert (report.outcome, report.counts) == ("success", {"published": 1})
+    assert (report.outcome, report.counts) == ("success", {"published": 3, "skipped": 1, "quarantined": 1})
     with Image.open(io.BytesIO(server.objects["twins/a.png"][0])) as made:
         assert made.size == (48, 40)
+    assert {name for name in server.objects if name.startswith("twins/IM")} == {"twins/IM1", "twins/IM2"}
+    again = plan_run(
+        RunRequest.from_params(urls | {"recipe": PLAIN}, given), settings=given, run_id="r2", trigger="cli"
+    )
+    assert (again.shards, again.summary["repeated_verdicts"], again.summary["side_files"]) == ([], 1, {"no suffix": 1})

@@ -16,6 +16,7 @@ from enhancer.batch.plan.estimate import Estimate, in_words
 from enhancer.batch.plan.manifest import freeze, spool
 from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.plan.shards import calibrate, cut
+from enhancer.batch.side_files import Pictures, few_kinds
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import check
 from enhancer.settings import Settings
@@ -75,12 +76,12 @@ def plan_run(
 
 
 def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) -> None:
-    source = open_store(request.input_url, settings)
+    source, pictures = open_store(request.input_url, settings), Pictures.from_settings(settings)
     tally = Tally()
     estimated_s, history_s = ledger.queries.cost_history(without_dag=layout.REFERENCE_CHECK_DAG)
     factor = calibrate(estimated_s, history_s)
     with spool() as planned:
-        for row in work_of(request, ledger, run_id, source, tally):
+        for row in work_of(request, ledger, run_id, source, pictures, tally):
             planned.add(row)
         tally.cost_s *= factor
         chosen = cut(tally.items, tally.cost_s, settings)
@@ -103,6 +104,7 @@ def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) 
             **estimate,
             "repeated_verdicts": tally.repeated,
             "refused_keys": tally.refused,
+            "side_files": few_kinds(tally.side_files),
             "dry_run": request.dry_run,
         },
     )
@@ -111,6 +113,7 @@ def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) 
         run=run_id,
         listed=tally.listed,
         unchanged=tally.quick_skipped,
+        side_files=tally.side_files.total(),
         items=tally.items,
         shards=shards,
         estimate=in_words(estimate),
