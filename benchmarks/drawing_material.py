@@ -35,8 +35,14 @@ SENTENCES: Final = (
 CHOOSING_FONTS: Final = ("DejaVuSans.ttf", "DejaVuSansMono.ttf", "DejaVuSansCondensed-Bold.ttf")
 REPORTED_FONTS: Final = ("DejaVuSerif.ttf", "DejaVuSerif-BoldItalic.ttf", "DejaVuSansMono-Oblique.ttf", "")
 """The last is Pillow's own, Aileron."""
-CHOOSING_INKS: Final[tuple[tuple[Colour, Colour], ...]] = (((0, 0, 0), (255, 255, 255)), ((212, 212, 212), (30, 30, 34)))
-REPORTED_INKS: Final[tuple[tuple[Colour, Colour], ...]] = (((10, 20, 90), (250, 246, 232)), ((240, 200, 40), (0, 51, 102)))
+CHOOSING_INKS: Final[tuple[tuple[Colour, Colour], ...]] = (
+    ((0, 0, 0), (255, 255, 255)),
+    ((212, 212, 212), (30, 30, 34)),
+)
+REPORTED_INKS: Final[tuple[tuple[Colour, Colour], ...]] = (
+    ((10, 20, 90), (250, 246, 232)),
+    ((240, 200, 40), (0, 51, 102)),
+)
 
 
 def font_of(name: str, size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -60,7 +66,9 @@ def text(font: str, size: int, ink: Colour, paper: Colour, *, reduced: bool = Fa
             y = round(4 + size + 1.4 * size * number) * fine
             for at, letter in enumerate(line):
                 x = 4 + probe.getlength(line[:at]) / PROBE
-                canvas.text((x * fine, y), letter, fill=ink, font=glyphs, anchor="ls")  # at the baseline: ascents are rounded
+                canvas.text(
+                    (x * fine, y), letter, fill=ink, font=glyphs, anchor="ls"
+                )  # at the baseline: ascents are rounded
         return np.asarray(image.reduce(FINER) if reduced else image)
 
     return draw
@@ -81,7 +89,12 @@ def line_art(seed: int, ink: Colour, paper: Colour) -> Drawing:
     random = np.random.default_rng(seed)
     width, height = 200, 150
     shapes = [
-        (int(random.integers(0, 4)), random.uniform(4, 190, 2), random.uniform(4, 140, 2), random.choice([1, 1.5, 2, 3]))
+        (
+            int(random.integers(0, 4)),
+            random.uniform(4, 190, 2),
+            random.uniform(4, 140, 2),
+            random.choice([1, 1.5, 2, 3]),
+        )
         for _ in range(18)
     ]
 

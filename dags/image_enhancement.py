@@ -7,8 +7,8 @@ too much of it failed. What an earlier night left comes first.
 Pictures that fail are data, not task failures: they are rows in the ledger, with their reason, and lines in the report.
 A task fails, and is retried, only for trouble that a retry may mend. Running again does only what is missing.
 
-Params left empty mean: as the rules, the preset or the `ENHANCER_*` settings say. The settings are the collection called
-`default`; those of `ENHANCER_COLLECTIONS` have DAGs of their own.
+Params left empty mean: as the rules, the preset or the `ENHANCER_*` settings say. The settings are the collection
+called `default`; those of `ENHANCER_COLLECTIONS` have DAGs of their own.
 """
 
 from __future__ import annotations

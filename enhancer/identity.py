@@ -64,13 +64,16 @@ def packages_for(recipe: Recipe) -> dict[str, str]:
     return {one.distribution: one.version for key, one in foreign.items() if asked[key].wanted()}
 
 
-def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | None = None) -> str:
+def identity_of(
+    data_digest: str, recipe: Recipe, weights: Mapping[str, str] | None = None, *, signer: str | None = None
+) -> str:
     """The identity of the result of enhancing an input as `recipe` says.
 
     Args:
         data_digest: :func:`digest` of the input's bytes.
         recipe: as requested, after all rules and params; its precision is the requested one.
         weights: net names to hashes; None: :func:`weights_for` the recipe.
+        signer: who signs the result (:attr:`enhancer.codecs.signing.Signing.identity`); None: nobody.
 
     Returns:
         64 hexadecimal digits: blake3 of a JSON object with sorted keys, in which no two ingredients can run together.
@@ -85,4 +88,6 @@ def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | N
     }
     if packages := packages_for(recipe):
         ingredients["packages"] = packages
+    if signer is not None:  # only then, so that results which are not signed keep their identities
+        ingredients["signer"] = signer
     return blake3(json.dumps(ingredients, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

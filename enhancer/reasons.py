@@ -115,6 +115,9 @@ class Reason(StrEnum):
     TOO_FEW_PICTURES = "too-few-pictures"
     NOT_BETTER = "not-better"
 
+    # ---- who signs results
+    SIGNING = "signing"
+
     # ---- what was asked for
     BAD_REQUEST = "bad-request"
     BAD_PARAMS = "bad-params"

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     s3_access_key_id: SecretStr | None = None
     s3_secret_access_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
+    s3_key_source: str | None = Field(
+        None, description="name of a process's source of temporary keys; set by Airflow's tasks, for their workers"
+    )
     s3_region: str = "us-east-1"
     s3_request_checksum_calculation: ChecksumUse = Field(
         "when_required",
@@ -169,6 +172,15 @@ class Settings(BaseSettings):
     cache_memory_mb: int = Field(64, ge=0, description="of results in a process's memory")
     cache_disk_mb: int = Field(1000, ge=0, description="of results in files below home")
     cache_worker_files: bool = Field(False, description="workers keep files too, not only the command line")
+
+    # Content Credentials.
+    c2pa_certificate: Path | None = Field(
+        None, description="results are signed (C2PA): PEM file with the certificate chain, the signer's own first"
+    )
+    c2pa_private_key: Path | None = Field(None, description="PEM file with the certificate's private key, no password")
+    c2pa_timestamp_url: str | None = Field(
+        None, description="RFC 3161 authority that signatures are timed by; None: they are not"
+    )
 
     # Evaluation.
     lpips_net: Literal["alex", "vgg"] = "alex"

@@ -142,11 +142,26 @@ def run_params(given: Mapping[str, Any]) -> dict[str, Param]:
 
     A value is shown as the param's default. One that is known only when the run is there (a template, another task's
     output) is not: left empty, the param means that value.
+
+    Raises:
+        ValueError: a value that no run could be asked for; names it.
     """
-    return {
-        name: Param(given[name] if _is_plain(given.get(name)) else _DEFAULTS.get(name), description, **schema)
-        for name, (description, schema) in _PARAMS.items()
-    }
+    params = {}
+    for name, (description, schema) in _PARAMS.items():
+        value = _DEFAULTS.get(name)
+        if name in given and _is_plain(given[name]):
+            value = given[name]
+            _check(name, value, schema)
+        params[name] = Param(value, description, source="dag", schema=schema)
+    return params
+
+
+def _check(name: str, value: Any, schema: dict[str, Any]) -> None:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    if (error := best_match(Draft202012Validator(schema).iter_errors(value))) is not None:
+        raise ValueError(f"{name}: {error.message}")
 
 
 def asked_for(given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 GENERIC: Final = "generic"
 """What Airflow's command line calls a Connection whose type's provider is not installed."""
 
-_UNSUPPORTED_AWS: Final = ("role_arn", "assume_role_method", "profile_name")
-"""Ways to come by credentials that Airflow's own hook knows and this package leaves to boto3's default chain."""
-
 
 def settings_from_airflow() -> Settings:
     """The process's settings, completed from Airflow Connections.
@@ -31,13 +28,13 @@ def settings_from_airflow() -> Settings:
     The ledger's Connection is of type ``postgres`` (opened with psycopg 3; those of its extras that libpq knows are
     kept, such as ``sslmode``) or ``sqlite`` (the file's path in the schema or host). Either may be called ``generic``,
     which is what ``airflow connections add`` makes of a type whose provider is not installed: a path is SQLite's,
-    anything else PostgreSQL's. The store's is of type ``aws`` (or ``generic`` too):
-    login and password are the keys; the extras ``region_name``, ``endpoint_url`` (also below ``service_config.s3``) and
-    ``aws_session_token`` are read. Without a login the keys are left to the settings, and without those to boto3's
-    default chain: environment, web identity, instance role.
+    anything else PostgreSQL's. The store's is of type ``aws`` (or ``generic`` too), and whatever the amazon provider's
+    hook makes of it (:mod:`enhancer.airflow.aws`). One that names neither keys nor a profile nor a role leaves them to
+    the settings, and without those to boto3's default chain: environment, web identity, instance role.
 
     Raises:
         RequestError: a Connection that exists but cannot be used as it is.
+        StorageError: transient: the role's keys cannot be had just now.
     """
     settings = get_settings()
     updates: dict[str, Any] = {}
@@ -102,33 +99,15 @@ def _libpq_options(extra: dict[str, Any]) -> dict[str, str]:
 
 
 def _s3(connection: Connection) -> dict[str, Any]:
-    """Settings of the object store."""
+    """Settings of the object store, by way of the amazon provider's own hook."""
     if connection.conn_type not in ("aws", GENERIC):
         raise RequestError(
             f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the store needs aws",
             reason=Reason.BAD_CONNECTION,
         )
-    extra = connection.extra_dejson
-    if used := [name for name in _UNSUPPORTED_AWS if extra.get(name)]:
-        raise RequestError(
-            f"Connection {connection.conn_id} uses {', '.join(used)}, which is not supported: give keys, or none and "
-            "let the machine's own role apply",
-            reason=Reason.BAD_CONNECTION,
-        )
-    service = (extra.get("service_config") or {}).get("s3") or {}
-    values = {
-        "s3_endpoint_url": service.get("endpoint_url") or extra.get("endpoint_url") or None,
-        "s3_region": extra.get("region_name") or None,
-    }
-    updates: dict[str, Any] = {name: value for name, value in values.items() if value}
-    if connection.login:
-        token = extra.get("aws_session_token")
-        updates |= {
-            "s3_access_key_id": SecretStr(connection.login),
-            "s3_secret_access_key": SecretStr(connection.password or ""),
-            "s3_session_token": SecretStr(token) if token else None,  # never one pair's token with another's keys
-        }
-    return updates
+    from enhancer.airflow.aws import store_settings
+
+    return store_settings(connection.conn_id)
 
 
 def _mask(settings: Settings) -> None:

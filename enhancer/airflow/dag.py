@@ -84,7 +84,6 @@ class EnhanceDag(DAG):
         defaults = {**DEFAULT_ARGS, **args.pop("default_args", {})}
         super().__init__(
             dag_id,
-            params={**run_params(given), **args.pop("params", {})},
             default_args=defaults,
             tags={"enhancer", "images", *args.pop("tags", ())},
             **{"start_date": FIRST_DAY, "catchup": False, "max_active_runs": 1, **args},
@@ -94,3 +93,9 @@ class EnhanceDag(DAG):
             self.plan, self.summary = plan_and_run(
                 given, placement, on_failure_callback=defaults.get("on_failure_callback")
             )
+        # After the tasks, for each would take a deep copy of all params, several times over, and past Airflow's check,
+        # which looks over each schema anew: together 20 ms a DAG. What is given is checked in `run_params`.
+        own = {name: self.params.get_param(name) for name in self.params}
+        for name in own:
+            del self.params[name]
+        self.params.update({**run_params(given), **own})

@@ -128,8 +128,8 @@ class TaskPlacement:
     def __post_init__(self) -> None:
         if unknown := set(self.task_args) - {"plan", *SHARD_STEPS, "report"}:
             raise TypeError(f"task_args names no task of a run: {', '.join(sorted(unknown))}")
-        if unknown := set(self.thresholds) - set(Thresholds.__annotations__):
-            raise TypeError(f"thresholds names no threshold: {', '.join(sorted(unknown))}")
+        if strange := set(self.thresholds) - set(Thresholds.__annotations__):
+            raise TypeError(f"thresholds names no threshold: {', '.join(sorted(strange))}")
 
     def of(self, step: Step) -> dict[str, Any]:
         """The arguments of a step's operator."""
@@ -211,8 +211,8 @@ def request_of(given: dict[str, Any], settings: Settings, *, stands_alone: bool)
 
 @task
 def plan(given: dict[str, Any], thresholds: Thresholds, group: str) -> list[dict[str, Any]]:
-    """Close what earlier nights left open; list the input, freeze the manifest, cut it into shards; none in a dry run or
-    when there is nothing to do.
+    """Close what earlier nights left open; list the input, freeze the manifest, cut it into shards; none in a dry run
+    or when there is nothing to do.
     """
     settings = task_settings(thresholds)
     params = {} if group else get_current_context()["params"]  # those of a DAG with a group mean other things
@@ -222,7 +222,7 @@ def plan(given: dict[str, Any], thresholds: Thresholds, group: str) -> list[dict
     return plan_in_airflow(request, settings, group)
 
 
-@task(**SHARD_TASK)
+@task(trigger_rule=TriggerRule.ALL_SUCCESS, **SHARD_TASK)
 def enhance(shard: dict[str, Any], thresholds: Thresholds) -> dict[str, Any]:
     """Enhance the shard's pictures in a worker process and stage the results."""
     from enhancer.airflow.metrics import measured
@@ -277,7 +277,7 @@ def announced(result: RunReport) -> dict[str, Any]:
     Returns:
         ``run`` (the ledger's id), ``outcome``, ``counts`` (pictures by state), ``output_url`` and ``report_url``.
     """
-    about = {"run": result.run_id, "counts": result.counts, "report_url": result.report_url}
+    about: dict[str, Any] = {"run": result.run_id, "counts": result.counts, "report_url": result.report_url}
     if result.published:
         output = Asset(quote(result.output_url, safe="/:"))
         get_current_context()["outlet_events"][ENHANCED].add(output, extra=about)
@@ -303,12 +303,18 @@ def run_shards(planned: XComArg, placement: TaskPlacement, on_failure_callback: 
         enhanced = enhance.override(**placement.of("enhance"))(shard=shard, thresholds=thresholds)
         evaluated = evaluate.override(**placement.of("evaluate"))(shard=shard, thresholds=thresholds)
         looked_at = second_look.override(**placement.of("second_look"))(shard=shard, thresholds=thresholds)
-        enhanced >> evaluated >> looked_at >> publish.override(**placement.of("publish"))(shard=shard, thresholds=thresholds)
+        (
+            enhanced
+            >> evaluated
+            >> looked_at
+            >> publish.override(**placement.of("publish"))(shard=shard, thresholds=thresholds)
+        )
 
     args = placement.of("report")
     callbacks = _as_list(args.pop("on_failure_callback", on_failure_callback))
     reporting = report.override(**args, on_failure_callback=[notify_failure, *callbacks])
-    summary = reporting(plan_task=planned.operator.task_id, thresholds=thresholds)
+    [(plan_task, _)] = planned.iter_references()
+    summary = reporting(plan_task=plan_task.task_id, thresholds=thresholds)
     shard.expand(shard=planned) >> summary
     return summary
 
@@ -327,9 +333,7 @@ def plan_and_run(
     Returns:
         The outputs of plan and report.
     """
-    planned = plan.override(**placement.of("plan"))(
-        given=dict(given), thresholds=placement.thresholds, group=group
-    )
+    planned = plan.override(**placement.of("plan"))(given=dict(given), thresholds=placement.thresholds, group=group)
     return planned, run_shards(planned, placement, on_failure_callback)
 
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from sqlalchemy.exc import SQLAlchemyError
 
-from enhancer.errors import EnhancerError, ErrorKind, StorageError
+from enhancer.errors import EnhancerError, ErrorKind, RequestError, StorageError
 from enhancer.settings import Settings, get_settings
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ class Means:
 def run_is_late(context: Mapping[str, Any]) -> None:
     """For ``DeadlineAlert``: send the notice, unless the run has ended by now or it was sent before."""
     dag_id, dag_run_id = _names(context)
-    means = _means_of_callback()
+    means = _means_of_callback(dag_id)
     how_far = _how_far(dag_id, dag_run_id, means)
     if how_far is None:
         log.info("a deadline passed, but the run has ended", dag=dag_id, dag_run=dag_run_id)
@@ -67,7 +67,7 @@ def run_failed(context: Mapping[str, Any]) -> None:
     dag_id, dag_run_id = _names(context)
     why = str(context.get("exception") or "its log says why")
     text = f"{dag_id} failed: run {dag_run_id}: {why}"
-    notify("failed", f"{dag_id}/{dag_run_id}", text, _means_of_callback())
+    notify("failed", f"{dag_id}/{dag_run_id}", text, _means_of_callback(dag_id))
 
 
 def notify(kind: Kind, subject: str, text: str, means: Means) -> bool:
@@ -143,7 +143,7 @@ def _cause(error: BaseException) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
-def _means_of_callback() -> Means:
+def _means_of_callback(dag_id: str) -> Means:
     """As a task's. Where a Connection cannot be read or used, the ``ENHANCER_*`` settings.
 
     A deadline's callback is no task, and Airflow may refuse it the Connections (seen with 3.3.2). The settings then
@@ -152,7 +152,7 @@ def _means_of_callback() -> Means:
     from enhancer.airflow.connections import settings_from_airflow
 
     try:
-        return Means.of(settings_from_airflow())
+        return Means.of(_of_collection(dag_id, settings_from_airflow()))
     except (ValidationError, SettingsError) as error:
         log.warning("the settings cannot be read", error=type(error).__name__)
         return Means(os.environ.get("ENHANCER_NOTIFY_URL"), None)
@@ -162,8 +162,23 @@ def _means_of_callback() -> Means:
             "workers, so that each notice comes once",
             error=f"{type(error).__name__}: {error}",
         )
-        means = Means.of(settings := get_settings())
+        means = Means.of(_of_collection(dag_id, settings := get_settings()))
         return means if settings.ledger_dsn is not None else replace(means, ledger_url=None)
+
+
+def _of_collection(dag_id: str, settings: Settings) -> Settings:
+    """The settings as the DAG's collection has them: its notices may go to an address of its own.
+
+    A file of collections that is broken by now costs the address, not the notice.
+    """
+    from enhancer.collections import collection_of_dag
+
+    try:
+        collection = collection_of_dag(dag_id, settings)
+    except RequestError as error:
+        log.warning("the collections cannot be read; the notice goes where the settings say", error=error.message)
+        return settings
+    return settings if collection is None else collection.settings(settings)
 
 
 def _names(context: Mapping[str, Any]) -> tuple[str, str]:

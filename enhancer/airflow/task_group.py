@@ -60,7 +60,7 @@ class EnhanceTaskGroup(TaskGroup):
         given, placement = taken(args, REQUEST_ARGS), TaskPlacement(**taken(args, PLACEMENT_ARGS))
         super().__init__(group_id, **args)
         self.default_args = {**DEFAULT_ARGS, **self.dag.default_args, **self.default_args}
-        with self:
+        with self.dag, self:  # the DAG is not open where the group is given one by `dag`
             self.plan, self.summary = plan_and_run(
                 given,
                 placement,

@@ -21,6 +21,7 @@ from typing import Any, Final
 import psutil
 
 from enhancer.batch.failures import Failure
+from enhancer.batch.relayed_keys import KeySender
 from enhancer.batch.relayed_logs import relay
 from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
@@ -184,11 +185,16 @@ class WorkerProcess:
             errors="replace",
         )
         watch = self.watch
+        keys = None
+        if self._settings.s3_key_source is not None and process.stdin is not None:
+            keys = KeySender(self._settings.s3_key_source, process.stdin)
         try:
             self._follow(process, watch)
         finally:
             _kill(process)
             watch.exit_code = process.wait()
+            if keys is not None:
+                keys.stop()
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
@@ -252,9 +258,11 @@ class WorkerProcess:
 
 def worker_environment(settings: Settings) -> dict[str, str]:
     """The least a worker needs: a few system variables, what says how AWS is reached, and the settings. Credentials of
-    the environment only where the settings hold no keys, so that boto3's own chain (instance role, profile) works.
+    the environment only where the settings hold no keys and name no source of keys, so that boto3's own chain (instance
+    role, profile) works.
     """
-    credentials = _AWS_CREDENTIALS if settings.s3_access_key_id is not None else ()
+    has_own_keys = settings.s3_access_key_id is not None or settings.s3_key_source is not None
+    credentials = _AWS_CREDENTIALS if has_own_keys else ()
     keep = {
         name: value
         for name, value in os.environ.items()

@@ -255,17 +255,18 @@ def status(
         row = ledger.runs.get(name)
         if watch:
             with watching() as show_progress:
-                while row.state != "finished":
+                while row.finished_at is None:
                     show_progress(ledger.queries.progress(name))
                     time.sleep(WATCH_S)
                     row = ledger.runs.get(name)
         progress = ledger.queries.progress(name)
         halt = ledger.halts.of(name)
-    state = row.outcome or row.state
+    state = row.stage_in_words
     summary = {
         "run": name,
         "state": row.state,
         "outcome": row.outcome,
+        "planning_failed": row.why_not_planned,
         "halt": None if halt is None else {"kind": halt.kind, "reason": halt.reason},
         "report": row.report_address,
         **progress.as_dict(),
@@ -273,6 +274,8 @@ def status(
 
     def show(console: Console) -> None:
         console.print(f"{name}: {state}", soft_wrap=True)
+        if row.why_not_planned is not None:
+            console.print(row.why_not_planned, soft_wrap=True)
         if halt is not None:
             console.print(f"{halt.kind}: {halt.reason}", soft_wrap=True)
         console.print(describe(progress), soft_wrap=True)

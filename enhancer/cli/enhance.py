@@ -146,6 +146,7 @@ def _enhance_one(enhancer: ImageEnhancer, one: Input, target: Target, sheet: She
 
 def _show(console: Console, records: list[ItemRecord], output: str) -> None:
     from enhancer.cli.output import show_failures, table, what_was_done
+    from enhancer.files import visible
 
     done = [record for record in records if record.error is None]
     if done:
@@ -159,5 +160,5 @@ def _show(console: Console, records: list[ItemRecord], output: str) -> None:
         console.print(f"\n{len(done)} of {len(records)} pictures are in {output}{note}", soft_wrap=True)
     for record in done:
         for warning in record.warnings:
-            console.print(f"{record.input}: {warning}", style="yellow", soft_wrap=True)
+            console.print(visible(f"{record.input}: {warning}"), style="yellow", soft_wrap=True)
     show_failures(console, records)

@@ -99,7 +99,7 @@ def runs(
         listing = table("run", "state", "started", "ended", "unchanged", "pictures", right=("unchanged",))
         for row in rows:
             times = (moment(row.created_at), moment(row.finished_at))
-            state = row.outcome or row.state
+            state = row.stage_in_words
             listing.add_row(row.run_id, state, *times, str(row.quick_skipped), states(row.counts))
         console.print(listing)
 
@@ -274,6 +274,7 @@ class Decided:
     def reply(self, verb: str, text: str) -> Reply:
         """The command's answer; `text` says what was done."""
         from enhancer.contract import Envelope
+        from enhancer.files import visible
 
         past = {"release": "released", "drop": "dropped", "approve": "approved"}[verb]
         summary = {"run": self.run, past: self.count, "no_verdict": self.unknown, "standing": self.standing}
@@ -281,10 +282,10 @@ class Decided:
         def show(console: Console) -> None:
             console.print(text, soft_wrap=True)
             for key in self.unknown:
-                console.print(f"  {key}: has nothing to {verb} in this run", style="yellow", soft_wrap=True)
+                console.print(f"  {visible(key)}: has nothing to {verb} in this run", style="yellow", soft_wrap=True)
             for key, other in self.standing.items():
                 console.print(
-                    f"  {key}: run {other} came later and decides: `enhancer ledger {verb} {other}`",
+                    f"  {visible(key)}: run {other} came later and decides: `enhancer ledger {verb} {other}`",
                     style="yellow",
                     soft_wrap=True,
                 )
@@ -330,7 +331,7 @@ def _keys_in(ledger: Ledger, run: str, states: list[str]) -> list[str]:
 def _show_items(console: Console, row: CountedRun, records: list[ItemRecord], total: int) -> None:
     from enhancer.cli.output import states, table
 
-    console.print(f"{row.run_id}: {row.outcome or row.state}; {states(row.counts)}", soft_wrap=True)
+    console.print(f"{row.run_id}: {row.stage_in_words}; {states(row.counts)}", soft_wrap=True)
     console.print(f"{row.input_url} -> {row.output_url}", soft_wrap=True)
     if row.report_address:
         console.print(f"report: {row.report_address}", soft_wrap=True)

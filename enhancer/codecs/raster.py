@@ -50,6 +50,7 @@ class Found:
     lossless: bool = False
     texts: tuple[tuple[bytes, bytes], ...] = ()
     comments: tuple[bytes, ...] = ()
+    cloud_tile: tuple[int, int] | None = None
     tags: tuple[Tag, ...] = ()
     attachments: tuple[str, ...] = ()
     source: bytes | None = None
@@ -151,6 +152,7 @@ def finish(found: Found, *, format_name: str, name: str) -> Image:
         lossless=found.lossless,
         texts=found.texts,
         comments=found.comments,
+        cloud_tile=found.cloud_tile,
         tags=tags,
         attachments=found.attachments,
         source=found.source,

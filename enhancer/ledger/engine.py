@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,22 @@ def open_engine(url: str) -> Engine:
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10, json_serializer=to_json)
     if file := sqlite_file(parsed):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(file)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=to_json)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(file: Path) -> None:
+    """A new ledger for its owner alone: it names every picture. SQLite gives its side files the same rights.
+
+    One that is there keeps its rights, which someone may have chosen. A folder that cannot be written to is SQLite's
+    to complain of.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -17,6 +17,10 @@ NOT_APPROVED: Final[dict[str, Any]] = dict.fromkeys(("approved_as", "approved_by
 """The columns of an item that no person approved."""
 
 
+PLANNING_FAILED: Final = "planning_failed"
+"""In a run's summary: the error that ended its planning."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Base of all rows."""
@@ -54,6 +58,17 @@ class Run(Row):
     finished_at: float | None
     halted: str | None
     halt_reason: str | None
+
+    @property
+    def why_not_planned(self) -> str | None:
+        """What kept the run from being planned the last time that it was tried; None: nothing, or it is tried now."""
+        failed = (self.summary or {}).get(PLANNING_FAILED) if self.state == "planning" else None
+        return None if failed is None else str(failed["message"])
+
+    @property
+    def stage_in_words(self) -> str:
+        """Its outcome, or how far it is."""
+        return self.outcome or ("planning failed" if self.why_not_planned is not None else self.state)
 
     @property
     def is_finished(self) -> bool:

@@ -13,7 +13,7 @@ from enhancer.ledger.bulk import insert_rows
 from enhancer.ledger.engine import reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
-from enhancer.ledger.rows import NOT_APPROVED, Item, Run, Shard
+from enhancer.ledger.rows import NOT_APPROVED, PLANNING_FAILED, Item, Run, Shard
 from enhancer.ledger.states import APPROVABLE, AWAIT_A_PERSON, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
 from enhancer.paging import batched
@@ -79,7 +79,8 @@ class Runs:
     def _plan_anew(connection: Connection, run_id: str, values: dict[str, Any]) -> None:
         connection.execute(delete(item).where(item.c.run_id == run_id))
         connection.execute(delete(shard).where(shard.c.run_id == run_id))
-        connection.execute(update(run).where(run.c.run_id == run_id).values(code_version=__version__, **values))
+        anew = {"code_version": __version__, "finished_at": None, "summary": None, **values}
+        connection.execute(update(run).where(run.c.run_id == run_id).values(**anew))
 
     @staticmethod
     def _insert(connection: Connection, run_id: str, values: dict[str, Any]) -> bool:
@@ -150,6 +151,18 @@ class Runs:
                 update(run).where(run.c.run_id == run_id, run.c.state == "planning").values(state="running", **values)
             )
 
+    def planning_failed(self, run_id: str, error: dict[str, str]) -> None:
+        """Planning came to nothing, for now: its time ends, and the run's summary has the error (`class`, `message`).
+
+        It stays open: another try, or the cleared Dag run, plans it anew.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(run)
+                .where(run.c.run_id == run_id, run.c.state == "planning")
+                .values(finished_at=db_now(), summary={PLANNING_FAILED: error})
+            )
+
     def shards_of(self, run_id: str) -> list[Shard]:
         """The run's shards in order."""
         with reading(self._engine) as connection:
@@ -159,8 +172,8 @@ class Runs:
     def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, Item]:
         """For each key the item row of the last finished run that had it, where that row's outcome still matters.
 
-        That is a verdict or a hold that no one released, a failure, or that it is no picture; or one of these that a person
-        approved.
+        That is a verdict or a hold that no one released, a failure, or that it is no picture; or one of these that a
+        person approved.
         """
         states = item.c.state.in_((*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED))
         no_picture = item.c.error_class.in_((Reason.NOT_A_PICTURE.value, Reason.EMPTY.value))

@@ -43,7 +43,7 @@ def message_page(request: Request, status: HTTPStatus, message: str) -> Response
 def runs(reader: LedgerReader, offset: Offset = 0) -> Response:
     """Every run, newest first."""
     rows, following = reader.runs(offset, RUNS_PER_PAGE)
-    live = any(row.state != "finished" for row in rows)
+    live = any(row.finished_at is None for row in rows)
     return _page("runs.html", runs=rows, offset=offset, following=following, live=live)
 
 
@@ -87,12 +87,12 @@ def run(
         thumbnails=thumbnails,
         total=total,
         failures=reader.failures(run_id),
-        progress=None if row.state == "finished" else reader.progress(run_id),
+        progress=None if row.finished_at is not None else reader.progress(run_id),
         filters={"state": state or "", "search": search or "", "order": order},
         page=page,
         pages=max(1, -(-total // ITEMS_PER_PAGE)),
         tab=tab,
-        live=row.state != "finished",
+        live=row.finished_at is None,
     )
 
 

@@ -158,7 +158,8 @@ def test_a_generic_connection_is_what_it_looks_like(
         ("enhancer_ledger", "sqlite://", "no SQLite file"),
         ("enhancer_ledger", "generic://u:p@h", "host and schema"),
         ("enhancer_s3", "http://u:p@h/", "needs aws"),
-        ("enhancer_s3", "aws:///?role_arn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx", "role_arn"),
+        ("enhancer_s3", "aws:///?role_arn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx", "no keys were found"),
+        ("enhancer_s3", "aws:///?profile_name=nobody", "nobody"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(

@@ -19,7 +19,6 @@ from tests.operations_page import PAGE, error_classes
 SHOWN_BY_WORKERS = {
     "hung",  # test_worker_night.py
     "worker-killed",  # test_worker_night.py
-    "memory-limit",  # test_worker.py
     "bad-result",  # test_evaluation.py
     "gate",  # test_evaluation.py
     "bad-result",  # test_evaluation.py

@@ -129,6 +129,27 @@ def test_a_release_says_that_the_gate_will_say_the_same(run, refused):
     assert "`enhancer ledger approve r1`" in said
 
 
+NASTY = "a\x1b[2Jb\nc\u202egpj.exe"
+"""Clears a terminal, breaks a line, and turns the rest round."""
+
+
+def test_nothing_in_a_name_reaches_the_terminal(run, refused):
+    with Ledger(refused) as ledger:
+        add_run(ledger, "r4", {NASTY: "rejected"})
+    outputs = [
+        run("ledger", "show", "r4").stdout,
+        run("ledger", "release", "r4", NASTY + "!").stdout,
+        run("ledger", "show", "r4", "--search", NASTY).stdout,
+        run("ledger", "show", NASTY).stderr,
+    ]
+    for said in outputs:
+        assert "\\x1b[2J" in said.replace("\n", "")
+        assert not {"\x1b", "\u202e"} & set(said)
+    lines = [line for line in outputs[0].splitlines() if "gpj.exe" in line]
+    assert lines[0].startswith(r"a\x1b[2Jb\nc\u202egpj.exe")
+    assert run("ledger", "show", "r4", "--json").reply.items[0].input == NASTY
+
+
 def test_what_is_quarantined_cannot_be_approved(run, refused):
     with Ledger(refused) as ledger:
         add_run(ledger, "r3", {"c.png": "quarantined"})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import sqlite3
 import threading
 import time
@@ -177,3 +178,24 @@ def test_a_connection_cut_by_the_server_is_no_error_for_the_next_user(ledger, bu
         )
     other.close()
     assert ledger.runs.get("r1").state == "running"
+
+
+def test_a_new_ledger_is_for_its_owner_alone_and_an_old_one_keeps_its_rights(tmp_path):
+    """Its rows name every picture. With SQLite's side files, whatever the umask."""
+    from enhancer.ledger import migrate
+
+    old = os.umask(0o022)
+    try:
+        url = f"sqlite:///{tmp_path / 'folder' / 'ledger.db'}"
+        migrate.upgrade(url)
+        with Ledger(url) as ledger:
+            ledger.queries.runs()
+            modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "folder").iterdir()}
+    finally:
+        os.umask(old)
+    assert modes.keys() >= {"ledger.db", "ledger.db-wal"}
+    assert set(modes.values()) == {0o600}
+    (tmp_path / "folder" / "ledger.db").chmod(0o640)
+    with Ledger(url) as ledger:
+        ledger.queries.runs()
+    assert (tmp_path / "folder" / "ledger.db").stat().st_mode & 0o777 == 0o640

@@ -128,6 +128,13 @@ def test_all_else_is_not(head: bytes) -> None:
 # ------------------------------------------------------------------ the ledger
 
 
+def test_a_name_is_shown_as_it_is_and_not_obeyed() -> None:
+    """U+202E would have a page show ``photo<U+202E>gpj.exe`` as ``photoexe.jpg``."""
+    page = environment().from_string('<b title="{{ name }}">{{ name }}</b>')
+    shown = page.render(name="photo\u202egpj.exe\x1b<i>")
+    assert shown == r'<b title="photo\u202egpj.exe\x1b&lt;i&gt;">photo\u202egpj.exe\x1b&lt;i&gt;</b>'
+
+
 def test_an_absent_ledger_is_told_and_not_made(tmp_path: Path) -> None:
     file = tmp_path / "home" / "ledger.db"
     with pytest.raises(LedgerUnavailableError, match="enhancer ledger upgrade"):

@@ -26,7 +26,7 @@ from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
 from enhancer.batch.worker.shard_work import log_failure
 from enhancer.codecs import sniff, target_key
-from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
+from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import Item, ItemState, Lease, Result
 from enhancer.ledger.rows import NOT_APPROVED
@@ -161,6 +161,7 @@ class EnhanceShard(EnhanceSteps):
                 state = self._gone(picture, classify(error, picture.timings.step))
             except Exception as error:  # whatever a picture does to a library becomes that picture's state
                 if is_systemic(error):
+                    self._give_back(picture, error)
                     raise  # no picture's fault: the task fails and is retried, the pictures stay as they are
                 state = self._failed(picture, classify(error, picture.timings.step))
                 log_failure(log, "picture failed", error, key=picture.key, stage=picture.timings.step)
@@ -351,6 +352,13 @@ class EnhanceShard(EnhanceSteps):
         if state is ItemState.FAILED:
             self._watch.failed()
         return state
+
+    def _give_back(self, picture: PictureInHand, error: Exception) -> None:
+        """Pending as before, with what is in the way: should the run end meanwhile, its row says why."""
+        if isinstance(error, StorageError):
+            self._give_up_claim(picture)
+            columns = classify(error, picture.timings.step).columns()
+            self._ledger.items.give_back(self._lease, picture.key, delay_s=0, count_attempt=False, **columns)
 
     def _give_up_claim(self, picture: PictureInHand) -> None:
         """So that another picture's or run's attempt need not wait for the lease."""

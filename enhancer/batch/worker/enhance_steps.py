@@ -105,7 +105,7 @@ class EnhanceSteps(ShardWork):
             fetched = self._source.get(picture.key, max_bytes=self._settings.max_bytes)
             picture.data, picture.etag = fetched.data, fetched.etag
             self._declare(picture, fetched.content_type)
-            picture.identity = identity_of(digest(picture.data), picture.recipe)
+            picture.identity = identity_of(digest(picture.data), picture.recipe, signer=self._processing.signer)
             picture.expect(announced_pixels(picture.data, self._limits))
 
     def _declare(self, picture: PictureInHand, content_type: str | None) -> None:

@@ -120,9 +120,8 @@ class EvaluateShard(ShardWork):
             StorageError: permanent, ``changed``: they are others by now; the next run sees a new picture.
         """
         fetched = self._source.get(row.key, max_bytes=self._settings.max_bytes)
-        if fetched.etag != row.etag and identity_of(digest(fetched.data), self._recipes[row.recipe_digest]) != (
-            row.identity
-        ):
+        recipe, signer = self._recipes[row.recipe_digest], self._processing.signer
+        if fetched.etag != row.etag and identity_of(digest(fetched.data), recipe, signer=signer) != row.identity:
             raise StorageError(
                 f"{row.key!r} changed after it was enhanced; the next run enhances it as it is now",
                 reason=Reason.CHANGED,
