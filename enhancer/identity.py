@@ -27,14 +27,20 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
         Catalogue names (the denoiser may also be a file) to the sha256 of their weights: the super-resolution net where
         the recipe enlarges, the fidelity net beside it where that is a perceptual one and is mixed or guarded, the
         denoiser where its strength is above 0, and for each stage what its options name
-        (:meth:`enhancer.options.StageOptions.nets`).
+        (:meth:`enhancer.options.StageOptions.nets`): the restoring net only where the recipe may use it.
 
     Raises:
         ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
     """
     catalogue = load_catalogue()
-    purposes = [purpose for options in recipe.stage_options().values() for purpose in options.nets()]
-    entries = [catalogue.default(cast("Purpose", purpose)) for purpose in purposes]  # unknown ones are refused there
+    asked = recipe.stage_options()
+    if not recipe.may_restore:  # which values at the top of the recipe decide too
+        del asked["restoration"]
+    entries = [
+        catalogue.serving(cast("Purpose", purpose), recipe.stage_scale, options.named_net(purpose))
+        for options in asked.values()
+        for purpose in options.nets()  # of an unknown purpose there is no net, which is an error
+    ]
     if recipe.scale > 1:
         entries.append(super_resolution_entry(recipe.stage_scale, recipe.model))
         beside = fidelity_entry_beside(recipe.stage_scale, recipe.model)

@@ -27,6 +27,7 @@ from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.drawn_edges import KEY, REACH, surely_drawn, with_drawn_edges
 from enhancer.stages.resize import resize, scaled_size
+from enhancer.stages.restoration import restored_by, restoring_net
 
 
 class SuperResolution(Stage):
@@ -119,13 +120,17 @@ class SuperResolution(Stage):
 
 
 def net_of(context: Context) -> Net:
-    """The net that the recipe enlarges with."""
+    """The net that the recipe enlarges with, or that restores where the picture is damaged."""
     recipe = context.recipe
+    if restored_by(context):
+        return restoring_net(context)
     return context.nets.super_resolution(recipe.stage_scale, recipe.model, recipe.precision)
 
 
 def fidelity_beside(context: Context) -> Net | None:
     """The fidelity net to mix with and to hold against, where the recipe's net is a perceptual one."""
+    if restored_by(context):
+        return None
     return context.nets.fidelity_beside(context.recipe.stage_scale, context.recipe.model, context.recipe.precision)
 
 
