@@ -52,7 +52,7 @@ MOST_KINDS: Final = 50
 """Kinds that are told apart in a run's summary; the rest are `other`."""
 
 DETAIL: Final = "content_type"
-"""Where the details of an item have the content type that said it was a picture."""
+"""Where the details of an item have the content type that said whether it was a picture."""
 
 NO_PICTURE: Final = frozenset({Reason.NOT_A_PICTURE, Reason.EMPTY})
 
@@ -115,15 +115,15 @@ class Pictures:
         return any(fnmatchcase(plain, pattern) for pattern in self.content_types)
 
     def was_side_file(self, before: Item) -> bool:
-        """Whether an earlier run found what nothing said is a picture to be none. Versions that did not tell side files
-        apart quarantined it.
+        """Whether an earlier run found what nothing said is a picture to be none, and no list has changed that since.
+        Versions that did not tell side files apart quarantined it.
         """
         if before.error_class not in NO_PICTURE:
             return False
+        said = (before.details or {}).get(DETAIL)
         if before.state == ItemState.SKIPPED:
-            return True
-        undeclared = self.by_key(before.key) is None and DETAIL not in (before.details or {})
-        return before.state == ItemState.QUARANTINED and undeclared
+            return said is None or self.by_content_type(said) is False
+        return before.state == ItemState.QUARANTINED and said is None and self.by_key(before.key) is None
 
 
 def known_suffixes() -> frozenset[str]:

@@ -197,6 +197,21 @@ def test_what_says_nothing_and_is_no_picture_is_skipped_and_not_read_again(site:
         site.finish(run_id)
 
 
+def test_what_its_content_type_denied_is_work_once_the_type_is_listed(site: Site) -> None:
+    for key in ("IM1", "IM2"):
+        site.put_key(key, png(1))
+    site.plan("r1")
+    for key, content_type in (("IM1", "image/x-own"), ("IM2", "text/plain")):
+        denied = {"stage": "read", "error_class": "not-a-picture", "details": {"content_type": content_type}}
+        site.settle("r1", key, ItemState.SKIPPED, **denied)
+    site.finish("r1")
+    narrow = site.settings.model_copy(update={"picture_content_types": "image/jpeg"})
+    plan = plan_run(site.request(), settings=narrow, run_id="r2", trigger="cli")
+    assert (plan.shards, plan.summary["side_files"]) == ([], {"no suffix": 2})
+    site.finish("r2")
+    assert keys_of(site, site.plan("r3")) == ["IM1"]
+
+
 def test_what_is_found_by_its_bytes_is_enhanced(site: Site) -> None:
     site.put_key("IM000001", png(1))
     plan = site.plan("r1", recipe=PLAIN)

@@ -18,6 +18,7 @@ from enhancer.batch.run import run_batch
 from enhancer.cli.app import app
 from enhancer.contract import Envelope
 from enhancer.errors import ErrorKind, StorageError
+from enhancer.ledger import Ledger
 from enhancer.settings import Settings
 from enhancer.storage import open_store, s3_client
 from tests.batch.site_builder import PLAIN, png
@@ -146,6 +147,12 @@ def test_a_whole_run_whose_workers_know_the_private_ca(
     with Image.open(io.BytesIO(server.objects["twins/a.png"][0])) as made:
         assert made.size == (48, 40)
     assert {name for name in server.objects if name.startswith("twins/IM")} == {"twins/IM1", "twins/IM2"}
+    with Ledger(given.ledger_url()) as ledger:
+        rows = {row.key: row for row in ledger.queries.iter_items("night")}
+    assert {key: rows[key].details for key in ("README", "IM3")} == {
+        "README": {"content_type": "text/plain"},
+        "IM3": {"content_type": "image/png"},
+    }
     again = plan_run(
         RunRequest.from_params(urls | {"recipe": PLAIN}, given), settings=given, run_id="r2", trigger="cli"
     )

@@ -343,11 +343,11 @@ class EnhanceShard(EnhanceSteps):
         if pause is not None:
             self._ledger.items.give_back(self._lease, key, delay_s=pause, **failure.columns())
             return ItemState.PENDING
+        said = {} if picture.content_type is None else {"details": {DETAIL: picture.content_type}}
         if failure.error_class in NO_PICTURE and not picture.is_declared:  # a side file, which is no failure
-            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, **failure.columns())
+            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, **failure.columns(), **said)
             return ItemState.SKIPPED
         state = end_state(failure, row.failed_runs)
-        said = {} if picture.content_type is None else {"details": {DETAIL: picture.content_type}}
         self._ledger.items.move(self._lease, key, state, **failure.columns(), **said)
         if state is ItemState.FAILED:
             self._watch.failed()

@@ -40,7 +40,7 @@ class PictureInHand(Picture):
         etag: of the bytes that were read.
         staged: the key under work_url that its result has after `write`.
         is_declared: its key or its content type says that it is a picture.
-        content_type: that says so, where its key does not.
+        content_type: that says whether it is one, where its key does not.
     """
 
     row: Item
@@ -114,12 +114,12 @@ class EnhanceSteps(ShardWork):
             return
         said = self._pictures.by_content_type(content_type)
         picture.is_declared = said is True
+        picture.content_type = None if said is None else content_type
         if said is False:
             raise PictureError(
                 f"{picture.key}: no picture by its content type, {content_type} (ENHANCER_PICTURE_CONTENT_TYPES)",
                 reason=Reason.NOT_A_PICTURE,
             )
-        picture.content_type = content_type if said else None
 
     def decode(self, picture: PictureInHand) -> None:
         """Bytes into pixels; or the result from the cache, with all that is known of it."""
