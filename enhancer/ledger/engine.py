@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -100,12 +101,20 @@ def open_engine(url: str) -> Engine:
 def _make_private(file: Path) -> None:
     """A new ledger for its owner alone: it names every picture. SQLite gives its side files the same rights.
 
-    One that is there keeps its rights, which someone may have chosen. A folder that cannot be written to is SQLite's
-    to complain of.
+    One that is there keeps its rights, which someone may have chosen, and is not even opened: closing it again would
+    let go the locks that other connections of this process hold on it (fcntl(2); sqlite.org/howtocorrupt.html, 2.2). So
+    the new file is complete before it has its name. Where that cannot be done, SQLite makes the file, or complains.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        return
     with suppress(OSError):
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:32]}.")  # for its owner alone
+        os.close(descriptor)
+        try:
+            os.link(draft, file)
+        finally:
+            Path(draft).unlink()
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -4,6 +4,8 @@ import math
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -199,3 +201,16 @@ def test_a_new_ledger_is_for_its_owner_alone_and_an_old_one_keeps_its_rights(tmp
     with Ledger(url) as ledger:
         ledger.queries.runs()
     assert (tmp_path / "folder" / "ledger.db").stat().st_mode & 0o777 == 0o640
+
+
+def test_opening_a_ledger_again_lets_no_lock_go(tmp_path):
+    """POSIX locks fall when any descriptor of the file is closed, so a second engine must open and close none itself."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    migrate.upgrade(url)
+    with Ledger(url) as first, first.engine.begin() as connection:
+        connection.execute(item.delete())
+        for _ in range(3):
+            open_engine(url).dispose()
+        code = f"import sqlite3; sqlite3.connect({str(tmp_path / 'ledger.db')!r}, timeout=0).execute('BEGIN IMMEDIATE')"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "database is locked" in other.stderr, "another process got the lock that this one holds"
