@@ -56,11 +56,12 @@ def read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
 
 def _frame(dataset: Any, index: int, name: str) -> Raster:
     try:
-        return pixel_array(dataset, index=index)
+        samples: Raster = pixel_array(dataset, index=index)
     except RuntimeError as error:
         if "missing dependencies" in str(error):
             raise _unsupported(f"pixels encoded as {dataset.file_meta.TransferSyntaxUID.name}", name) from error
         raise
+    return samples
 
 
 def dicom_pixels(data: bytes, name: str, limits: Limits) -> int:

@@ -324,10 +324,9 @@ def _stored(pixels: Raster, bits: int, allocated: int, *, signed: bool, inverted
     plain = (pixels.astype(np.uint32) * top + full // 2) // full if top != full else pixels.astype(np.uint32)
     if inverted:
         plain = np.uint32(top) - plain
-    if signed:
-        plain = plain.astype(np.int32) - (1 << (bits - 1))
+    stored: Raster = plain.astype(np.int32) - (1 << (bits - 1)) if signed else plain
     kind = np.dtype(f"<{'i' if signed else 'u'}{allocated // 8}")
-    return np.ascontiguousarray(plain.astype(kind)).tobytes()
+    return np.ascontiguousarray(stored.astype(kind)).tobytes()
 
 
 def _name(dataset: Dataset, document: Document, samples: bytes) -> None:
