@@ -185,7 +185,7 @@ class Items:
 
     def known_faults(self, run_id: str, *, fewer_failed_runs: int) -> int:
         """How many pictures the run tried again and quarantined for the very fault, in the very bytes, for which
-        another finished run of the same input has them quarantined.
+        an earlier finished run of the same input has them quarantined.
 
         Args:
             run_id: the run.
@@ -202,6 +202,7 @@ class Items:
             other.c.size == item.c.size,
             other_run.c.run_id == other.c.run_id,
             other_run.c.state == "finished",
+            other_run.c.created_at < this_run.c.created_at,
             other_run.c.input_url == this_run.c.input_url,
         )
         statement = (

@@ -133,6 +133,17 @@ def test_known_faults_fail_no_run(archive: Site) -> None:
     report_strictly(archive, "r2")
 
 
+def test_what_a_later_run_repeats_was_not_known_then(site: Site) -> None:
+    site.put(a_png=png(1), b_png=png(2))
+    site.plan("r1")
+    for key in ("a.png", "b.png"):
+        site.settle("r1", key, ItemState.QUARANTINED, **KNOWN)
+    report = report_run("r1", settings=site.settings)
+    assert report.failure_rate == 1.0
+    report_run(site.plan("r2").run_id, settings=site.settings)
+    assert report_run("r1", settings=site.settings) == report
+
+
 def test_another_fault_and_a_fault_of_other_bytes_are_new(archive: Site) -> None:
     archive.put_key("1.png", png(11))
     archive.plan("r2", rerun="all")
