@@ -36,7 +36,7 @@ _KEPT_ENVIRONMENT: Final = (
     "OMP_NUM_THREADS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "no_proxy", "USER",
 )  # fmt: skip
-_KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "OPENBLAS_", "PIP_", "XDG_", "COV_", "COVERAGE_")
+_KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "OPENBLAS_", "PIP_", "XDG_", "COV_", "COVERAGE_", "ENHANCER_STORE_")
 
 
 class WorkerError(EnhancerError):
@@ -243,7 +243,7 @@ class WorkerProcess:
 
 def worker_environment(settings: Settings) -> dict[str, str]:
     """The least a worker needs: a few system variables and the settings. AWS_* only where the settings hold no keys, so
-    that boto3's own chain (instance role, profile) works.
+    that boto3's own chain (instance role, profile) works. ENHANCER_STORE_* configures other packages' stores.
     """
     keep = {
         name: value
