@@ -37,7 +37,7 @@ _KEPT_ENVIRONMENT: Final = (
     "OMP_NUM_THREADS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "no_proxy", "USER",
 )  # fmt: skip
-_KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "OPENBLAS_", "PIP_", "XDG_", "COV_", "COVERAGE_")
+_KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "OPENBLAS_", "PIP_", "XDG_", "COV_", "COVERAGE_", "ENHANCER_STORE_")
 
 _AWS_CREDENTIALS: Final = (
     "AWS_ACCESS_KEY", "AWS_SECRET_", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_", "AWS_PROFILE",
@@ -260,6 +260,7 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     """The least a worker needs: a few system variables, what says how AWS is reached, and the settings. Credentials of
     the environment only where the settings hold no keys and name no source of keys, so that boto3's own chain (instance
     role, profile) works.
+    ENHANCER_STORE_* configures other packages' stores.
     """
     has_own_keys = settings.s3_access_key_id is not None or settings.s3_key_source is not None
     credentials = _AWS_CREDENTIALS if has_own_keys else ()

@@ -6,7 +6,8 @@ A package adds a kind by an entry point of the group ``enhancer.stores``, whose 
     [project.entry-points."enhancer.stores"]
     gs = "my_package.store:KIND"
 
-Entry points are looked at where a URL has a scheme that is not our own.
+Entry points are looked at where a URL has a scheme that is not our own. What such a store needs beside its URL
+(servers, keys) it reads from environment variables ENHANCER_STORE_*: workers are given no others.
 """
 
 from __future__ import annotations

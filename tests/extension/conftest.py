@@ -1,4 +1,4 @@
-"""A package that adds a stage, really installed, and the command line in processes that have it on their path."""
+"""A package that adds a stage, a format, a net and a store, really installed, and the command line in processes that have it on their path."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from scipy import ndimage
+
+from tests.model_cache import MODEL_CACHE
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
-USER_MODELS = Path.home() / ".cache" / "enhancer" / "models"
+
+KEPT = {"name": "archive", "denoise_strength": 0, "impulse_repair": {"mode": "off"}}
+"""A recipe under which no stage of this package does anything."""
+SOFT = {**KEPT, "soft_focus": {"mode": "on", "amount": 0.75}}
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,13 @@ class Installed:
             **os.environ,
             "PYTHONPATH": path,
             "ENHANCER_HOME": str(self.home),
-            "ENHANCER_MODEL_DIR": str(USER_MODELS),
+            "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
             "ENHANCER_THREADS": "1",
+            "ENHANCER_STORE_SHELVES": str(self.home / "shelves"),
             "COLUMNS": "200",
         }
+        if self.folder is not None:
+            environment["ENHANCER_CATALOGUE"] = str(self.folder / "enhancer_tiny" / "nets.toml")
         command = [sys.executable, *(str(argument) for argument in arguments)]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False, cwd=self.home, timeout=300
@@ -89,6 +100,21 @@ def package(install: Callable[[str], Path]) -> Path:
 def tiny(package: Path, tmp_path: Path) -> Installed:
     """An environment that has the package."""
     return Installed(package, tmp_path)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "a.png"
+    path.parent.mkdir()
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def softened(path: Path, amount: float) -> np.ndarray:
+    """What the stage makes of a file, by SciPy's mean filter."""
+    pixels = np.asarray(Image.open(path)).astype(float)
+    mean = ndimage.uniform_filter(pixels, (3, 3, 1), mode="nearest")
+    return np.rint(pixels + amount * (mean - pixels))
 
 
 @pytest.fixture

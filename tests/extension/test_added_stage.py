@@ -9,13 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
 
-from tests.extension.conftest import Installed
-
-KEPT = {"name": "archive", "denoise_strength": 0, "impulse_repair": {"mode": "off"}}
-"""A recipe under which no stage of this package does anything."""
-SOFT = {**KEPT, "soft_focus": {"mode": "on", "amount": 0.75}}
+from tests.extension.conftest import KEPT, SOFT, Installed, softened
 
 IDENTITY = """
 from enhancer.identity import identity_of
@@ -23,21 +18,6 @@ from enhancer.recipe import parse_recipe
 recipes = [parse_recipe(one) for one in json.loads(%r)]
 print(json.dumps([[identity_of("0" * 64, one), one.digest(), one.canonical_json()] for one in recipes]))
 """
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "in" / "a.png"
-    path.parent.mkdir()
-    Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(path)
-    return path
-
-
-def softened(path: Path, amount: float) -> np.ndarray:
-    """By SciPy's mean filter."""
-    pixels = np.asarray(Image.open(path)).astype(float)
-    mean = ndimage.uniform_filter(pixels, (3, 3, 1), mode="nearest")
-    return np.rint(pixels + amount * (mean - pixels))
 
 
 def test_recipes_lists_it_with_its_values(tiny: Installed) -> None:

@@ -14,7 +14,7 @@ extensions.OWN["soft-focus"] = "enhancer_tiny.soft_focus:SoftFocus"
 import numpy as np
 from enhancer.identity import packages_for
 from enhancer.image import Document, image_from_array
-from enhancer.pipeline import ImageEnhancer
+from enhancer.processing import ImageEnhancer
 from enhancer.recipe import preset, with_settings
 recipe = with_settings(preset("archive", denoise_strength=0), ["soft_focus.mode=on"])
 enhancer = ImageEnhancer(recipe)

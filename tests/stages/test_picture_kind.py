@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
+from skimage import data
 from skimage.util import random_noise
 
 from enhancer.image import to_unit
@@ -37,6 +41,15 @@ def test_damaged_photographs_are_photographs_still(photo, with_noise, name, faul
         "pale": 0.3 + 0.4 * pixels,
     }[fault].astype(np.float32)
     assert measure_kind(np.round(damaged * 255) / np.float32(255)).name == "photograph"
+
+
+@pytest.mark.parametrize(("side", "quality"), [(64, 20), (64, 50), (64, 95), (128, 20), (256, 10), (256, 95)])
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])
+def test_a_small_photograph_is_one_as_a_poor_jpeg(name, side, quality):
+    """Blocks make it flat, as renderings are; at 64 pixels and quality 10 nothing else may be left of a photograph."""
+    buffer = io.BytesIO()
+    Image.fromarray(getattr(data, name)()[:256, 100:356][:side, -side:]).save(buffer, "JPEG", quality=quality)
+    assert measure_kind(to_unit(np.asarray(Image.open(buffer)))).name == "photograph"
 
 
 @pytest.mark.parametrize("name", [*DRAWINGS, *SCREENS])
