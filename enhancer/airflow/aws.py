@@ -74,7 +74,7 @@ def _of_session(conn_id: str, hook: AwsGenericHook[Any]) -> dict[str, Any]:
                 )
             if not isinstance(credentials, RefreshableCredentials):
                 frozen = credentials.get_frozen_credentials()
-                return _fixed(frozen.access_key, frozen.secret_key, frozen.token)
+                return _fixed(frozen.access_key or "", frozen.secret_key, frozen.token)
             kept = _KEPT[conn_id] = (said, SessionKeys(conn_id, credentials))
     source = f"airflow:{conn_id}"
     register(source, kept[1])

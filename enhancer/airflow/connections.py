@@ -71,7 +71,7 @@ def _dsn(connection: Connection) -> str:
     if connection.conn_type in ("postgres", "postgresql") or (is_generic and connection.host and connection.schema):
         host, options = connection.host, _libpq_options(connection.extra_dejson)
         if host and host.startswith("/"):  # a folder with the server's socket, which has no place in a URL's host
-            host, options = None, {**options, "host": host}
+            options["host"], host = host, None
         return URL.create(
             "postgresql+psycopg",
             username=connection.login,

@@ -81,7 +81,8 @@ def _client(connection: Connection, _process: int) -> Any:
     )
     session = boto3.session.Session()
     if connection.key_source is not None:
-        session._session._credentials = s3_keys.credentials_of(connection.key_source)  # boto3 has no public way
+        inner: Any = session._session  # there is no public way; the amazon provider's hook does the same
+        inner._credentials = s3_keys.credentials_of(connection.key_source)
     return session.client(
         "s3",
         endpoint_url=connection.endpoint,
