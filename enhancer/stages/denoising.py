@@ -23,7 +23,7 @@ from enhancer.stages.kinds import is_document, no_photograph
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
 from enhancer.stages.picture_kind import noisy_ground
-from enhancer.stages.restoration import left_to
+from enhancer.stages.restored import left_to
 
 FLOOR: Final = 3.2 / 255
 """Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and

@@ -41,7 +41,7 @@ from enhancer.options import ExposureOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
-from enhancer.stages.restoration import restored_by
+from enhancer.stages.restored import restored_by
 
 LEAST_HEADROOM: Final = 0.9
 MIDDLE_GREY: Final = 0.18

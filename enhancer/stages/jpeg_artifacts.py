@@ -18,7 +18,7 @@ from enhancer.options import JpegArtifactsOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
-from enhancer.stages.restoration import left_to
+from enhancer.stages.restored import left_to
 
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""

@@ -20,10 +20,12 @@ from enhancer.recipe import Recipe
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.damage_traces import LEAST_NOISE, NEVER_A_JPEG, SMALLEST_SIDE, Traces, damage_traces
+from enhancer.stages.denoising import FLOOR
+from enhancer.stages.jpeg_artifacts import JpegArtifacts
 from enhancer.stages.noise import measure_noise
 from enhancer.stages.resize import resize
+from enhancer.stages.restored import NAME
 
-NAME: Final = "restoration"
 TOO_COARSE: Final = 20.0
 """JPEG quality below which ringing passes for noise."""
 
@@ -101,18 +103,6 @@ class Restoration(Stage):
         return restoring_net(context).spec.halo
 
 
-def restored_by(context: Context) -> str | None:
-    """The stage that restores the picture, ``restoration`` or ``super-resolution``; None: it is not restored."""
-    decision = context.decisions.get(NAME)
-    return None if decision is None else decision.numbers.get("by")
-
-
-def left_to(context: Context) -> str | None:
-    """Why a stage that mends one damage leaves the picture alone: it is restored; None: it is not."""
-    stage = restored_by(context)
-    return None if stage is None else f"left to {stage}, which restores the picture"
-
-
 def restoring_net(context: Context) -> Net:
     """The net that the recipe restores with at its scale."""
     recipe = context.recipe
@@ -133,16 +123,12 @@ def _better_by_others(traces: Traces, pixels: FloatPixels, context: Context) -> 
 
 def _white_noise(pixels: FloatPixels, context: Context) -> bool:
     """Whether denoising will find noise that it can measure: it then is better than a blind net."""
-    from enhancer.stages.denoising import FLOOR
-
     noise = measure_noise(pixels, context.visible)
     return noise is not None and noise.independent and noise.strength >= FLOOR
 
 
 def _known_jpeg(pixels: FloatPixels, context: Context) -> bool:
     """Whether JPEG repair will know how coarse the file was: at its own size that net is then better."""
-    from enhancer.stages.jpeg_artifacts import JpegArtifacts
-
     return JpegArtifacts().measure(pixels, context).applied
 
 

@@ -27,7 +27,8 @@ from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.drawn_edges import KEY, REACH, surely_drawn, with_drawn_edges
 from enhancer.stages.resize import resize, scaled_size
-from enhancer.stages.restoration import restored_by, restoring_net
+from enhancer.stages.restoration import restoring_net
+from enhancer.stages.restored import restored_by
 
 
 class SuperResolution(Stage):

@@ -1,0 +1,22 @@
+"""Whether a picture is restored from damage, for stages that then have nothing left to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from enhancer.stages.base import Context
+
+NAME: Final = "restoration"
+"""The stage that decides it (:mod:`enhancer.stages.restoration`)."""
+
+
+def restored_by(context: Context) -> str | None:
+    """The stage that restores the picture, ``restoration`` or ``super-resolution``; None: it is not restored."""
+    decision = context.decisions.get(NAME)
+    return None if decision is None else decision.numbers.get("by")
+
+
+def left_to(context: Context) -> str | None:
+    """Why a stage that mends one damage leaves the picture alone: it is restored; None: it is not."""
+    stage = restored_by(context)
+    return None if stage is None else f"left to {stage}, which restores the picture"
