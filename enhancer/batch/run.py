@@ -29,6 +29,7 @@ def run_batch(
     run_id: str | None = None,
     trigger: Trigger = "cli",
     dag_id: str | None = None,
+    dag_run_id: str | None = None,
     jobs: int = 1,
     on_event: OnEvent = ignore_event,
 ) -> RunReport:
@@ -42,6 +43,7 @@ def run_batch(
         run_id: a name for the run; None makes one from the time.
         trigger: what started it, for the ledger.
         dag_id: what kind of run it is, for the ledger.
+        dag_run_id: Airflow's id of the run, where a task does the whole of it.
         jobs: shards worked on at once.
         on_event: called with every worker's events, from several threads.
 
@@ -53,7 +55,7 @@ def run_batch(
         upgrade(settings.ledger_url())
     name = run_id or f"cli-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{os.getpid()}"
     finish_abandoned(settings, input_url=request.input_url, output_url=request.output_url, exclude_run=name)
-    plan = plan_run(request, settings=settings, run_id=name, trigger=trigger, dag_id=dag_id)
+    plan = plan_run(request, settings=settings, run_id=name, trigger=trigger, dag_id=dag_id, dag_run_id=dag_run_id)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     errors: list[Exception] = []
 

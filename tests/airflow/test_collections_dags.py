@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset
 from airflow.serialization.serialized_objects import DagSerialization
 
 from enhancer.airflow.collections_dags import collection_dags
+from enhancer.collections import Collection
 from enhancer.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
@@ -104,3 +107,22 @@ def test_airflow_finds_them_or_shows_what_is_wrong(
     assert found == dags
     assert len(errors) == (error is not None)
     assert error is None or error in errors[0]
+
+
+def test_the_pages_examples_are_read(tmp_path: Path) -> None:
+    """What docs/collections.md shows: a file of collections, and DAGs."""
+    page = (CHECKOUT / "docs" / "collections.md").read_text()
+    [collections], [program] = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("toml", "python"))
+    (tmp_path / "collections.toml").write_text(collections)
+    made = collection_dags(Settings(home=tmp_path, collections=tmp_path / "collections.toml"))
+    assert [dag.dag_id for dag in made] == ["enhance__scans", "enhance__phone"]
+    (tmp_path / "own.py").write_text(program)
+    bag = DagBag(tmp_path / "own.py")
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"scans", "arrivals", "covers"}
+
+
+def test_the_page_has_every_key() -> None:
+    page = (CHECKOUT / "docs" / "collections.md").read_text()
+    named = {key for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert named == set(Collection.model_fields) - {"name"}

@@ -1,16 +1,17 @@
 """Runs the DAG with `dag.test()` in a fresh process, as a person would on a laptop: no scheduler, SQLite, local folders.
 
-Usage: python running.py REQUESTS.json ANSWERS.json; REQUESTS: a list of [DAG, run conf]. AIRFLOW_HOME is the caller's
-choice.
+Usage: python running.py REQUESTS.json ANSWERS.json; REQUESTS: a list of [DAG, run conf]. AIRFLOW_HOME and the folder
+of the DAGs are the caller's choice.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
-DAGS = Path(__file__).parents[2] / "dags"
+DAGS = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
 
 
 def main(requests: Path, answers: Path) -> None:

@@ -64,7 +64,8 @@ def work_of(
             _count(row, tally)
             yield row
         return
-    objects = (info for info in source.list(request.prefix) if _is_input(info, pictures, tally))
+    listing = source.list(request.prefix) if request.keys is None else _looked_up(request.keys, source)
+    objects = (info for info in listing if _is_input(info, pictures, tally))
     for page in batched(objects, BATCH):
         verdicts: list[dict[str, Any]] = []
         for row in _decide(request, ledger, run_id, page, pictures, tally):
@@ -80,6 +81,12 @@ def work_of(
             ledger.runs.add_items(verdicts)
         if tally.items == request.max_items:
             return
+
+
+def _looked_up(keys: Sequence[str], source: ObjectStore) -> Iterator[ObjectInfo]:
+    """What lies under these keys, in key order, each once; the worker finds out about one that is not there."""
+    for key in sorted(set(keys)):
+        yield source.head(key) or ObjectInfo(key, size=0, etag="")
 
 
 def _count(row: dict[str, Any], tally: Tally) -> None:

@@ -68,6 +68,7 @@ class RunRequest(BaseModel):
         work_url: staged results and manifests.
         reference_url: truths under the same keys, or None.
         prefix: only keys that start so.
+        keys: these instead of a listing; one that is not there ends as skipped (gone). None: what is listed.
         rules: recipes by key; the first match wins.
         recipe: the run's own recipe (replaces the rules' recipes), or None.
         scale: explicit override, as are denoise_strength and model.
@@ -89,6 +90,7 @@ class RunRequest(BaseModel):
     work_url: str = Field(min_length=1)
     reference_url: str | None = None
     prefix: str = ""
+    keys: tuple[str, ...] | None = None
     rules: tuple[Rule, ...] = ()
     recipe: Recipe | None = None
     scale: float | None = Field(None, ge=1, le=8)
