@@ -46,7 +46,7 @@ class Denoising(Stage):
 
     def idle(self, context: Context) -> str | None:
         """As every stage, but for documents: whether their paper is noisy has to be looked at."""
-        return None if self.wanted(context) and is_document(context) else super().idle(context)
+        return None if self.wanted(context) and is_document(context.kind) else super().idle(context)
 
     def wanted(self, context: Context) -> bool:
         """Where there is a strength. What a recipe says of denoising stands at its top, as it always has."""
@@ -77,8 +77,8 @@ class Denoising(Stage):
         recipe = context.recipe
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
-        if is_document(context) and not self.insists(context) and not noisy_ground(pixels):
-            return Decision(False, no_photograph(context) or "")
+        if is_document(context.kind) and not self.insists(context) and not noisy_ground(pixels):
+            return Decision(False, no_photograph(context.kind) or "")
         noise = measure_noise(pixels, context.visible)
         if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from enhancer.stages.base import Context
+from collections.abc import Mapping
+from typing import Any, Final
 
 NAME: Final = "picture-kind"
 KINDS: Final = ("photograph", "document", "screen")
@@ -18,25 +16,22 @@ MOST_REPEATS: Final = 0.3
 """Autocorrelation at a distance above which a printer's screen is assumed."""
 
 
-def no_photograph(context: Context) -> str | None:
-    """Why a stage that is made for photographs leaves this picture alone; None: it is one, or nothing was measured."""
-    measured = context.decisions.get(NAME)
-    if measured is None or is_photograph(context):
+def no_photograph(measured: Mapping[str, Any]) -> str | None:
+    """Why a stage that is made for photographs leaves a picture alone; None: it is one, or nothing was measured.
+
+    Args:
+        measured: the numbers of the kind's decision (:attr:`enhancer.stages.base.Context.kind`), as below.
+    """
+    if not measured or is_photograph(measured):
         return None
-    return f"made for photographs, and this is {WORDS[measured.numbers['kind']]}"
+    return f"made for photographs, and this is {WORDS[measured['kind']]}"
 
 
-def is_photograph(context: Context) -> bool:
+def is_photograph(measured: Mapping[str, Any]) -> bool:
     """Whether it was measured, or said by the recipe, that it is a photograph."""
-    measured = context.decisions.get(NAME)
-    return measured is not None and measured.numbers["kind"] == KINDS[0]
+    return measured.get("kind") == KINDS[0]
 
 
-def is_document(context: Context) -> bool:
+def is_document(measured: Mapping[str, Any]) -> bool:
     """Whether it was taken for a document that no screen runs through, as printed pictures have."""
-    measured = context.decisions.get(NAME)
-    return (
-        measured is not None
-        and measured.numbers["kind"] == "document"
-        and measured.numbers.get("repeats", 0.0) <= MOST_REPEATS
-    )
+    return measured.get("kind") == "document" and measured.get("repeats", 0.0) <= MOST_REPEATS
