@@ -9,7 +9,7 @@ SOURCES := enhancer plugins dags demo benchmarks tests
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-sr bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
+.PHONY: help setup demo up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-drawings bench-sr bench-real bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
 
 help: ## what each target does
 	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-21s %s\n' "$$n" "$$d"; done
@@ -89,8 +89,14 @@ bench-clean: $(STAMP) ## what every preset does to clean photographs
 bench-kinds: $(STAMP) ## what kind of picture each is taken for; whether drawings are left alone
 	$(BIN)/python -m benchmarks.bench_kinds
 
+bench-drawings: $(STAMP) ## text and line art enlarged, against renderings at that size
+	$(BIN)/python -m benchmarks.bench_drawings
+
 bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on Set5 and Set14
 	$(BIN)/python -m benchmarks.bench_sr
+
+bench-real: $(STAMP) ## really damaged pictures at 1x, 2x, 4x beside Real-ESRGAN's nets
+	$(BIN)/python -m benchmarks.bench_real
 
 bench-joint: $(STAMP) ## noisy pictures enlarged 2x through the whole pipeline
 	$(BIN)/python -m benchmarks.bench_joint
@@ -107,7 +113,8 @@ bench-artifacts: $(STAMP) ## the artefact score: injected artefacts found, false
 bench-jpeg: $(STAMP) ## JPEG artefacts at qualities 10, 30 and 60
 	$(BIN)/python -m benchmarks.bench_jpeg
 
-# One rule for every net that this package carries: fast-x2, fast-x4, balanced-x4, denoise, jpeg, colour, scratches.
+# One rule for every net that this package carries: fast-x2, fast-x4, balanced-x4, restore-x1, restore-x2, restore-x4,
+# denoise, jpeg, colour, scratches, traces.
 # TEACHER=net or file and START=file are for super-resolution (docs/training.md).
 OUT ?= runs/$*
 train-%: $(STAMP) ## DATA=folder OUT=folder THREADS=n: train a bundled net again, or go on with it

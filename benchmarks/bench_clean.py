@@ -60,7 +60,7 @@ def main() -> None:
     started = time.monotonic()
     pictures = list(photographs([options.data / "set14", options.data / "photos"], options.side))
     table, broken, kept = [], {}, []
-    for name in PRESETS:
+    for name in (name for name in PRESETS if name != "real"):  # which redraws whatever it gets
         enhancer = ImageEnhancer(preset(name, scale=1))
         chosen = [(key, one) for key, one in pictures if name != "medical-grey" or one.ndim == 2]
         rows = [measure(enhancer, key, one) for key, one in chosen]

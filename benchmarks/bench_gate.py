@@ -19,11 +19,12 @@ import numpy as np
 from benchmarks.common.results import print_table, write_results
 from enhancer.batch.worker.judging import fidelity_of
 from enhancer.image import Document, FloatPixels, Image, Metadata
+from enhancer.options import Gate
 from enhancer.processing import ImageEnhancer
 from enhancer.quality.gate import judge
 from enhancer.quality.perceptual import LpipsScorer
 from enhancer.quality.scoring import Scores, score_reference
-from enhancer.recipe import Gate, Recipe, preset
+from enhancer.recipe import Recipe, preset
 from enhancer.settings import get_settings
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.training.ageing import aged, random_ageing

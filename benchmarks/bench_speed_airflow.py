@@ -121,6 +121,7 @@ def _environment(site: Site) -> dict[str, str]:
         "ENHANCER_MODEL_DIR": str(settings.models_path),
         "ENHANCER_MIN_SHARDS": str(SHARDS),
         "ENHANCER_SCHEDULE": "",
+        "ENHANCER_ALLOWED_ROOTS": str(site.root),
     }
 
 

@@ -61,9 +61,8 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
         rng: decides whom and when.
         tally: is told.
     """
-    services = AirflowServices(
-        state_dir, database=database, environment={**site.environment, **SETTINGS}, start_timeout_s=600
-    )
+    environment = {**site.environment, **SETTINGS, "ENHANCER_ALLOWED_ROOTS": ",".join(site.urls.values())}
+    services = AirflowServices(state_dir, database=database, environment=environment, start_timeout_s=600)
     kills = rng.randint(6, 12)
     with services:
         _begin(services, {**site.urls, "recipe": json.loads(UNTOUCHED)}, run_id)

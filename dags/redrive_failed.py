@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, plan_in_airflow, report, shard
+from enhancer.airflow.dag_tasks import DEFAULT_ARGS, LATE, TaskPlacement, check_addresses, plan_in_airflow, run_shards
 from enhancer.settings import get_settings
 
 SETTINGS = get_settings()
@@ -60,9 +60,11 @@ def redrive_failed() -> None:
         from enhancer.batch.plan.redriving import redrive_request
 
         settings = settings_from_airflow()
-        return plan_in_airflow(redrive_request(get_current_context()["params"], settings), settings)
+        request = redrive_request(get_current_context()["params"], settings)
+        check_addresses(request, settings)
+        return plan_in_airflow(request, settings)
 
-    shard.expand(shard=plan()) >> report()
+    run_shards(plan(), TaskPlacement())
 
 
 redrive_failed()

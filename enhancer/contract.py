@@ -5,6 +5,7 @@ Every list of results anywhere is an :class:`Envelope`; every picture in it an :
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +34,14 @@ class DecisionRecord(BaseModel):
     numbers: dict[str, Any] = Field(default_factory=dict)
 
 
+class ApprovalRecord(BaseModel):
+    """A person's word that a picture is published which the gate did not let through."""
+
+    publish_as: str = Field(description="enhanced | original")
+    by: str
+    at: datetime = Field(description="UTC")
+
+
 class ItemRecord(BaseModel):
     """One picture's way."""
 
@@ -41,6 +50,7 @@ class ItemRecord(BaseModel):
     state: str = Field(description="an ItemState")
     attempts: int = 1
     passed_through: bool = Field(False, description="the gate refused the result: published unenhanced")
+    approval: ApprovalRecord | None = Field(None, description="of a person, where the gate's verdict does not count")
     recipe: str | None = Field(None, description="the recipe's name")
     scale: float | None = Field(None, description="as asked for")
     identity: str | None = None

@@ -36,6 +36,10 @@ EXTRA_OF: Final[dict[str, str]] = {
     "onnxruntime": "build",
     "pydicom": "dicom",
     "pillow_heif": "heic",
+    "rasterio": "geo",
+    "rio_cogeo": "geo",
+    "c2pa": "provenance",
+    "cryptography": "provenance",
 }
 """Importable top-level module -> the smallest extra that brings it."""
 

@@ -1,12 +1,27 @@
-"""Reading and writing local files: whole or not at all, and never over an input."""
+"""Reading and writing local files: whole or not at all, and never over an input; names of files, shown to people."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from enhancer.errors import PictureError, RequestError
+
+_INVISIBLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, separators of lines, marks that turn the direction of text, half surrogate pairs."""
+
+
+def visible(text: str) -> str:
+    r"""A name, or a message with one, as it may be shown in a terminal or on a page.
+
+    A file's name may hold escape sequences, which a terminal obeys, line breaks, and marks that have the rest of it
+    read from right to left (``gpj.exe`` for ``exe.jpg``). Each becomes what Python would write for it, such as
+    ``\x1b``.
+    """
+    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def read_bytes(path: Path) -> bytes:

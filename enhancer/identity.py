@@ -27,14 +27,20 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
         Catalogue names (the denoiser may also be a file) to the sha256 of their weights: the super-resolution net where
         the recipe enlarges, the fidelity net beside it where that is a perceptual one and is mixed or guarded, the
         denoiser where its strength is above 0, and for each stage what its options name
-        (:meth:`enhancer.options.StageOptions.nets`).
+        (:meth:`enhancer.options.StageOptions.nets`): the restoring net only where the recipe may use it.
 
     Raises:
         ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
     """
     catalogue = load_catalogue()
-    purposes = [purpose for options in recipe.stage_options().values() for purpose in options.nets()]
-    entries = [catalogue.default(cast("Purpose", purpose)) for purpose in purposes]  # unknown ones are refused there
+    asked = recipe.stage_options()
+    if not recipe.may_restore:  # which values at the top of the recipe decide too
+        del asked["restoration"]
+    entries = [
+        catalogue.serving(cast("Purpose", purpose), recipe.stage_scale, options.named_net(purpose))
+        for options in asked.values()
+        for purpose in options.nets()  # of an unknown purpose there is no net, which is an error
+    ]
     if recipe.scale > 1:
         entries.append(super_resolution_entry(recipe.stage_scale, recipe.model))
         beside = fidelity_entry_beside(recipe.stage_scale, recipe.model)
@@ -58,13 +64,16 @@ def packages_for(recipe: Recipe) -> dict[str, str]:
     return {one.distribution: one.version for key, one in foreign.items() if asked[key].wanted()}
 
 
-def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | None = None) -> str:
+def identity_of(
+    data_digest: str, recipe: Recipe, weights: Mapping[str, str] | None = None, *, signer: str | None = None
+) -> str:
     """The identity of the result of enhancing an input as `recipe` says.
 
     Args:
         data_digest: :func:`digest` of the input's bytes.
         recipe: as requested, after all rules and params; its precision is the requested one.
         weights: net names to hashes; None: :func:`weights_for` the recipe.
+        signer: who signs the result (:attr:`enhancer.codecs.signing.Signing.identity`); None: nobody.
 
     Returns:
         64 hexadecimal digits: blake3 of a JSON object with sorted keys, in which no two ingredients can run together.
@@ -79,4 +88,6 @@ def identity_of(data_digest: str, recipe: Recipe, weights: Mapping[str, str] | N
     }
     if packages := packages_for(recipe):
         ingredients["packages"] = packages
+    if signer is not None:  # only then, so that results which are not signed keep their identities
+        ingredients["signer"] = signer
     return blake3(json.dumps(ingredients, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

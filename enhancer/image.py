@@ -72,8 +72,11 @@ class Metadata:
         lossless: whether the file's own compression lost nothing, where its format also has one that does.
         texts: PNG's text and time chunks as (type, body), XMP not among them.
         comments: JPEG's comments.
+        cloud_tile: rows and columns of a tile, where a TIFF is laid out for reading over networks (cloud-optimised).
         tags: TIFF's tags that say what a page is and where on earth it lies.
         attachments: further pictures, videos and maps in the same file, in words; no result holds them.
+        source: the file itself, for formats whose results are made from it and not of the pixels alone (DICOM).
+        processing: what was done, while a result is encoded.
         lacking: what the file has to have at its end and has not, though its pixels are whole.
         warnings: metadata troubles that were survived, for the record.
     """
@@ -97,8 +100,11 @@ class Metadata:
     lossless: bool = False
     texts: tuple[tuple[bytes, bytes], ...] = ()
     comments: tuple[bytes, ...] = ()
+    cloud_tile: tuple[int, int] | None = None
     tags: tuple[Tag, ...] = ()
     attachments: tuple[str, ...] = ()
+    source: bytes | None = field(default=None, repr=False)
+    processing: str | None = None
     lacking: bytes = b""
     warnings: tuple[str, ...] = ()
 

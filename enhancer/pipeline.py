@@ -15,6 +15,7 @@ from enhancer.contract import DecisionRecord
 from enhancer.errors import PictureError, RequestError
 from enhancer.identity import weights_for
 from enhancer.image import Document, Image
+from enhancer.options import RestorationOptions
 from enhancer.recipe import Recipe, parse_recipe
 from enhancer.settings import Settings, get_settings
 from enhancer.stages.base import Context
@@ -141,6 +142,7 @@ class Pipeline:
         # The part of the recipe that an explicit file serves names no catalogue entry.
         rest = recipe.model_copy(
             update={
+                "restoration": RestorationOptions(mode="off"),  # as its stage does
                 **({"scale": 1.0} if "super-resolution" in replaced else {}),
                 **({"denoise_strength": 0.0} if "denoising" in replaced else {}),
             }

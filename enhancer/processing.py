@@ -29,6 +29,8 @@ from enhancer.codecs import (
     target_key,
     without_private,
 )
+from enhancer.codecs.formats import format_named
+from enhancer.codecs.signing import Signing, Work
 from enhancer.contract import ErrorRecord, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.files import Folder, read_bytes
@@ -98,12 +100,21 @@ class Processing:
         pipeline: runs the stages.
         limits: that decoding is held to; None: those of the pipeline's settings.
         cache: of results, asked and filled; None: none.
+
+    Raises:
+        RequestError: the settings say to sign results, with what cannot sign.
     """
 
     def __init__(self, pipeline: Pipeline, *, limits: Limits | None = None, cache: ResultCache | None = None) -> None:
         self._pipeline = pipeline
         self._limits = limits or Limits.from_settings(pipeline.settings)
         self._cache = cache
+        self._signing = Signing.from_settings(pipeline.settings)
+
+    @property
+    def signer(self) -> str | None:
+        """Who signs results, for their identities; None: nobody."""
+        return None if self._signing is None else self._signing.identity
 
     def look_up(self, picture: Picture) -> bool:
         """Take the picture's result out of the cache; False where it is not there."""
@@ -142,17 +153,34 @@ class Processing:
         """The result into bytes, stamped with what was done; kept in the cache.
 
         Raises:
-            RequestError: the requested format cannot hold the picture.
+            RequestError: the requested format cannot hold the picture; or results are signed, and the credentials fail.
         """
         enhanced, recipe = picture.enhanced, picture.recipe
         with picture.timings.measure("encode"):
             encoded = encode_result(picture.data, picture.document, enhanced, recipe.output, enhanced.stamp(recipe))
+            if self._signing is not None:
+                encoded = self._signing.sign(encoded, _work_of(picture))
         parts = ResultParts.of(
             picture.document, enhanced.document, encoded, decisions=enhanced.decisions, models=enhanced.models
         )
         picture.result = CachedResult(encoded.data, parts)
         if self._cache is not None and picture.identity:
             self._cache.put(picture.identity, picture.result)
+
+
+def _work_of(picture: Picture) -> Work:
+    before, enhanced = picture.document.first, picture.enhanced
+    after = enhanced.document.first
+    return Work(
+        name=picture.name,
+        source=picture.data,
+        source_format=before.metadata.format,
+        processing=None if enhanced.processing is None else enhanced.stamp(picture.recipe),
+        source_type=enhanced.source_type,
+        before=(before.width, before.height),
+        after=(after.width, after.height),
+        private=picture.recipe.output.strip_private,
+    )
 
 
 class ImageEnhancer(Pipeline):
@@ -292,7 +320,9 @@ class ImageEnhancer(Pipeline):
         try:
             with picture.timings.measure("read"):
                 picture.data = read()
-            record.identity = picture.identity = identity_of(digest(picture.data), self.recipe, self.weights_for())
+            record.identity = picture.identity = identity_of(
+                digest(picture.data), self.recipe, self.weights_for(), signer=self._processing.signer
+            )
             record.cached = watch is None and self._processing.look_up(picture)
             if not record.cached:
                 self._compute(picture, record)
@@ -337,7 +367,7 @@ def encode_result(
     data: bytes, document: Document, enhanced: Enhanced, options: OutputOptions, processing: str | None
 ) -> Encoded:
     """The result as a file; the input's own bytes where nothing was done and its format stays, without what is private
-    where that is asked for.
+    where that is asked for, unless a result of that format is always an object of its own (DICOM).
 
     Encoding an untouched JPEG once more would make it worse.
 
@@ -354,7 +384,8 @@ def encode_result(
     source_format = document.first.metadata.format
     salvaged = any(note.startswith("salvaged:") for page in document.pages for note in page.metadata.warnings)
     untouched = enhanced.document is document and not changes(document, options)
-    if untouched and not salvaged and choose_format(document, options) == source_format:
+    target = choose_format(document, options)
+    if untouched and not salvaged and target == source_format and format_named(target).copied:
         warnings: list[str] = []
         data += document.first.metadata.lacking
         own = without_private(data, document.first.metadata, warnings) if options.strip_private else data

@@ -115,9 +115,13 @@ class Reason(StrEnum):
     TOO_FEW_PICTURES = "too-few-pictures"
     NOT_BETTER = "not-better"
 
+    # ---- who signs results
+    SIGNING = "signing"
+
     # ---- what was asked for
     BAD_REQUEST = "bad-request"
     BAD_PARAMS = "bad-params"
+    BAD_COLLECTIONS = "bad-collections"
     BAD_RECIPE = "bad-recipe"
     BAD_RULES = "bad-rules"
     BAD_SETTING = "bad-setting"
@@ -130,6 +134,7 @@ class Reason(StrEnum):
     MISSING_EXTRA = "missing-extra"
     BAD_EXTENSION = "bad-extension"
     UNKNOWN_FORMAT = "unknown-format"
+    NO_COLLECTION = "no-collection"
     NO_CONNECTION = "no-connection"
     NO_RUN = "no-run"
     OTHER_RUN = "other-run"

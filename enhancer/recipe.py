@@ -34,6 +34,7 @@ from enhancer.options import (
     ColourFixOptions,
     ExposureOptions,
     FadingOptions,
+    Gate,
     ImpulseRepairOptions,
     InputOptions,
     JpegArtifactsOptions,
@@ -42,6 +43,7 @@ from enhancer.options import (
     OutputOptions,
     Precision,
     ProgressiveOptions,
+    RestorationOptions,
     ScratchesOptions,
     SharpeningOptions,
     SizeLimitOptions,
@@ -54,27 +56,6 @@ from enhancer.presets import PRESETS as PRESETS  # noqa: PLC0414 - found here by
 from enhancer.recipe_names import current_name, current_value, difference, merged, nearest, with_current_names
 
 DenoiseTable = Literal["measured", "specified"]
-
-
-class Gate(BaseModel):
-    """When a result may be published (see :mod:`enhancer.quality.gate`).
-
-    The defaults are measured (``python -m benchmarks.bench_gate``, ten training pictures, nine kinds of damage, each
-    mended by its preset). All of it passes, and its worst is: score 0.28 (enlarged four times), artefacts 0.004, shift
-    0.016 (impulses repaired) and residual 1.2 (enlarged four times). Of results spoiled on purpose in six ways 95 % are
-    refused; what passes is blurred ones.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_score: float = Field(0.25, ge=0, le=1, description="with a reference: least `score`")
-    max_artifact_score: float = Field(0.5, ge=0, le=1, description="without: most artefacts")
-    max_low_frequency_shift: float = Field(
-        0.1, ge=0, le=1, description="without: largest mean shift of the low frequencies, on [0, 1] values"
-    )
-    max_residual_ratio: float = Field(
-        1.5, gt=0, description="without: removed residual over measured noise, beyond which detail was removed"
-    )
 
 
 class Recipe(BaseModel):
@@ -100,6 +81,7 @@ class Recipe(BaseModel):
     size_limit: SizeLimitOptions = SizeLimitOptions()
     lens_correction: LensCorrectionOptions = LensCorrectionOptions()
     impulse_repair: ImpulseRepairOptions = ImpulseRepairOptions()
+    restoration: RestorationOptions = RestorationOptions()
     jpeg_artifacts: JpegArtifactsOptions = JpegArtifactsOptions()
     scratches: ScratchesOptions = ScratchesOptions()
     fading: FadingOptions = FadingOptions()
@@ -150,6 +132,14 @@ class Recipe(BaseModel):
     def stage_scale(self) -> float:
         """How much one stage of super-resolution enlarges: the whole scale, or its n-th root for n stages."""
         return round(float(self.scale ** (1 / self.progressive.stages)), 9)
+
+    @property
+    def may_restore(self) -> bool:
+        """Whether a restoring net may be used: ``auto`` gives way where denoising is off or another net is named."""
+        if self.restoration.mode != "auto":
+            return self.restoration.wanted()
+        named = self.denoise_model is not None or (self.scale > 1 and self.model is not None)
+        return self.denoise_strength > 0 and not named
 
     def canonical_json(self) -> str:
         """Sorted, compact JSON of the name and of what differs from its preset: equal recipes have equal text.

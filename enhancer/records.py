@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
-from enhancer.contract import DecisionRecord, ErrorRecord, ItemRecord
+from enhancer.contract import ApprovalRecord, DecisionRecord, ErrorRecord, ItemRecord
 from enhancer.ledger.rows import Run, ScoredItem, ScoresByKind
 from enhancer.ledger.states import ItemState
 
@@ -24,12 +25,20 @@ def record_of(run: Run, item: ScoredItem) -> ItemRecord:
         error = ErrorRecord(
             error_class=item.error_class, message=item.error_message or "", stage=item.stage or "worker"
         )
+    approval = None
+    if item.approved_as is not None:
+        approval = ApprovalRecord(
+            publish_as=item.approved_as,
+            by=item.approved_by or "",
+            at=datetime.fromtimestamp(item.approved_at or 0, UTC),
+        )
     return ItemRecord(
         input=item.key,
         output=item.target_key if item.state in AT_TARGET else None,
         state=item.state,
         attempts=item.attempts,
         passed_through=item.passed_through == 1,
+        approval=approval,
         recipe=item.recipe_name,
         scale=run.recipes.get(item.recipe_digest, {}).get("scale"),
         identity=item.identity,

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 OnRejection = Literal["reject", "pass_through"]
 ForcedRuntime = Literal["auto", "torch", "openvino", "onnxruntime", "tensorrt"]
+ChecksumUse = Literal["when_required", "when_supported"]
 
 
 def _default_home() -> Path:
@@ -35,12 +36,23 @@ class Settings(BaseSettings):
     reference_url: str | None = Field(None, description="truths with the same keys, where there are any")
     rules: str | None = Field(None, description="JSON list of rules for the scheduled run")
     recipe: str | None = Field(None, description="preset or JSON for the scheduled run")
-
-    # The page in the Airflow UI.
-    ui_roots: str | None = Field(
+    collections: Path | None = Field(None, description="TOML file with more collections, each with a DAG of its own")
+    picture_suffixes: str | None = Field(
         None,
-        description="comma-separated URLs whose pictures it may show; None: input, output, work and reference URL",
+        description="comma-separated suffixes of the keys that are pictures, + before the first: beside those that are "
+        "known; None: those. Other keys with a suffix are side files",
     )
+    picture_content_types: str = Field(
+        "image/*,application/dicom", description="comma-separated content types of pictures whose keys have no suffix"
+    )
+
+    # Bounds of what Airflow starts, and of the page in its UI.
+    allowed_roots: str | None = Field(
+        None,
+        description="comma-separated URLs at which runs that Airflow starts may work, and whose pictures the page "
+        "shows; None: input, output, work and reference URL",
+    )
+    ui_roots: str | None = Field(None, description="former name of allowed_roots; read where that is None")
 
     # Ledger and store.
     ledger_dsn: SecretStr | None = Field(None, description="SQLAlchemy URL; None: SQLite in home")
@@ -52,7 +64,17 @@ class Settings(BaseSettings):
     s3_access_key_id: SecretStr | None = None
     s3_secret_access_key: SecretStr | None = None
     s3_session_token: SecretStr | None = None
+    s3_key_source: str | None = Field(
+        None, description="name of a process's source of temporary keys; set by Airflow's tasks, for their workers"
+    )
     s3_region: str = "us-east-1"
+    s3_request_checksum_calculation: ChecksumUse = Field(
+        "when_required",
+        description="when_supported: uploads carry a checksum in a trailer, which some servers store with the object",
+    )
+    s3_response_checksum_validation: ChecksumUse = Field(
+        "when_required", description="when_supported: downloads are checked where the server has a checksum"
+    )
 
     # Airflow: how the DAG is laid out. Read when the DAG file is parsed.
     schedule: str | None = Field("@daily", description="empty: manual runs only")
@@ -104,6 +126,7 @@ class Settings(BaseSettings):
     failure_threshold: float = Field(
         0.5, gt=0, le=1, description="share of failed items beyond which the report fails the run"
     )
+    failure_min_items: int = Field(20, ge=1, description="of at least so many that were attempted")
 
     # When a run goes no further, and what becomes of a refused picture.
     stop_first_items: int = Field(
@@ -149,6 +172,15 @@ class Settings(BaseSettings):
     cache_memory_mb: int = Field(64, ge=0, description="of results in a process's memory")
     cache_disk_mb: int = Field(1000, ge=0, description="of results in files below home")
     cache_worker_files: bool = Field(False, description="workers keep files too, not only the command line")
+
+    # Content Credentials.
+    c2pa_certificate: Path | None = Field(
+        None, description="results are signed (C2PA): PEM file with the certificate chain, the signer's own first"
+    )
+    c2pa_private_key: Path | None = Field(None, description="PEM file with the certificate's private key, no password")
+    c2pa_timestamp_url: str | None = Field(
+        None, description="RFC 3161 authority that signatures are timed by; None: they are not"
+    )
 
     # Evaluation.
     lpips_net: Literal["alex", "vgg"] = "alex"

@@ -82,7 +82,7 @@ def test_rooms_import_what_the_table_says(imports: dict[str, set[str]]) -> None:
 
 
 def test_the_dags_are_seen(imports: dict[str, set[str]]) -> None:
-    assert "enhancer.airflow.dag_tasks" in imports["dags.image_enhancement"]
+    assert "enhancer.airflow.dag" in imports["dags.image_enhancement"]
 
 
 def test_no_import_goes_round_in_a_circle(imports: dict[str, set[str]]) -> None:

@@ -53,7 +53,7 @@ def test_ingredients_cannot_run_together() -> None:
 
 
 def test_only_nets_that_the_recipe_may_use_count() -> None:
-    assert set(weights_for(preset("photo"))) == {"fast-x4", "denoise", "jpeg"}
+    assert set(weights_for(preset("photo"))) == {"fast-x4", "restore-x4", "denoise", "jpeg"}
     assert set(weights_for(preset("scan"))) == {"fast-x2", "denoise", "jpeg", "scratches"}
     named = preset("photo", scale=2.5, model="dat-light-x3")
     assert set(weights_for(named)) == {"dat-light-x3", "denoise", "jpeg"}

@@ -21,9 +21,9 @@ from enhancer.settings import Settings
 from tests.model_cache import MODEL_CACHE
 
 ORDER = [
-    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches",
-    "fading", "exposure", "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone",
-    "sharpening",
+    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "restoration", "jpeg-artifacts", "denoising",
+    "scratches", "fading", "exposure", "colour-cast", "super-resolution", "artifact-guard", "colour-fix",
+    "local-contrast", "tone", "sharpening",
 ]  # fmt: skip
 """DESIGN's order."""
 

@@ -18,21 +18,23 @@ from enhancer.settings import Settings, get_settings
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-_UNSUPPORTED_AWS: Final = ("role_arn", "assume_role_method", "profile_name")
-"""Ways to come by credentials that Airflow's own hook knows and this package leaves to boto3's default chain."""
+GENERIC: Final = "generic"
+"""What Airflow's command line calls a Connection whose type's provider is not installed."""
 
 
 def settings_from_airflow() -> Settings:
     """The process's settings, completed from Airflow Connections.
 
     The ledger's Connection is of type ``postgres`` (opened with psycopg 3; those of its extras that libpq knows are
-    kept, such as ``sslmode``) or ``sqlite`` (the file's path in the schema or host). The store's is of type ``aws``:
-    login and password are the keys; the extras ``region_name``, ``endpoint_url`` (also below ``service_config.s3``) and
-    ``aws_session_token`` are read. Without a login the keys are left to the settings, and without those to boto3's
-    default chain: environment, web identity, instance role.
+    kept, such as ``sslmode``) or ``sqlite`` (the file's path in the schema or host). Either may be called ``generic``,
+    which is what ``airflow connections add`` makes of a type whose provider is not installed: a path is SQLite's,
+    anything else PostgreSQL's. The store's is of type ``aws`` (or ``generic`` too), and whatever the amazon provider's
+    hook makes of it (:mod:`enhancer.airflow.aws`). One that names neither keys nor a profile nor a role leaves them to
+    the settings, and without those to boto3's default chain: environment, web identity, instance role.
 
     Raises:
         RequestError: a Connection that exists but cannot be used as it is.
+        StorageError: transient: the role's keys cannot be had just now.
     """
     settings = get_settings()
     updates: dict[str, Any] = {}
@@ -60,23 +62,28 @@ def _dsn(connection: Connection) -> str:
     """SQLAlchemy URL of the ledger, password in clear."""
     from sqlalchemy import URL
 
-    if connection.conn_type == "sqlite":
-        path = connection.schema or connection.host
+    path = connection.schema or connection.host
+    is_generic = connection.conn_type == GENERIC
+    if connection.conn_type == "sqlite" or (is_generic and (path or "").startswith("/") and not connection.login):
         if not path:
             raise RequestError(f"Connection {connection.conn_id} names no SQLite file", reason=Reason.BAD_CONNECTION)
         return URL.create("sqlite", database=path).render_as_string(hide_password=False)
-    if connection.conn_type in ("postgres", "postgresql"):
+    if connection.conn_type in ("postgres", "postgresql") or (is_generic and connection.host and connection.schema):
+        host, options = connection.host, _libpq_options(connection.extra_dejson)
+        if host and host.startswith("/"):  # a folder with the server's socket, which has no place in a URL's host
+            options["host"], host = host, None
         return URL.create(
             "postgresql+psycopg",
             username=connection.login,
             password=connection.password,
-            host=connection.host,
+            host=host,
             port=connection.port,
             database=connection.schema,
-            query=_libpq_options(connection.extra_dejson),
+            query=options,
         ).render_as_string(hide_password=False)
     raise RequestError(
-        f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the ledger needs postgres or sqlite",
+        f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the ledger needs postgres or sqlite"
+        + (", or of a generic one host and schema (a database's name), or a file's path as schema" * is_generic),
         reason=Reason.BAD_CONNECTION,
     )
 
@@ -92,33 +99,15 @@ def _libpq_options(extra: dict[str, Any]) -> dict[str, str]:
 
 
 def _s3(connection: Connection) -> dict[str, Any]:
-    """Settings of the object store."""
-    if connection.conn_type != "aws":
+    """Settings of the object store, by way of the amazon provider's own hook."""
+    if connection.conn_type not in ("aws", GENERIC):
         raise RequestError(
             f"Connection {connection.conn_id} is of type {connection.conn_type!r}; the store needs aws",
             reason=Reason.BAD_CONNECTION,
         )
-    extra = connection.extra_dejson
-    if used := [name for name in _UNSUPPORTED_AWS if extra.get(name)]:
-        raise RequestError(
-            f"Connection {connection.conn_id} uses {', '.join(used)}, which is not supported: give keys, or none and "
-            "let the machine's own role apply",
-            reason=Reason.BAD_CONNECTION,
-        )
-    service = (extra.get("service_config") or {}).get("s3") or {}
-    values = {
-        "s3_endpoint_url": service.get("endpoint_url") or extra.get("endpoint_url") or None,
-        "s3_region": extra.get("region_name") or None,
-    }
-    updates: dict[str, Any] = {name: value for name, value in values.items() if value}
-    if connection.login:
-        token = extra.get("aws_session_token")
-        updates |= {
-            "s3_access_key_id": SecretStr(connection.login),
-            "s3_secret_access_key": SecretStr(connection.password or ""),
-            "s3_session_token": SecretStr(token) if token else None,  # never one pair's token with another's keys
-        }
-    return updates
+    from enhancer.airflow.aws import store_settings
+
+    return store_settings(connection.conn_id)
 
 
 def _mask(settings: Settings) -> None:

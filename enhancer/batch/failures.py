@@ -39,8 +39,18 @@ MAX_MESSAGE: Final = 2000
 WAIT_S: Final = 1.0
 """Longest sleep between two calls of `while_waiting`."""
 
-SYSTEMIC: Final = frozenset({Reason.BAD_CREDENTIALS, Reason.NO_CREDENTIALS, Reason.NO_SUCH_STORE, Reason.WRONG_REGION})
-"""Reasons of a store that no picture is at fault for: the task fails, and the pictures stay as they were."""
+SYSTEMIC: Final = frozenset(
+    {
+        Reason.BAD_CREDENTIALS,
+        Reason.EXPIRED_CREDENTIALS,
+        Reason.NO_CREDENTIALS,
+        Reason.NO_SPACE,  # whoever goes on with the run once there is some has its pictures still to do
+        Reason.NO_SUCH_STORE,
+        Reason.SIGNING,
+        Reason.WRONG_REGION,
+    }
+)
+"""Reasons of a store, or of who signs, that no picture is at fault for: the task fails, pictures stay as they were."""
 
 NOT_THE_PICTURE: Final = frozenset(
     {

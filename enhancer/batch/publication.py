@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from enhancer.batch import layout
+from enhancer.batch.checksums import columns_for
 from enhancer.batch.failures import Failure, attempt_all, classify, end_state, is_systemic, pause_before_retry
 from enhancer.batch.halting import RunWatch
 from enhancer.errors import LeaseLostError, ObjectGoneError, StorageError
@@ -200,7 +201,7 @@ class Publisher:
             )
             self._ledger.results.moved(connection, row.require_identity(), target.address)
             end = ItemState.REUSED if row.reused else ItemState.PUBLISHED
-            self._ledger.items.move_in(connection, lease, key, end)
+            self._ledger.items.move_in(connection, lease, key, end, **columns_for(row, stored))
         return True
 
     def _check_what_was_written(self, key: str) -> None:

@@ -99,7 +99,9 @@ def check_reference(
     """
     name = run_id or f"{REFERENCE_CHECK_DAG}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}"
     request, used = _request(settings, recipe, name)
-    report = run_batch(request, settings=settings, run_id=name, trigger=trigger, dag_id=REFERENCE_CHECK_DAG)
+    # Canary pictures are pictures, whatever is listed as one for the input.
+    every_suffix = settings.model_copy(update={"picture_suffixes": None})
+    report = run_batch(request, settings=every_suffix, run_id=name, trigger=trigger, dag_id=REFERENCE_CHECK_DAG)
     with Ledger(settings.ledger_url()) as ledger:
         figures, missing = _figures(ledger, report.run_id)
         digest = used.digest()

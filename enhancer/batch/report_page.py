@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from enhancer.files import visible
 from enhancer.ledger import GOOD, TERMINAL, CountedRun, ItemState, Ledger, ScoredItem
 from enhancer.records import gain_db
 
@@ -31,7 +32,10 @@ def render_page(ledger: Ledger, run: CountedRun, pictures: Mapping[str, Mapping[
     run_id = run.run_id
     worst, total = ledger.queries.items(run_id, order="worst", limit=MAX_ROWS, offset=0)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
     environment.filters["figure"] = figure
     failures, _ = ledger.queries.items(run_id, state=NOT_PUBLISHED, order="key", limit=MAX_ROWS)
@@ -40,6 +44,7 @@ def render_page(ledger: Ledger, run: CountedRun, pictures: Mapping[str, Mapping[
         run=run,
         counts=ledger.items.counts(run_id),
         passed_through=ledger.halts.passed_through(run_id),
+        side_files=(run.summary or {}).get("side_files") or {},
         rows=rows,
         total=total,
         shown=len(rows),

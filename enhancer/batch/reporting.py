@@ -1,27 +1,27 @@
 """The report task: fence out stragglers, resolve what is half published, close the run, write what happened.
 
-Report files lie under ``output_url/_enhancer/reports/RUN/``: ``report.json`` (the one JSON contract, every item) and
-``report.html`` (one self-contained page).
+Report files lie under ``output_url/_enhancer/reports/RUN/``: ``report.json`` (the one JSON contract, every item),
+``report.html`` (one self-contained page) and ``manifest-sha256.txt`` (checksums of what was published).
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from enhancer.batch import layout
+from enhancer.batch import checksums, layout
+from enhancer.batch.failure_share import FailureShare
 from enhancer.batch.publication import Publisher, delete_staged
 from enhancer.batch.report_page import render_page
+from enhancer.batch.side_files import found_by_run
 from enhancer.batch.worker_process import WorkerProcess
 from enhancer.contract import Envelope
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.ledger import GOOD, CountedRun, ItemState, Ledger, Run
-from enhancer.ledger.items import NO_SHARD
 from enhancer.reasons import Reason
 from enhancer.records import record_of
 from enhancer.settings import Settings
@@ -35,7 +35,6 @@ WAYS_OUT: Final = {
     "stopped": "Mend the store, the network or the machine; the next run takes up what was not reached",
     "held": "Look at what was refused, then `enhancer ledger release` or `enhancer ledger drop` what is held",
 }
-COUNTED_AS_FAILED = (ItemState.FAILED, ItemState.QUARANTINED, ItemState.NOT_ATTEMPTED)
 
 
 class RunFailedError(EnhancerError):
@@ -54,8 +53,8 @@ class RunReport:
         counts: items by state.
         report_url: address of the HTML page.
         published: pictures whose target was written by this run (copies of known results included).
-        failure_rate: failed, quarantined and not attempted items over all that were work in this run; the verdicts that
-            it only repeated do not count.
+        failure_rate: failed, quarantined and not attempted items over all that count
+            (:class:`~enhancer.batch.failure_share.FailureShare`).
         output_url: where it published.
     """
 
@@ -73,7 +72,7 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
 
     Raises:
         RunFailedError: after everything is closed and written: the run was halted, or its failure rate passed
-            ``failure_threshold``.
+            ``failure_threshold`` with at least ``failure_min_items`` pictures attempted.
         RequestError: the ledger knows no such run.
     """
     with Ledger(settings.ledger_url()) as ledger:
@@ -83,19 +82,21 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
         if run.state != "finished":
             _close(ledger, run_id, settings)
         counts = ledger.items.counts(run_id)
-        repeated = ledger.items.shard_counts(run_id, NO_SHARD)
-        rate = failure_rate({state: count - repeated.get(state, 0) for state, count in counts.items()})
+        share = FailureShare.of(ledger, run_id)
+        rate = share.rate
         halt = ledger.halts.of(run_id)
-        failed = rate > settings.failure_threshold or halt is not None
+        failed = share.fails(settings) or halt is not None
         outcome = run.outcome or ("failed" if failed else "success")
         if run.state != "finished":
+            planned = run.summary or {}
             summary = {
-                **(run.summary or {}),
+                **planned,
                 "counts": counts,
+                "side_files": found_by_run(ledger, run_id, planned.get("side_files") or {}),
                 "failure_rate": rate,
                 "passed_through": ledger.halts.passed_through(run_id),
             }
-            write_report(ledger, run_id, outcome, settings, output)
+            write_report(ledger, run_id, outcome, settings, output, summary)
             _sweep(run, settings, ledger)  # before the end: who is killed in between sweeps again
             ledger.runs.finish(run_id, outcome, report_address=page_address, summary=summary)
     report = RunReport(
@@ -112,16 +113,10 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
         raise RunFailedError(f"run {run_id} was {halt.kind}: {halt.reason}. {WAYS_OUT[halt.kind]}. See {page_address}")
     if outcome == "failed":
         raise RunFailedError(
-            f"{rate:.0%} of run {run_id}'s pictures failed, more than ENHANCER_FAILURE_THRESHOLD="
-            f"{settings.failure_threshold:g}: see {page_address}"
+            f"{rate:.0%} of the {share.pictures} pictures that run {run_id} attempted failed, more than "
+            f"ENHANCER_FAILURE_THRESHOLD={settings.failure_threshold:g}: see {page_address}"
         )
     return report
-
-
-def failure_rate(counts: Mapping[str, int]) -> float:
-    """Failed, quarantined and not attempted items over all items; 0 for an empty run."""
-    total = sum(counts.values())
-    return sum(counts.get(state, 0) for state in COUNTED_AS_FAILED) / total if total else 0.0
 
 
 def _close(ledger: Ledger, run_id: str, settings: Settings) -> None:
@@ -134,18 +129,32 @@ def _close(ledger: Ledger, run_id: str, settings: Settings) -> None:
     ledger.runs.close_items(run_id, stopped=kind == "stopped", held=kind == "held", reason=reason)
 
 
-def write_report(ledger: Ledger, run_id: str, outcome: str, settings: Settings, output: ObjectStore) -> None:
-    """Write ``report.json`` and ``report.html``."""
+def write_report(
+    ledger: Ledger, run_id: str, outcome: str, settings: Settings, output: ObjectStore, summary: dict[str, Any]
+) -> None:
+    """Write ``report.json``, ``report.html`` and ``manifest-sha256.txt``.
+
+    Args:
+        ledger: where the run's items are.
+        run_id: the run, whose items are all closed.
+        outcome: how it ends.
+        settings: for the worker that makes the thumbnails.
+        output: the store of its output_url.
+        summary: what its row is about to have.
+    """
     run = ledger.queries.run(run_id)
     if run is None:
         raise StorageError(f"run {run_id} vanished from the ledger while it was reported")
     output.clear_interrupted(layout.report_key(run_id, "").rstrip("/"))
     pictures = _thumbnails(ledger, run_id, settings)
-    described = replace(run, outcome=outcome)
+    described = replace(run, outcome=outcome, summary=summary)
     with tempfile.TemporaryDirectory(prefix="enhancer-report-") as folder:
         path = Path(folder, "report.json")
         _write_json(path, ledger, described)
         output.put(layout.report_key(run_id, path.name), path.read_bytes(), content_type="application/json")
+        path = Path(folder, checksums.NAME)
+        checksums.write_manifest(path, ledger, run_id, output)
+        output.put(layout.report_key(run_id, path.name), path.read_bytes(), content_type="text/plain; charset=utf-8")
     page = render_page(ledger, described, pictures).encode()
     output.put(layout.report_key(run_id, "report.html"), page, content_type="text/html; charset=utf-8")
 

@@ -21,6 +21,7 @@ from typing import Any, Final
 import psutil
 
 from enhancer.batch.failures import Failure
+from enhancer.batch.relayed_keys import KeySender
 from enhancer.batch.relayed_logs import relay
 from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, Event, Mode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
@@ -37,6 +38,15 @@ _KEPT_ENVIRONMENT: Final = (
     "http_proxy", "https_proxy", "no_proxy", "USER",
 )  # fmt: skip
 _KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "OPENBLAS_", "PIP_", "XDG_", "COV_", "COVERAGE_", "ENHANCER_STORE_")
+
+_AWS_CREDENTIALS: Final = (
+    "AWS_ACCESS_KEY", "AWS_SECRET_", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_", "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ROLE_", "AWS_WEB_IDENTITY_TOKEN", "AWS_CONTAINER_",
+    "AWS_BEARER_TOKEN",
+)  # fmt: skip
+"""Beginnings of the variables by which boto3 finds an identity. The others say how a store is reached: AWS_CA_BUNDLE,
+AWS_REGION, AWS_MAX_ATTEMPTS.
+"""
 
 
 class WorkerError(EnhancerError):
@@ -175,11 +185,16 @@ class WorkerProcess:
             errors="replace",
         )
         watch = self.watch
+        keys = None
+        if self._settings.s3_key_source is not None and process.stdin is not None:
+            keys = KeySender(self._settings.s3_key_source, process.stdin)
         try:
             self._follow(process, watch)
         finally:
             _kill(process)
             watch.exit_code = process.wait()
+            if keys is not None:
+                keys.stop()
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
@@ -242,16 +257,20 @@ class WorkerProcess:
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The least a worker needs: a few system variables and the settings. AWS_* only where the settings hold no keys, so
-    that boto3's own chain (instance role, profile) works. ENHANCER_STORE_* configures other packages' stores.
+    """The least a worker needs: a few system variables, what says how AWS is reached, and the settings. Credentials of
+    the environment only where the settings hold no keys and name no source of keys, so that boto3's own chain (instance
+    role, profile) works.
+    ENHANCER_STORE_* configures other packages' stores.
     """
+    has_own_keys = settings.s3_access_key_id is not None or settings.s3_key_source is not None
+    credentials = _AWS_CREDENTIALS if has_own_keys else ()
     keep = {
         name: value
         for name, value in os.environ.items()
-        if name in _KEPT_ENVIRONMENT or name.startswith(_KEPT_PREFIXES)
+        if name in _KEPT_ENVIRONMENT
+        or name.startswith(_KEPT_PREFIXES)
+        or (name.startswith("AWS_") and not name.startswith(credentials))
     }
-    if settings.s3_access_key_id is None:
-        keep.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
     return {**keep, **settings.worker_environment(), "PYTHONUNBUFFERED": "1"}
 
 

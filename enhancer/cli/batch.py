@@ -12,7 +12,7 @@ import typer
 
 from enhancer.cli.command import Interrupted, Json, Reply, command, error_summary
 from enhancer.cli.ledger import open_ledger
-from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, ScaleOption, SetOption
+from enhancer.cli.options import CollectionOption, DenoiseOption, ModelOption, RecipeOption, ScaleOption, SetOption
 from enhancer.reasons import Reason
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class OnRejection(StrEnum):
 @app.command("run")
 @command("batch run")
 def run(
+    collection: CollectionOption = None,
     input_url: Annotated[str | None, typer.Option(help="s3://bucket/prefix or a folder; never written to.")] = None,
     output_url: Annotated[str | None, typer.Option(help="Where enhanced twins go.")] = None,
     work_url: Annotated[str | None, typer.Option(help="Manifests and staged results.")] = None,
@@ -84,13 +85,13 @@ def run(
 ) -> Reply:
     """Enhance, score, gate, publish and report a whole folder or bucket; what is unchanged is passed over.
 
-    What is not given comes from the ENHANCER_* settings.
+    What is not given comes from the collection, where one is named, and from the ENHANCER_* settings.
     """
     from enhancer.batch.plan.request import RunRequest
     from enhancer.cli.command import load_settings, text_or_file
 
     settings = load_settings()
-    params: dict[str, Any] = {
+    given: dict[str, Any] = {
         "input_url": _absolute(input_url),
         "output_url": _absolute(output_url),
         "work_url": _absolute(work_url),
@@ -108,6 +109,7 @@ def run(
         "dry_run": dry_run,
         "worker_hour_price": worker_hour_price,
     }
+    settings, params = _of_collection(collection, settings, given)
     if assignments:
         settings, params = _with_settings(assignments, settings, params)
     return _carry_out("run", RunRequest.from_params(params, settings), settings, run_id, jobs)
@@ -253,17 +255,18 @@ def status(
         row = ledger.runs.get(name)
         if watch:
             with watching() as show_progress:
-                while row.state != "finished":
+                while row.finished_at is None:
                     show_progress(ledger.queries.progress(name))
                     time.sleep(WATCH_S)
                     row = ledger.runs.get(name)
         progress = ledger.queries.progress(name)
         halt = ledger.halts.of(name)
-    state = row.outcome or row.state
+    state = row.stage_in_words
     summary = {
         "run": name,
         "state": row.state,
         "outcome": row.outcome,
+        "planning_failed": row.why_not_planned,
         "halt": None if halt is None else {"kind": halt.kind, "reason": halt.reason},
         "report": row.report_address,
         **progress.as_dict(),
@@ -271,6 +274,8 @@ def status(
 
     def show(console: Console) -> None:
         console.print(f"{name}: {state}", soft_wrap=True)
+        if row.why_not_planned is not None:
+            console.print(row.why_not_planned, soft_wrap=True)
         if halt is not None:
             console.print(f"{halt.kind}: {halt.reason}", soft_wrap=True)
         console.print(describe(progress), soft_wrap=True)
@@ -278,6 +283,18 @@ def status(
             console.print(f"report: {row.report_address}", soft_wrap=True)
 
     return Reply(Envelope(command="batch status", ok=True, summary=summary), show)
+
+
+def _of_collection(name: str | None, settings: Settings, given: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
+    """Settings and params of a run of a collection; what is given on the command line wins over what it says."""
+    if name is None:
+        return settings, given
+    from enhancer.collections import find_collection
+
+    chosen = find_collection(name, settings)
+    values = chosen.request_values()
+    given = {param: value for param, value in given.items() if param not in values or value not in (None, "")}
+    return chosen.settings(settings), values | given
 
 
 def _with_settings(
@@ -303,12 +320,17 @@ def _plan(verb: str, request: RunRequest, settings: Settings, ledger: Ledger, na
     """Plan and close the run: a dry run leaves a row in the ledger and nothing else."""
     from enhancer.batch.plan.estimate import in_words
     from enhancer.batch.plan.planning import plan_run
+    from enhancer.batch.side_files import in_words as side_files
     from enhancer.contract import Envelope
 
     plan = plan_run(request, settings=settings, run_id=name, trigger="cli")
     ledger.runs.finish(plan.run_id, "success", report_address=None, summary=plan.summary)
     counts = plan.summary
-    text = f"{counts['listed']} listed, {counts['quick_skipped']} unchanged, {in_words(counts)}; nothing was touched"
+    passed_over = "".join(f", {what}" for what in [side_files(counts["side_files"])] if what)
+    text = (
+        f"{counts['listed']} listed, {counts['quick_skipped']} unchanged{passed_over}, {in_words(counts)}; "
+        "nothing was touched"
+    )
     summary = {"run": plan.run_id, **counts}
     return Reply(
         Envelope(command=f"batch {verb}", ok=True, summary=summary), lambda console: console.print(text, soft_wrap=True)
@@ -338,6 +360,7 @@ def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) ->
         "outcome": row.outcome,
         "listed": row.listed,
         "unchanged": row.quick_skipped,
+        "side_files": (row.summary or {}).get("side_files") or {},
         "counts": counts,
         "report": row.report_address,
         "items_are": "those that did not end well; the report has all",
@@ -348,6 +371,7 @@ def _reply(verb: str, ledger: Ledger, name: str, error: BaseException | None) ->
 
 
 def _show(console: Console, summary: dict[str, Any], records: list[ItemRecord]) -> None:
+    from enhancer.batch.side_files import in_words
     from enhancer.cli.output import show_failures, states
 
     show_failures(console, records)
@@ -355,5 +379,7 @@ def _show(console: Console, summary: dict[str, Any], records: list[ItemRecord]) 
     console.print(
         f"{summary['listed']} listed, {summary['unchanged']} unchanged; {states(summary['counts'])}", soft_wrap=True
     )
+    if summary["side_files"]:
+        console.print(f"passed over: {in_words(summary['side_files'])}", soft_wrap=True)
     if summary["report"]:
         console.print(f"report: {summary['report']}", soft_wrap=True)

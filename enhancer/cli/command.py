@@ -176,7 +176,9 @@ def _carry_out(name: str, as_json: bool, function: Callable[[], Reply]) -> int:
     if reply.error is not None:
         from rich.text import Text
 
-        err().print(Text.assemble(("error: ", "bold red"), _in_words(reply.error)[1]), soft_wrap=True)
+        from enhancer.files import visible
+
+        err().print(Text.assemble(("error: ", "bold red"), visible(_in_words(reply.error)[1])), soft_wrap=True)
     return reply.exit_code
 
 

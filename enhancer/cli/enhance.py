@@ -91,7 +91,7 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
     """The enhancer, with what every picture needs there: trouble shows once and not once per picture."""
     from enhancer.cli.models import fetching
     from enhancer.identity import weights_for
-    from enhancer.models.catalogue import super_resolution_entry
+    from enhancer.models.catalogue import load_catalogue, super_resolution_entry
     from enhancer.models.store import ensure
     from enhancer.processing import ImageEnhancer
     from enhancer.result_cache import ResultCache
@@ -101,8 +101,10 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
         from enhancer.backends.torch_backend import pick_device
 
         pick_device(device.value)
-    if recipe.scale > 1:
-        entry = super_resolution_entry(recipe.scale, recipe.model)
+    entries = [super_resolution_entry(recipe.scale, recipe.model)] if recipe.scale > 1 else []
+    if recipe.may_restore:
+        entries.append(load_catalogue().serving("restoration", recipe.stage_scale, recipe.restoration.model))
+    for entry in entries:
         with fetching(entry.name) as progress:
             ensure(entry, settings, progress=progress)
     return ImageEnhancer(recipe, settings=settings, cache=ResultCache.from_settings(settings))
@@ -146,6 +148,7 @@ def _enhance_one(enhancer: ImageEnhancer, one: Input, target: Target, sheet: She
 
 def _show(console: Console, records: list[ItemRecord], output: str) -> None:
     from enhancer.cli.output import show_failures, table, what_was_done
+    from enhancer.files import visible
 
     done = [record for record in records if record.error is None]
     if done:
@@ -159,5 +162,5 @@ def _show(console: Console, records: list[ItemRecord], output: str) -> None:
         console.print(f"\n{len(done)} of {len(records)} pictures are in {output}{note}", soft_wrap=True)
     for record in done:
         for warning in record.warnings:
-            console.print(f"{record.input}: {warning}", style="yellow", soft_wrap=True)
+            console.print(visible(f"{record.input}: {warning}"), style="yellow", soft_wrap=True)
     show_failures(console, records)

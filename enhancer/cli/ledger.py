@@ -99,7 +99,7 @@ def runs(
         listing = table("run", "state", "started", "ended", "unchanged", "pictures", right=("unchanged",))
         for row in rows:
             times = (moment(row.created_at), moment(row.finished_at))
-            state = row.outcome or row.state
+            state = row.stage_in_words
             listing.add_row(row.run_id, state, *times, str(row.quick_skipped), states(row.counts))
         console.print(listing)
 
@@ -161,13 +161,60 @@ def release(
     ] = None,
     as_json: Json = False,
 ) -> Reply:
-    """Lift the verdicts (quarantined, rejected) and holds of a run's pictures: the next run works on them again."""
+    """Lift the verdicts (quarantined, rejected) and holds of a run's pictures: the next run works on them again.
+
+    A rejected picture is judged as before, and rejected again where nothing has changed: see `approve`.
+    """
     from enhancer.cli.command import load_settings
 
     with open_ledger(load_settings()) as ledger:
         decided = _decide(ledger, run, keys, [one.value for one in state or Decidable], ledger.runs.release)
+        refused = [key for key in decided.keys if _is_refused(ledger, run, key)]
+    text = f"{decided.count} verdicts of run {run} are lifted; the next run works on these pictures"
+    if refused:
+        text += (
+            f". {len(refused)} of them the gate refused, and will again unless recipe, gate or version changed: "
+            f"`enhancer ledger approve {run}` has them published"
+        )
+    return decided.reply("release", text)
+
+
+class PublishAs(StrEnum):
+    """As what an approved picture is published."""
+
+    ENHANCED = "enhanced"
+    ORIGINAL = "original"
+
+
+@app.command("approve")
+@command("ledger approve")
+def approve(
+    run: RunArgument,
+    keys: Keys = None,
+    publish_as: Annotated[
+        PublishAs, typer.Option("--as", help="enhanced: the result that was not let through; original: as it came.")
+    ] = PublishAs.ENHANCED,
+    by: Annotated[
+        str | None, typer.Option(help="Who decides, for the ledger. None: the user who is logged in.")
+    ] = None,
+    as_json: Json = False,
+) -> Reply:
+    """Have rejected and held pictures of a run published by the next run, whatever its gate says."""
+    import getpass
+
+    from enhancer.cli.command import load_settings
+
+    name = (by or getpass.getuser()).strip()
+    if not name:
+        raise typer.BadParameter("a name is needed, for the ledger", param_hint="--by")
+    states = [Decidable.REJECTED.value, Decidable.HELD.value]
+    with open_ledger(load_settings()) as ledger:
+        decided = _decide(
+            ledger, run, keys, states, lambda *which: ledger.runs.approve(*which, publish_as=publish_as.value, by=name)
+        )
+    how = "as enhanced" if publish_as is PublishAs.ENHANCED else "as they came"
     return decided.reply(
-        "release", f"{decided.count} verdicts of run {run} are lifted; the next run works on these pictures"
+        "approve", f"{decided.count} pictures of run {run} are approved by {name}; the next run publishes them {how}"
     )
 
 
@@ -212,12 +259,14 @@ class Decided:
 
     Attributes:
         run: whose pictures were decided on.
-        count: how many.
+        keys: of those on which it could be decided here.
+        count: how many of them were not decided on like that before.
         unknown: named pictures on which there was nothing to decide.
         standing: pictures on which a later run has the last word, with that run.
     """
 
     run: str
+    keys: list[str]
     count: int
     unknown: list[str]
     standing: dict[str, str]
@@ -225,17 +274,18 @@ class Decided:
     def reply(self, verb: str, text: str) -> Reply:
         """The command's answer; `text` says what was done."""
         from enhancer.contract import Envelope
+        from enhancer.files import visible
 
-        past = {"release": "released", "drop": "dropped"}[verb]
+        past = {"release": "released", "drop": "dropped", "approve": "approved"}[verb]
         summary = {"run": self.run, past: self.count, "no_verdict": self.unknown, "standing": self.standing}
 
         def show(console: Console) -> None:
             console.print(text, soft_wrap=True)
             for key in self.unknown:
-                console.print(f"  {key}: has nothing to {verb} in this run", style="yellow", soft_wrap=True)
+                console.print(f"  {visible(key)}: has nothing to {verb} in this run", style="yellow", soft_wrap=True)
             for key, other in self.standing.items():
                 console.print(
-                    f"  {key}: run {other} came later and decides: `enhancer ledger {verb} {other}`",
+                    f"  {visible(key)}: run {other} came later and decides: `enhancer ledger {verb} {other}`",
                     style="yellow",
                     soft_wrap=True,
                 )
@@ -252,12 +302,20 @@ def _decide(
     there = _keys_in(ledger, run, states)
     wanted = list(dict.fromkeys(keys)) if keys else there
     known = set(there)
-    chosen = [key for key in wanted if key in known]
-    count = decide(run, chosen)
-    # A later run that repeated the verdict has one of its own, which is the one that counts.
-    later = ledger.runs.verdicts_for(row.input_url, row.output_url, chosen)
+    here = [key for key in wanted if key in known]
+    # A later run that repeated the verdict has one of its own, which is the one that counts: nothing is decided here.
+    later = ledger.runs.verdicts_for(row.input_url, row.output_url, here)
     standing = {key: other.run_id for key, other in later.items() if other.run_id != run}
-    return Decided(run, count, [key for key in wanted if key not in known], standing)
+    chosen = [key for key in here if key not in standing]
+    return Decided(run, chosen, decide(run, chosen), [key for key in wanted if key not in known], standing)
+
+
+def _is_refused(ledger: Ledger, run: str, key: str) -> bool:
+    """Whether it was the gate that refused a picture."""
+    from enhancer.ledger.states import ItemState
+
+    item = ledger.items.get(run, key)
+    return item is not None and item.state == ItemState.REJECTED
 
 
 def _keys_in(ledger: Ledger, run: str, states: list[str]) -> list[str]:
@@ -273,13 +331,15 @@ def _keys_in(ledger: Ledger, run: str, states: list[str]) -> list[str]:
 def _show_items(console: Console, row: CountedRun, records: list[ItemRecord], total: int) -> None:
     from enhancer.cli.output import states, table
 
-    console.print(f"{row.run_id}: {row.outcome or row.state}; {states(row.counts)}", soft_wrap=True)
+    console.print(f"{row.run_id}: {row.stage_in_words}; {states(row.counts)}", soft_wrap=True)
     console.print(f"{row.input_url} -> {row.output_url}", soft_wrap=True)
     if row.report_address:
         console.print(f"report: {row.report_address}", soft_wrap=True)
     listing = table("picture", "state", "tries", "", right=("tries",))
     for record in records:
         reason = "" if record.error is None else f"{record.error.message} [{record.error.error_class}]"
+        if record.approval is not None:
+            reason += f" (approved by {record.approval.by}, as {record.approval.publish_as})"
         listing.add_row(record.input, record.state, str(record.attempts), reason)
     console.print(listing)
     if total > len(records):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enhancer.backends.base import Net
 from enhancer.errors import ModelError
 from enhancer.image import FloatPixels
-from enhancer.models.catalogue import ModelEntry, super_resolution_entry
+from enhancer.models.catalogue import ModelEntry, load_catalogue, super_resolution_entry
 from enhancer.models.spec import NetSpec
 from enhancer.options import Precision
 from enhancer.stages.nets import Nets, denoiser_weights
@@ -39,6 +39,10 @@ class NamedNets(Nets):
     def super_resolution(self, scale: float, name: str | None = None, precision: Precision = "auto") -> Net:
         """The entry that :meth:`Nets.super_resolution` would load."""
         return NamedNet.of(super_resolution_entry(scale, name))
+
+    def restoration(self, scale: float, name: str | None = None, precision: Precision = "auto") -> Net:
+        """The entry that :meth:`Nets.restoration` would load."""
+        return NamedNet.of(load_catalogue().serving("restoration", scale, name))
 
     def denoiser(self, name: str | None = None, precision: Precision = "auto") -> Net:
         """The entry or file that :meth:`Nets.denoiser` would load."""

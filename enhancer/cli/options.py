@@ -31,6 +31,11 @@ SetOption = Annotated[
     ),
 ]
 
+CollectionOption = Annotated[
+    str | None,
+    typer.Option("--collection", help="Of this collection (see `enhancer collections list`).", metavar="NAME"),
+]
+
 
 class Device(StrEnum):
     """Where nets run."""

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from enhancer.files import visible
+
 if TYPE_CHECKING:
     from enhancer.contract import ItemRecord
 
@@ -34,7 +36,27 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # Names of files are data: no markup, no emoji codes, no highlighting in them.
     plain = {"markup": False, "emoji": False, "highlight": False}
-    return Console(file=stream, width=None if stream.isatty() else WIDE, **plain)  # type: ignore[arg-type]
+    return SafeConsole(file=stream, width=None if stream.isatty() else WIDE, **plain)  # type: ignore[arg-type]
+
+
+class SafeConsole(Console):
+    """A console that prints plain text without what a terminal would obey; line breaks of our own stay."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich's."""
+        super().print(*(_lines(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+class SafeTable(Table):
+    """A table whose cells show what a terminal would obey."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """As rich's."""
+        super().add_row(*(visible(one) if isinstance(one, str) else one for one in cells), **options)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def readable(text: object) -> str:
@@ -44,7 +66,7 @@ def readable(text: object) -> str:
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
     """A plain table; the columns named in `right` hold numbers."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = SafeTable(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         if name in right:
             made.add_column(name, justify="right", no_wrap=True)
@@ -99,7 +121,7 @@ def show_failures(console: Console, records: Iterable[ItemRecord]) -> None:
     for record in failed:
         if record.error is not None:
             line = f"  {record.input}: {record.error.message} [{record.error.error_class}, {record.error.stage}]"
-            console.print(line, soft_wrap=True)
+            console.print(visible(line), soft_wrap=True)
 
 
 def what_was_done(record: ItemRecord) -> str:

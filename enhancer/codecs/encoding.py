@@ -125,7 +125,7 @@ def _stamped(page: Image, processing: str | None, source_type: SourceType | None
         if packet is None:
             warnings.append("the XMP packet is not one that the processing note can be added to; it was left as it is")
             packet = metadata.xmp
-    return replace(page, metadata=replace(metadata, exif=exif, xmp=packet))
+    return replace(page, metadata=replace(metadata, exif=exif, xmp=packet, processing=processing))
 
 
 def _resized(page: Image, warnings: list[str]) -> Metadata:
@@ -159,6 +159,8 @@ def _warn_of_losses(pages: list[Image], spec: FormatSpec, warnings: list[str]) -
         warnings.append(f"{spec.name} has no place for PNG's texts, which were left out: {', '.join(texts)}")
     if "comments" not in spec.keeps and any(page.metadata.comments for page in pages):
         warnings.append(f"{spec.name} has no place for comments, which were left out")
+    if "data set" not in spec.keeps and any(page.metadata.source is not None for page in pages):
+        warnings.append(f"{spec.name} has no place for DICOM's data set (patient, study, window, spacing): left out")
     if "tags" not in spec.keeps and any(page.metadata.tags for page in pages):
         codes = sorted({tag.code for page in pages for tag in page.metadata.tags})
         warnings.append(f"{spec.name} has no place for TIFF's tags {', '.join(map(str, codes))}, which were left out")

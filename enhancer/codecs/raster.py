@@ -50,8 +50,10 @@ class Found:
     lossless: bool = False
     texts: tuple[tuple[bytes, bytes], ...] = ()
     comments: tuple[bytes, ...] = ()
+    cloud_tile: tuple[int, int] | None = None
     tags: tuple[Tag, ...] = ()
     attachments: tuple[str, ...] = ()
+    source: bytes | None = None
     lacking: bytes = b""
     warnings: list[str] = field(default_factory=list)
 
@@ -150,8 +152,10 @@ def finish(found: Found, *, format_name: str, name: str) -> Image:
         lossless=found.lossless,
         texts=found.texts,
         comments=found.comments,
+        cloud_tile=found.cloud_tile,
         tags=tags,
         attachments=found.attachments,
+        source=found.source,
         lacking=found.lacking,
         warnings=tuple(warnings),
     )

@@ -11,6 +11,7 @@ import tifffile
 
 from enhancer.codecs import ifd, iptc, ycbcr
 from enhancer.codecs.camera_raw import raw_kind
+from enhancer.codecs.cloud_layout import cloud_tile
 from enhancer.codecs.colour import Raster, cmyk_to_rgb, unpremultiply
 from enhancer.codecs.colour_statements import tables_profile
 from enhancer.codecs.exif import EXIF_IFD
@@ -31,6 +32,7 @@ _COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 34925, 
 """None, CCITT, LZW, JPEG, Deflate, PackBits, LZMA, Zstandard: those whose output is bounded by what the page says.
 Streams with a size of their own (JPEG 2000, WebP, PNG) could unpack to anything; JPEG's size is checked."""
 _TAG_ORIENTATION, _TAG_XMP, _TAG_IPTC, _TAG_PHOTOSHOP, _TAG_ICC = 274, 700, 33723, 34377, 34675
+_TAG_C2PA: Final = 52545
 _LONG: Final = 4
 _CENTIMETRES_PER_INCH: Final = 2.54
 
@@ -70,7 +72,7 @@ def _pages(file: tifffile.TiffFile, data: bytes, name: str, limits: Limits) -> l
         seen.add(page.offset)
         if not isinstance(page, tifffile.TiffPage):
             raise PictureError(f"{name}: page {index + 1} of the TIFF is not a whole page", reason="corrupt")
-        if int(page.subfiletype) & (_REDUCED | _MASK):
+        if not _is_picture(page):
             continue
         check_declared(page, name, limits)
         _check_data(page, len(data), name)
@@ -81,6 +83,14 @@ def _pages(file: tifffile.TiffFile, data: bytes, name: str, limits: Limits) -> l
     if not pages:
         raise PictureError(f"{name}: the TIFF holds no picture", reason="corrupt")
     return pages
+
+
+def _is_picture(page: Any) -> bool:
+    """Whether a page is one of the document's: no thumbnail, no mask, and not the page without any pixels that holds
+    the Content Credentials of a TIFF of several pages (C2PA 2.2, A.3.2).
+    """
+    credentials_alone = _TAG_C2PA in page.tags and not {256, 257} & set(page.tags.keys())
+    return not int(page.subfiletype) & (_REDUCED | _MASK) and not credentials_alone
 
 
 def _pixels(page: Any) -> int:
@@ -174,7 +184,7 @@ def _read_page(page: Any, data: bytes, name: str) -> list[Found]:
     if photometric != SEPARATED:
         first.icc = _tag_bytes(page, _TAG_ICC) or _stated_profile(page, first.pixels.shape[2], warnings)
     first.exif, first.xmp, first.iptc = _exif(page, data, warnings), _tag_bytes(page, _TAG_XMP), _iptc(page, warnings)
-    first.tags, first.warnings = read_tags(page), warnings
+    first.tags, first.warnings, first.cloud_tile = read_tags(page), warnings, cloud_tile(page, data)
     return pages
 
 

@@ -14,6 +14,7 @@ import tifffile
 
 from enhancer.codecs import exif as exif_patch
 from enhancer.codecs import ifd
+from enhancer.codecs.cloud_layout import laid_out, overviews
 from enhancer.codecs.colour import Raster
 from enhancer.codecs.tiff_bands import grouped, joined, stored_samples
 from enhancer.image import Document, Image
@@ -25,27 +26,49 @@ _TAG_XMP: Final = 700
 _TAG_IPTC: Final = 33723
 _BYTE, _UNDEFINED = 1, 7
 _UNASSOCIATED: Final = 2
+_REDUCED: Final = 1
 
 
 def write_tiff(document: Document, warnings: list[str]) -> bytes:
     """The document as a TIFF; `warnings` gets what could not go along."""
     groups = grouped(document.pages)
+    tile = _cloud_tile(groups)
     found = [_described(group[0], warnings) for group in groups]
     order: exif_patch.ByteOrder = next((entry[1] for entry in found if entry is not None), "<")
     big = sum(_size(page) for page in document.pages) > _CLASSIC_LIMIT
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, bigtiff=big, byteorder=order) as writer:
         for group in groups:
-            _write_page(writer, group)
+            _write_page(writer, group, tile)
+    made = _with_exif(buffer.getvalue(), found, order, big, warnings)
+    return made if tile is None else laid_out(made)
+
+
+def _cloud_tile(groups: list[list[Image]]) -> tuple[int, int] | None:
+    """Rows and columns of the tiles of a file that is to be cloud-optimised, as its source was; else None."""
+    tile = groups[0][0].metadata.cloud_tile
+    if tile is None or len(groups) > 1:
+        return None
+    return tile if not any(side % 16 for side in tile) else (512, 512)
+
+
+def _with_exif(
+    tiff: bytes,
+    found: list[tuple[ifd.Directory, exif_patch.ByteOrder] | None],
+    order: exif_patch.ByteOrder,
+    big: bool,
+    warnings: list[str],
+) -> bytes:
+    """The file with what of EXIF was found for each page."""
     additions = [entry[0] if entry is not None and entry[1] == order else ifd.Directory() for entry in found]
     if any(entry is not None and entry[1] != order for entry in found):
         warnings.append("EXIF in another byte order than the first page's was left out")
     if not any(additions):
-        return buffer.getvalue()
+        return tiff
     if big:
         warnings.append("EXIF is not written into a BigTIFF")
-        return buffer.getvalue()
-    return ifd.graft(buffer.getvalue(), order, additions)
+        return tiff
+    return ifd.graft(tiff, order, additions)
 
 
 def _described(page: Image, warnings: list[str]) -> tuple[ifd.Directory, exif_patch.ByteOrder] | None:
@@ -75,8 +98,8 @@ def _samples(page: Image) -> tuple[Raster, list[int]]:
     return (samples[..., 0] if page.is_grey else samples), []
 
 
-def _write_page(writer: Any, group: list[Image]) -> None:
-    """One page of the file: a page of the document, or all that are bands of it."""
+def _write_page(writer: Any, group: list[Image], tile: tuple[int, int] | None) -> None:
+    """One page of the file: a page of the document, or all that are bands of it; in tiles, its overviews follow."""
     page = group[0]
     metadata = page.metadata
     planar = False
@@ -84,24 +107,31 @@ def _write_page(writer: Any, group: list[Image]) -> None:
         samples, kinds = _samples(page)
     else:
         samples, kinds, planar = joined(group)
+    stored = {
+        "photometric": "minisblack" if page.is_grey else "rgb",
+        "planarconfig": ("separate" if planar else "contig") if samples.ndim == 3 else None,
+        "extrasamples": kinds or None,
+        "compression": "zlib",
+        "compressionargs": {"level": DEFLATE_LEVEL},
+        "predictor": True,
+        "metadata": None,
+        "software": False,
+        "contiguous": False,
+        "tile": tile,
+    }
     writer.write(
         samples,
-        photometric="minisblack" if page.is_grey else "rgb",
-        planarconfig=("separate" if planar else "contig") if samples.ndim == 3 else None,
-        extrasamples=kinds or None,
-        compression="zlib",
-        compressionargs={"level": DEFLATE_LEVEL},
-        predictor=True,
         iccprofile=metadata.icc,
         resolution=metadata.dpi or (1, 1),
         resolutionunit="INCH" if metadata.dpi is not None else "NONE",
-        metadata=None,
-        software=False,
         extratags=[
             (tag, kind, len(block), block, True)
             for tag, kind, block in ((_TAG_XMP, _BYTE, metadata.xmp), (_TAG_IPTC, _UNDEFINED, metadata.iptc))
             if block is not None
         ]
         + [(tag.code, tag.kind, len(tag.values), tag.values, True) for tag in metadata.tags],
-        contiguous=False,
+        **stored,
     )
+    if tile is not None:
+        for smaller in overviews(samples, tile, planar=planar, exact=metadata.nodata is not None):
+            writer.write(smaller, subfiletype=_REDUCED, **stored)

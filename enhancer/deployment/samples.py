@@ -19,6 +19,7 @@ from enhancer.models.catalogue import ModelEntry
 from enhancer.stages.fading import look_at
 from enhancer.training.degradations import as_bytes, through_jpeg, with_gaussian_noise
 from enhancer.training.pictures import Bytes, list_pictures, load_picture, reduced
+from enhancer.training.real_damage import MODELS, Strength, damaged
 
 CALIBRATION: Final = (
     "astronaut.png",
@@ -38,7 +39,8 @@ CHECK_SIDE: Final = 400
 """Longest side of a picture to check on, in pixels of the truth: enough for a mean, little enough for any net."""
 SIGMAS: Final = (5, 15, 25, 50)
 QUALITIES: Final = (10, 30, 60)
-CHECKED: Final = ("fidelity", "perceptual", "denoise", "jpeg")
+DAMAGE: Final[tuple[Strength, ...]] = ("clean", "light", "medium", "heavy")
+CHECKED: Final = ("fidelity", "perceptual", "restoration", "denoise", "jpeg")
 """Purposes whose result is a picture, so that PSNR can say what quantising costs."""
 
 
@@ -118,6 +120,9 @@ def _samples(
     match entry.purpose:
         case "fidelity" | "perceptual":
             return [Sample(name, to_unit(reduced(picture, entry.scale)).transpose(2, 0, 1), truth)]
+        case "restoration":
+            strengths = [DAMAGE[random.integers(len(DAMAGE))]] if one else DAMAGE
+            return [_damaged(entry, name, picture, truth, strength, random) for strength in strengths]
         case "denoise":
             sigmas = random.choice(SIGMAS, 1) if one else SIGMAS
             return [_noisy(name, picture, truth, float(sigma) / 255, random) for sigma in sigmas]
@@ -129,6 +134,13 @@ def _samples(
             return [Sample(name, look, look)]
         case _:
             return [Sample(name, truth, truth)]
+
+
+def _damaged(
+    entry: ModelEntry, name: str, picture: Bytes, truth: FloatPixels, strength: Strength, random: np.random.Generator
+) -> Sample:
+    given, damage = damaged(picture, entry.scale, MODELS[random.integers(len(MODELS))], strength, random)
+    return Sample(f"{name}, {damage.model}, {strength}", to_unit(given).transpose(2, 0, 1), truth)
 
 
 def _noisy(name: str, picture: Bytes, truth: FloatPixels, sigma: float, random: np.random.Generator) -> Sample:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +91,30 @@ def open_engine(url: str) -> Engine:
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed, pool_pre_ping=True, pool_size=5, max_overflow=10, json_serializer=to_json)
     if file := sqlite_file(parsed):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(file)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=to_json)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(file: Path) -> None:
+    """A new ledger for its owner alone: it names every picture. SQLite gives its side files the same rights.
+
+    One that is there keeps its rights, which someone may have chosen, and is not even opened: closing it again would
+    let go the locks that other connections of this process hold on it (fcntl(2); sqlite.org/howtocorrupt.html, 2.2). So
+    the new file is complete before it has its name. Where that cannot be done, SQLite makes the file, or complains.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        return
+    with suppress(OSError):
+        descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:32]}.")  # for its owner alone
+        os.close(descriptor)
+        try:
+            os.link(draft, file)
+        finally:
+            Path(draft).unlink()
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -74,7 +74,10 @@ class Halts:
 
     def gate_figures(self, run_id: str) -> tuple[int, int]:
         """Pictures of the run that the gate judged so far, and how many of them it refused (passed through or not)."""
-        refused = or_(and_(item.c.state == ItemState.REJECTED, item.c.error_class == GATE), item.c.passed_through == 1)
+        refused = or_(
+            and_(item.c.state == ItemState.REJECTED, item.c.error_class == GATE),
+            and_(item.c.passed_through == 1, item.c.approved_as.is_(None)),  # else it was a person who refused it
+        )
         with reading(self._engine) as connection:
             judged, bad = connection.execute(
                 select(func.count(), func.count().filter(refused)).where(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Update, case, func, or_, select, update
+from sqlalchemy import Connection, Engine, Update, and_, case, exists, func, or_, select, update
 
 from enhancer.ledger.engine import reading
 from enhancer.ledger.leases import Lease, fenced
 from enhancer.ledger.rows import Item, Recorded
 from enhancer.ledger.states import ItemState, sources_of
-from enhancer.ledger.tables import db_now, item, score
+from enhancer.ledger.tables import db_now, item, run, score
 from enhancer.reasons import Reason
 
 ERROR_COLUMNS: Final[dict[str, int]] = {"stage": 16, "error_class": 64, "error_message": 8000}
@@ -154,6 +154,71 @@ class Items:
                 .group_by(item.c.state)
             )
             return {state: int(count) for state, count in rows}
+
+    def keys_of(self, run_id: str, state: ItemState, error_classes: Iterable[str]) -> list[str]:
+        """Keys of the run's items in a state with one of these errors."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(item.c.key).where(
+                    item.c.run_id == run_id, item.c.state == state, item.c.error_class.in_(list(error_classes))
+                )
+            )
+            return list(rows.scalars())
+
+    def passed_over(self, run_id: str, no_picture: Iterable[str]) -> int:
+        """How many of the run's pictures its workers read and skipped: published already under another ETag, or no
+        pictures by one of these errors.
+        """
+        unchanged = and_(item.c.identity.is_not(None), item.c.error_class.is_(None))
+        with reading(self._engine) as connection:
+            return int(
+                connection.execute(
+                    select(func.count())
+                    .select_from(item)
+                    .where(
+                        item.c.run_id == run_id,
+                        item.c.state == ItemState.SKIPPED,
+                        or_(unchanged, item.c.error_class.in_(list(no_picture))),
+                    )
+                ).scalar_one()
+            )
+
+    def known_faults(self, run_id: str, *, fewer_failed_runs: int) -> int:
+        """How many pictures the run tried again and quarantined for the very fault, in the very bytes, for which
+        an earlier finished run of the same input has them quarantined.
+
+        Args:
+            run_id: the run.
+            fewer_failed_runs: what failed in so many runs before may be quarantined for its number of failures and not
+                for a fault of its own; it does not count.
+        """
+        other, other_run, this_run = item.alias("other"), run.alias("other_run"), run.alias("this_run")
+        known = exists().where(
+            other.c.key == item.c.key,
+            other.c.state == ItemState.QUARANTINED,
+            other.c.run_id != item.c.run_id,
+            other.c.error_class == item.c.error_class,
+            other.c.etag == item.c.etag,
+            other.c.size == item.c.size,
+            other_run.c.run_id == other.c.run_id,
+            other_run.c.state == "finished",
+            other_run.c.created_at < this_run.c.created_at,
+            other_run.c.input_url == this_run.c.input_url,
+        )
+        statement = (
+            select(func.count())
+            .select_from(item)
+            .join(this_run, this_run.c.run_id == item.c.run_id)
+            .where(
+                item.c.run_id == run_id,
+                item.c.state == ItemState.QUARANTINED,
+                item.c.shard_id != NO_SHARD,
+                item.c.failed_runs < fewer_failed_runs,
+                known,
+            )
+        )
+        with reading(self._engine) as connection:
+            return int(connection.execute(statement).scalar_one())
 
     def annotate(self, connection: Connection, lease: Lease, key: str, details: dict[str, Any]) -> None:
         """Replace the details of an `enhanced` item, which stays so, within the caller's fenced transaction.

@@ -59,10 +59,15 @@ class Queries:
         return next(iter(self._runs(select(run).where(run.c.run_id == run_id))), None)
 
     def find_by_dag_run(self, dag_id: str, dag_run_id: str) -> CountedRun | None:
-        """The newest run of an Airflow DAG run (a cleared one has several), with ``counts``, or None."""
+        """The newest run of an Airflow DAG run (a cleared one has several, and each group that enhances one called
+        ``DAG_RUN#GROUP``), with ``counts``, or None.
+        """
         newest = (
             select(run)
-            .where(run.c.dag_id == dag_id, run.c.dag_run_id == dag_run_id)
+            .where(
+                run.c.dag_id == dag_id,
+                or_(run.c.dag_run_id == dag_run_id, run.c.dag_run_id.startswith(f"{dag_run_id}#", autoescape=True)),
+            )
             .order_by(run.c.created_at.desc(), run.c.run_id.desc())
             .limit(1)
         )

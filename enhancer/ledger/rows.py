@@ -7,10 +7,18 @@ name; tests/ledger/test_rows.py holds the order against :mod:`enhancer.ledger.ta
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 ScoresByKind = dict[str, dict[str, Any]]
 """``fidelity``, ``reference``, ``baseline``: each with the score table's figures and its ``protocol``."""
+
+
+NOT_APPROVED: Final[dict[str, Any]] = dict.fromkeys(("approved_as", "approved_by", "approved_at"))
+"""The columns of an item that no person approved."""
+
+
+PLANNING_FAILED: Final = "planning_failed"
+"""In a run's summary: the error that ended its planning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,17 @@ class Run(Row):
     finished_at: float | None
     halted: str | None
     halt_reason: str | None
+
+    @property
+    def why_not_planned(self) -> str | None:
+        """What kept the run from being planned the last time that it was tried; None: nothing, or it is tried now."""
+        failed = (self.summary or {}).get(PLANNING_FAILED) if self.state == "planning" else None
+        return None if failed is None else str(failed["message"])
+
+    @property
+    def stage_in_words(self) -> str:
+        """Its outcome, or how far it is."""
+        return self.outcome or ("planning failed" if self.why_not_planned is not None else self.state)
 
     @property
     def is_finished(self) -> bool:
@@ -110,6 +129,13 @@ class Item(Row):
     released: int
     updated_at: float
     passed_through: int | None
+    approved_as: str | None
+    approved_by: str | None
+    approved_at: float | None
+
+    def approval(self) -> dict[str, Any]:
+        """The columns of a person's approval, for the row of the run that acts on it; None in each: there is none."""
+        return {name: getattr(self, name) for name in NOT_APPROVED}
 
     def require_identity(self) -> str:
         """The identity of its result.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
@@ -13,12 +13,15 @@ from enhancer.ledger.bulk import insert_rows
 from enhancer.ledger.engine import reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
-from enhancer.ledger.rows import Item, Run, Shard
-from enhancer.ledger.states import AWAIT_A_PERSON, OPEN, ItemState
+from enhancer.ledger.rows import NOT_APPROVED, PLANNING_FAILED, Item, Run, Shard
+from enhancer.ledger.states import APPROVABLE, AWAIT_A_PERSON, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
 from enhancer.paging import batched
 from enhancer.reasons import Reason
 from enhancer.version import __version__
+
+ApprovedAs = Literal["enhanced", "original"]
+"""As what a person has a picture published that was not let through."""
 
 
 def no_such_run(run_id: str) -> RequestError:
@@ -76,7 +79,8 @@ class Runs:
     def _plan_anew(connection: Connection, run_id: str, values: dict[str, Any]) -> None:
         connection.execute(delete(item).where(item.c.run_id == run_id))
         connection.execute(delete(shard).where(shard.c.run_id == run_id))
-        connection.execute(update(run).where(run.c.run_id == run_id).values(code_version=__version__, **values))
+        anew = {"code_version": __version__, "finished_at": None, "summary": None, **values}
+        connection.execute(update(run).where(run.c.run_id == run_id).values(**anew))
 
     @staticmethod
     def _insert(connection: Connection, run_id: str, values: dict[str, Any]) -> bool:
@@ -147,6 +151,18 @@ class Runs:
                 update(run).where(run.c.run_id == run_id, run.c.state == "planning").values(state="running", **values)
             )
 
+    def planning_failed(self, run_id: str, error: dict[str, str]) -> None:
+        """Planning came to nothing, for now: its time ends, and the run's summary has the error (`class`, `message`).
+
+        It stays open: another try, or the cleared Dag run, plans it anew.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(run)
+                .where(run.c.run_id == run_id, run.c.state == "planning")
+                .values(finished_at=db_now(), summary={PLANNING_FAILED: error})
+            )
+
     def shards_of(self, run_id: str) -> list[Shard]:
         """The run's shards in order."""
         with reading(self._engine) as connection:
@@ -156,9 +172,12 @@ class Runs:
     def verdicts_for(self, input_url: str, output_url: str, keys: Iterable[str]) -> dict[str, Item]:
         """For each key the item row of the last finished run that had it, where that row's outcome still matters.
 
-        That is a verdict or a hold that no one released, or a failure.
+        That is a verdict or a hold that no one released, a failure, or that it is no picture; or one of these that a
+        person approved.
         """
-        matters = (*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED)
+        states = item.c.state.in_((*AWAIT_A_PERSON, ItemState.FAILED, ItemState.NOT_ATTEMPTED))
+        no_picture = item.c.error_class.in_((Reason.NOT_A_PICTURE.value, Reason.EMPTY.value))
+        matters = or_(states, and_(item.c.state == ItemState.SKIPPED, no_picture))
         finished_here = and_(run.c.input_url == input_url, run.c.output_url == output_url, run.c.state == "finished")
         found: dict[str, Item] = {}
         with reading(self._engine) as connection:
@@ -174,11 +193,12 @@ class Runs:
                     select(item)
                     .join(run, run.c.run_id == item.c.run_id)
                     .join(latest, and_(latest.c.key == item.c.key, latest.c.created_at == run.c.created_at))
-                    .where(finished_here, item.c.state.in_(matters))
+                    .where(finished_here, matters)
                     .order_by(run.c.run_id)
                 )
                 found.update((row.key, Item(*row)) for row in rows)
-        return {key: row for key, row in found.items() if not (row.released and row.state in AWAIT_A_PERSON)}
+        lifted = {key for key, row in found.items() if row.released and row.state in AWAIT_A_PERSON}
+        return {key: row for key, row in found.items() if key not in lifted or row.approved_as is not None}
 
     def recipes_asked_for(self, input_url: str, output_url: str) -> dict[str, Any]:
         """The recipes that runs at these addresses asked for, by digest."""
@@ -270,6 +290,20 @@ class Runs:
             which = item.c.state.in_(AWAIT_A_PERSON) & (item.c.released == 0)
             return self._decide(connection, run_id, keys, which, released=1)
 
+    def approve(self, run_id: str, keys: Iterable[str] | None = None, *, publish_as: ApprovedAs, by: str) -> int:
+        """Have the next run publish a finished run's rejected and held items (all, or these keys), whatever its gate
+        says: `enhanced`, or `original`, as they came. A decision may be made again until a run has acted on it.
+
+        Args:
+            run_id: the run.
+            keys: of it.
+            publish_as: what is published.
+            by: who decides; it stands in the ledger with the time, also in the row of the run that publishes.
+        """
+        with self._engine.begin() as connection:
+            values = {"approved_as": publish_as, "approved_by": by[:200], "approved_at": db_now()}
+            return self._decide(connection, run_id, keys, item.c.state.in_(APPROVABLE), released=1, **values)
+
     def drop(self, run_id: str, keys: Iterable[str] | None = None) -> int:
         """Reject the run's held items that no one released (all, or these keys); the verdict may be lifted later."""
         with self._engine.begin() as connection:
@@ -282,6 +316,7 @@ class Runs:
                 stage="score",
                 error_class=Reason.DROPPED,
                 error_message="held by the run gate, and dropped by a person",
+                **NOT_APPROVED,
             )
             summary = connection.execute(
                 select(run.c.summary).where(run.c.run_id == run_id).with_for_update()

@@ -42,6 +42,9 @@ GOOD: Final = frozenset({S.PUBLISHED, S.SKIPPED, S.REUSED})
 VERDICTS: Final = frozenset({S.REJECTED, S.QUARANTINED})
 """Later runs repeat these without work until a person releases them or the input changes."""
 
+APPROVABLE: Final = frozenset({S.REJECTED, S.HELD})
+"""What a person may have published, as it was enhanced or as it came: a result exists, and it was not let through."""
+
 AWAIT_A_PERSON: Final = VERDICTS | {S.HELD}
 """What a person may release; until then later runs leave the picture as it is."""
 

@@ -131,7 +131,10 @@ item = Table(
     Column("details", JSON),  # decisions, models, timings, warnings of this run's work
     Column("released", Integer, nullable=False, default=0),  # 1: a person lifted this verdict
     Column("updated_at", Double, nullable=False),
-    Column("passed_through", Integer),  # 1: the gate refused the result, so the picture goes out as it came
+    Column("passed_through", Integer),  # 1: it goes out as it came, for the gate or a person refused the result
+    Column("approved_as", String(16)),  # enhanced | original: a person has it published so, whatever the gate says
+    Column("approved_by", String(200)),
+    Column("approved_at", Double),
     PrimaryKeyConstraint("run_id", "key"),
     ForeignKeyConstraint(["run_id"], ["run.run_id"], ondelete="CASCADE"),
     Index(None, "run_id", "shard_id", "position"),

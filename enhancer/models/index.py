@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import requests
 
 PYPI: Final = "https://pypi.org/simple"
+NPM: Final = "https://registry.npmjs.org"
 _LINE: Final = re.compile(r"^(?P<section>[^=]+)\.(?P<option>[a-z-]+)=(?P<value>'.*'|\".*\")$")
 _SECTIONS: Final = (":env:", "download", "global")
 
@@ -50,6 +51,12 @@ def pip_index_config() -> IndexConfig:
     return IndexConfig(
         tuple(dict.fromkeys(url for url in urls if url.startswith(("http://", "https://")))), settings.get("cert")
     )
+
+
+def npm_registry() -> str:
+    """The address of the npm registry: npm's own variable, in either case, or the public one; no slash at the end."""
+    configured = {name.lower(): value for name, value in os.environ.items()}.get("npm_config_registry") or NPM
+    return configured.rstrip("/")
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ file does. The format is that of https://github.com/Tencent/ncnn/wiki/param-and-
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -72,7 +72,11 @@ def read_weights(param: Path, weights: Path) -> Iterator[tuple[Layer, dict[str, 
         ModelError: a layer or a tag that is not known, a shape that cannot be, or numbers that end too early or too
             late (reason ``bad-weights``).
     """
-    layers = read_layers(param)
+    yield from weights_of(read_layers(param), weights, param.name)
+
+
+def weights_of(layers: Iterable[Layer], weights: Path, name: str) -> Iterator[tuple[Layer, dict[str, Array]]]:
+    """:func:`read_weights` where the layers are known without a ``.param``; `name` says in errors where from."""
     numbers = _Numbers(weights)
     for layer in layers:
         if layer.kind in WEIGHTLESS:
@@ -83,12 +87,17 @@ def read_weights(param: Path, weights: Path) -> Iterator[tuple[Layer, dict[str, 
             elif layer.kind == "PReLU":
                 yield layer, {"weight": numbers.take(int(layer.values[0]), np.dtype("<f4"))}
             else:
-                raise ModelError(f"{param.name} has a layer {layer.kind}, which is not known", reason="bad-weights")
+                raise ModelError(f"{name} has a layer {layer.kind}, which is not known", reason="bad-weights")
         except KeyError as error:
             raise ModelError(
-                f"{param.name}: {layer.kind} {layer.name} lacks its value {error}", reason="bad-weights"
+                f"{name}: {layer.kind} {layer.name} lacks its value {error}", reason="bad-weights"
             ) from error
     numbers.check_end()
+
+
+def convolution(name: str, outputs: int, inputs: int) -> Layer:
+    """A 3 x 3 convolution with bias."""
+    return Layer("Convolution", name, {_OUTPUTS: outputs, _KERNEL: 3, _BIAS: 1, _WEIGHTS: 9 * outputs * inputs})
 
 
 def _layer(row: list[str]) -> Layer:

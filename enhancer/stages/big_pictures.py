@@ -20,6 +20,7 @@ from enhancer.errors import PictureError
 from enhancer.image import Pixels, from_unit, to_unit
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.colour_fix import REACH, ColourFix, low_frequency_difference, with_low_frequencies, worth_fixing
+from enhancer.stages.drawn_edges import edges_drawn
 from enhancer.stages.super_resolution import SuperResolution, fidelity_beside, net_of
 
 LARGE: Final = 48_000_000
@@ -71,7 +72,7 @@ def enlarge_in_tiles(
     scale = round(decision.numbers["net_scale"])
     height, width, channels = source.shape
     result: Pixels = np.empty((height * scale, width * scale, channels), dtype)
-    fixing = context.recipe.colour_fix.mode != "off"
+    fixing = context.recipe.colour_fix.mode != "off" and not edges_drawn(context)
     largest, total, applied = 0.0, 0.0, False
     halo = _ENLARGE.halo(context)
     step = net_of(context).spec.multiple_of

@@ -20,6 +20,7 @@ from enhancer.image import FloatPixels
 from enhancer.options import ColourFixOptions
 from enhancer.reduction import reduced
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
+from enhancer.stages.drawn_edges import edges_drawn
 
 SIGMA: Final = 2.0
 """Of the Gaussian blur, in pixels of the source."""
@@ -28,6 +29,7 @@ REACH: Final = 11
 blur's, one of the bilinear enlargement."""
 CUT_AT: Final = 4
 """Sigmas behind which the blur's kernel is cut, as SciPy does."""
+HELD_ALREADY: Final = "edges as drawn are held to the input already"
 DEPTHS: Final = (8, 16)
 """Least and most bits whose half level counts as rounding: two-level pictures are enlarged in 8 bits, and beyond 16
 the nets themselves are no finer."""
@@ -50,11 +52,14 @@ class ColourFix(Stage):
         Returns:
             A decision whose numbers are the largest and the mean difference of low frequencies, ``largest`` and
             ``mean``, on [0, 1] values; applied where the largest is at least half a level of the picture's bit depth.
+            Where edges were made as drawn, plain colours are exact, and nothing is measured.
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
         if context.source is None:
             return Decision(False, "there is no enlarged picture to hold against its input")
+        if edges_drawn(context):
+            return Decision(False, HELD_ALREADY)
         difference = low_frequency_difference(pixels, context.source)
         size = np.abs(difference)
         largest = size.max()
@@ -69,6 +74,8 @@ class ColourFix(Stage):
         """The decision where the difference is known, measured over the whole picture or added up over its tiles."""
         if not context.recipe.colour_fix.wanted():
             return Decision(False, cls.off)
+        if edges_drawn(context):
+            return Decision(False, HELD_ALREADY)
         if not applied:
             return Decision(False, "low frequencies agree with the input's within rounding", numbers)
         return Decision(True, "low frequencies differ from the input's", numbers)

@@ -23,6 +23,7 @@ from enhancer.stages.kinds import is_document, no_photograph
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
 from enhancer.stages.picture_kind import noisy_ground
+from enhancer.stages.restoration import left_to
 
 FLOOR: Final = 3.2 / 255
 """Noise below this stays: clean photographs measure at most 1.2 levels, film scans such as Set14's ``lenna`` 3.0, and
@@ -45,8 +46,9 @@ class Denoising(Stage):
     for_photographs = True
 
     def idle(self, context: Context) -> str | None:
-        """As every stage, but for documents: whether their paper is noisy has to be looked at."""
-        return None if self.wanted(context) and is_document(context.kind) else super().idle(context)
+        """As every stage, and where it is restored; but whether a document's paper is noisy has to be looked at."""
+        idle = None if self.wanted(context) and is_document(context) else super().idle(context)
+        return idle or left_to(context)
 
     def wanted(self, context: Context) -> bool:
         """Where there is a strength. What a recipe says of denoising stands at its top, as it always has."""
@@ -77,8 +79,8 @@ class Denoising(Stage):
         recipe = context.recipe
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell noise from detail")
-        if is_document(context.kind) and not self.insists(context) and not noisy_ground(pixels):
-            return Decision(False, no_photograph(context.kind) or "")
+        if is_document(context) and not self.insists(context) and not noisy_ground(pixels):
+            return Decision(False, no_photograph(context) or "")
         noise = measure_noise(pixels, context.visible)
         if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")

@@ -23,6 +23,9 @@ It fails where evidence is missing: under-exposed pictures with a lamp or a high
 that hold no bright areas, stay as they are; a dusk scene without any light is brightened, and a light scene whose sky
 is blown out is darkened.
 
+Nor is a picture that is restored from damage (enhancer/stages/restoration.py) judged: blur and compression take the
+brightest values down by tenths of a stop, and clipping smears, which made dark scenes brighter by a stop and more.
+
 The curve is highlight-safe both ways (:func:`compensate`): what was below the top stays below it.
 """
 
@@ -38,6 +41,7 @@ from enhancer.options import ExposureOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
+from enhancer.stages.restoration import restored_by
 
 LEAST_HEADROOM: Final = 0.9
 MIDDLE_GREY: Final = 0.18
@@ -71,6 +75,12 @@ class Exposure(Stage):
     off = "the recipe's exposure mode is off"
     for_photographs = True
     corrects = True
+
+    def idle(self, context: Context) -> str | None:
+        """As every stage, and where the picture is restored, unless the recipe has an explicit value."""
+        judged = self.insists(context) or restored_by(context) is None
+        damaged = None if judged else "the picture is damaged: what its brightest values say is not believed"
+        return super().idle(context) or damaged
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Judge the exposure.

@@ -79,7 +79,7 @@ class ImpulseRepair(Stage):
         }
         if not rates.any():
             return Decision(False, "no impulses", numbers)
-        if objection := objection_to(pepper, salt, photograph=is_photograph(context.kind)):
+        if objection := objection_to(pepper, salt, photograph=is_photograph(context)):
             return Decision(False, objection, numbers)
         numbers["strokes"] = round(_share_in_rows(pixels, numbers), 4)
         return Decision(True, f"about {rates.sum(axis=0).max():.1%} of the pixels are impulses", numbers)

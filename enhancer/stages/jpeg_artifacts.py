@@ -18,6 +18,7 @@ from enhancer.options import JpegArtifactsOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.jpeg_history import former_jpeg
+from enhancer.stages.restoration import left_to
 
 GOOD: Final = 85
 """From this quality a JPEG file is left alone."""
@@ -37,6 +38,10 @@ class JpegArtifacts(Stage):
     off = "the recipe leaves JPEG artefacts alone"
     for_photographs = True
     corrects = True
+
+    def idle(self, context: Context) -> str | None:
+        """As every stage, and where the picture is restored."""
+        return super().idle(context) or left_to(context)
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
         """Find out the quality; leave good files, and everything of which it cannot be told, alone.

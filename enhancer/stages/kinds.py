@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 NAME: Final = "picture-kind"
 KINDS: Final = ("photograph", "document", "screen")
@@ -16,22 +16,34 @@ MOST_REPEATS: Final = 0.3
 """Autocorrelation at a distance above which a printer's screen is assumed."""
 
 
-def no_photograph(measured: Mapping[str, Any]) -> str | None:
-    """Why a stage that is made for photographs leaves a picture alone; None: it is one, or nothing was measured.
+class Measured(Protocol):
+    """What has decisions by stage: a :class:`enhancer.stages.base.Context`."""
 
-    Args:
-        measured: the numbers of the kind's decision (:attr:`enhancer.stages.base.Context.kind`), as below.
-    """
-    if not measured or is_photograph(measured):
+    @property
+    def decisions(self) -> Mapping[str, Any]:
+        """Each with its ``numbers``."""
+        ...
+
+
+def no_photograph(context: Measured) -> str | None:
+    """Why a stage that is made for photographs leaves this picture alone; None: it is one, or nothing was measured."""
+    measured = context.decisions.get(NAME)
+    if measured is None or is_photograph(context):
         return None
-    return f"made for photographs, and this is {WORDS[measured['kind']]}"
+    return f"made for photographs, and this is {WORDS[measured.numbers['kind']]}"
 
 
-def is_photograph(measured: Mapping[str, Any]) -> bool:
+def is_photograph(context: Measured) -> bool:
     """Whether it was measured, or said by the recipe, that it is a photograph."""
-    return measured.get("kind") == KINDS[0]
+    measured = context.decisions.get(NAME)
+    return measured is not None and measured.numbers["kind"] == KINDS[0]
 
 
-def is_document(measured: Mapping[str, Any]) -> bool:
+def is_document(context: Measured) -> bool:
     """Whether it was taken for a document that no screen runs through, as printed pictures have."""
-    return measured.get("kind") == "document" and measured.get("repeats", 0.0) <= MOST_REPEATS
+    measured = context.decisions.get(NAME)
+    return (
+        measured is not None
+        and measured.numbers["kind"] == "document"
+        and measured.numbers.get("repeats", 0.0) <= MOST_REPEATS
+    )

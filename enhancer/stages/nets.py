@@ -106,6 +106,14 @@ class Nets:
         entry = None if self._sr_path else fidelity_entry_beside(scale, name)
         return None if entry is None else self._from_catalogue(entry, precision)
 
+    def restoration(self, scale: float, name: str | None = None, precision: Precision = "auto") -> Net:
+        """The net that restores damaged pictures and enlarges them by `scale`: `name`, or the catalogue's default.
+
+        Raises:
+            ModelError: as :meth:`super_resolution`.
+        """
+        return self._from_catalogue(load_catalogue().serving("restoration", scale, name), precision)
+
     def denoiser(self, name: str | None = None, precision: Precision = "auto") -> Net:
         """The denoiser `name`, an entry of the catalogue or a .safetensors file; None: the default one.
 
@@ -159,6 +167,11 @@ class Nets:
     def sha256(self, name: str) -> str:
         """Hash of the weights of a loaded net: the catalogue's, or that of the explicit file."""
         return self._hashes[name]
+
+    @property
+    def from_files(self) -> bool:
+        """Whether explicit files serve a purpose in place of the catalogue's nets."""
+        return self._sr_path is not None or self._dn_path is not None
 
     @property
     def replaced(self) -> dict[str, str]:

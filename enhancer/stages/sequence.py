@@ -34,6 +34,7 @@ from enhancer.stages.lens_correction import LensCorrection
 from enhancer.stages.local_contrast import LocalContrast
 from enhancer.stages.nets import Nets
 from enhancer.stages.picture_kind import PictureKind
+from enhancer.stages.restoration import Restoration
 from enhancer.stages.scratches import Scratches
 from enhancer.stages.sharpening import Sharpening
 from enhancer.stages.size_limit import SizeLimit
@@ -49,6 +50,7 @@ OWN: Final[tuple[Stage, ...]] = (
     SizeLimit(),  # before all that changes it: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
+    Restoration(),  # of what came, as its net was trained; where it acts, the next two have nothing left to do
     JpegArtifacts(),  # after impulses, which no JPEG made; before denoising, which cannot tell blocks from detail
     Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
     Scratches(),  # after denoising, which leaves what is no noise; before fading, whose ends a scratch would set

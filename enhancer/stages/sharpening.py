@@ -34,6 +34,7 @@ from scipy import ndimage
 from enhancer.image import FloatPixels
 from enhancer.options import SharpeningOptions
 from enhancer.stages.base import Context, Decision, Stage
+from enhancer.stages.drawn_edges import edges_drawn
 from enhancer.stages.light import luminance
 from enhancer.stages.luma_noise import in_levels, luma_noise, objection_of_noise
 from enhancer.stages.sampling import evenly_spread_crops
@@ -92,6 +93,8 @@ class Sharpening(Stage):
         options = context.recipe.sharpening
         if options.amount == 0:
             return Decision(False, "the recipe's amount is 0")
+        if options.mode == "auto" and sharp_before(context):
+            return Decision(False, "edges as drawn are as sharp as the input's, which were sharp enough")
         blur, edges, noise = measure_sharpness(pixels)
         numbers: dict[str, Any] = {
             "blur": None if blur is None else round(blur, 2),
@@ -101,11 +104,7 @@ class Sharpening(Stage):
         kernel = options.kernel
         reason = "the recipe asks for it"
         if options.mode == "auto":
-            if blur is None:
-                return Decision(False, "too few edges to tell how sharp it is", numbers)
-            if blur <= SHARP_ENOUGH:
-                return Decision(False, f"sharp enough: edges are blurred by {blur:.1f} pixels", numbers)
-            if objection := objection_of_noise(noise, "sharpened"):
+            if objection := _sharp_enough(blur) or objection_of_noise(noise, "sharpened"):
                 return Decision(False, objection, numbers)
             while kernel < LARGEST_KERNEL and gaussian_sigma(kernel) < 0.7 * blur:
                 kernel += 2
@@ -127,7 +126,10 @@ class Sharpening(Stage):
         kernel, amount = decision.numbers["kernel"], np.float32(decision.numbers["amount"])
         luma = luminance(block)
         if decision.numbers["method"] == "adaptive":
-            change = adaptive_change(luma, kernel, amount, noise=(decision.numbers["noise"] or 0) / 255)
+            overshoot = 0.0 if edges_drawn(context) else OVERSHOOT
+            change = adaptive_change(
+                luma, kernel, amount, noise=(decision.numbers["noise"] or 0) / 255, beyond=overshoot
+            )
         else:
             threshold = context.recipe.sharpening.threshold if decision.numbers["method"] == "unsharp" else 0.0
             high = high_pass(luma, kernel)
@@ -171,8 +173,27 @@ def high_pass(luma: FloatPixels, kernel: int) -> FloatPixels:
     return high
 
 
-def adaptive_change(luma: FloatPixels, kernel: int, amount: np.float32, *, noise: float) -> FloatPixels:
-    """What ``adaptive`` adds to `luma` (H x W, [0, 1]) with `noise` of that standard deviation in it."""
+def _sharp_enough(blur: float | None) -> str | None:
+    if blur is None:
+        return "too few edges to tell how sharp it is"
+    return f"sharp enough: edges are blurred by {blur:.1f} pixels" if blur <= SHARP_ENOUGH else None
+
+
+def sharp_before(context: Context) -> bool:
+    """Whether what was enlarged with edges as drawn was sharp enough as it came: more would only be a halo."""
+    if context.source is None or not edges_drawn(context):
+        return False
+    blur = measure_sharpness(context.source).blur
+    return blur is not None and blur <= SHARP_ENOUGH
+
+
+def adaptive_change(
+    luma: FloatPixels, kernel: int, amount: np.float32, *, noise: float, beyond: float = OVERSHOOT
+) -> FloatPixels:
+    """What ``adaptive`` adds to `luma` (H x W, [0, 1]) with `noise` of that standard deviation in it.
+
+    The result goes by `beyond` of the local range beyond it.
+    """
     flat = max(FLAT, NOISE_GRADIENT * noise)
     rise = np.clip((_gradient(luma) - flat) / ((EDGE_OVER_FLAT - 1) * flat), 0, 1).astype(np.float32)
     weight = rise * rise * (3 - 2 * rise)
@@ -180,7 +201,7 @@ def adaptive_change(luma: FloatPixels, kernel: int, amount: np.float32, *, noise
     window = np.ones((kernel, kernel), np.uint8)
     lowest = cv2.erode(luma, window, borderType=cv2.BORDER_REPLICATE)
     highest = cv2.dilate(luma, window, borderType=cv2.BORDER_REPLICATE)
-    margin = np.float32(OVERSHOOT) * (highest - lowest)
+    margin = np.float32(beyond) * (highest - lowest)
     change: FloatPixels = np.clip(sharpened, lowest - margin, highest + margin) - luma
     return change
 

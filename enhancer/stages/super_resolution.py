@@ -8,6 +8,8 @@ brings 0.02 dB for three to four times the work.
 Progressive enhancement (recipe, ``progressive``) divides the way into `stages` equal factors. Each stage takes
 ``blend`` of the net's result and the rest of bicubic enlargement, so that a net's exaggerations are not exaggerated
 again by the next one.
+
+What is surely no photograph gets the edges of a rendering afterwards (:mod:`enhancer.stages.drawn_edges`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from enhancer.image import FloatPixels
 from enhancer.options import SuperResolutionOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
+from enhancer.stages.drawn_edges import KEY, REACH, surely_drawn, with_drawn_edges
 from enhancer.stages.resize import resize, scaled_size
+from enhancer.stages.restoration import restored_by, restoring_net
 
 
 class SuperResolution(Stage):
@@ -48,7 +52,7 @@ class SuperResolution(Stage):
             A decision whose numbers are ``scale``, ``net_scale``, the new ``height`` and ``width``, and the net's name
             as ``model``, with ``runtime`` and ``precision``; with several stages also ``stages`` and ``blend``; where a
             perceptual net's result is mixed with a fidelity net's, its share as ``perceptual_blend`` and the other net
-            as ``fidelity_model``.
+            as ``fidelity_model``; ``drawn_edges`` (true) where the picture is surely no photograph.
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
@@ -72,6 +76,9 @@ class SuperResolution(Stage):
             numbers |= {"perceptual_blend": blend, "fidelity_model": beside.spec.name}
             mixed = f", {1 - blend:.0%} of it the result of {beside.spec.name}"
         rest = "" if spec.scale == factor else f", then Lanczos by {factor / spec.scale:.4g}"
+        if surely_drawn(context):
+            numbers[KEY] = True
+            mixed += ", edges as drawn"
         if stages == 1:
             return Decision(True, f"{spec.scale}x by the net{rest}{mixed}", numbers)
         numbers |= {"stages": stages, "blend": recipe.progressive.blend}
@@ -88,6 +95,11 @@ class SuperResolution(Stage):
         Returns:
             round(scale * H) x round(scale * W) x C, float32, about in [0, 1]; grey stays one channel.
         """
+        result = self._enlarged(block, context)
+        return with_drawn_edges(result, block) if decision.numbers.get(KEY) else result
+
+    def _enlarged(self, block: FloatPixels, context: Context) -> FloatPixels:
+        """By the net, or by the two that the recipe mixes."""
         blend = context.recipe.super_resolution.blend
         if blend == 1 or fidelity_beside(context) is None:
             return _by_passes(net_of(context), block, context)
@@ -98,8 +110,9 @@ class SuperResolution(Stage):
         return np.asarray(fidelity + np.float32(blend) * (perceptual - fidelity), dtype=np.float32)
 
     def halo(self, context: Context) -> int:
-        """The net's, once for each stage."""
-        return net_of(context).spec.halo * context.recipe.progressive.stages
+        """The net's, once for each stage, and what edges as drawn depend on."""
+        drawn = REACH if surely_drawn(context) else 0
+        return net_of(context).spec.halo * context.recipe.progressive.stages + drawn
 
     def scale(self, context: Context) -> float:
         """The recipe's."""
@@ -107,13 +120,17 @@ class SuperResolution(Stage):
 
 
 def net_of(context: Context) -> Net:
-    """The net that the recipe enlarges with."""
+    """The net that the recipe enlarges with, or that restores where the picture is damaged."""
     recipe = context.recipe
+    if restored_by(context):
+        return restoring_net(context)
     return context.nets.super_resolution(recipe.stage_scale, recipe.model, recipe.precision)
 
 
 def fidelity_beside(context: Context) -> Net | None:
     """The fidelity net to mix with and to hold against, where the recipe's net is a perceptual one."""
+    if restored_by(context):
+        return None
     return context.nets.fidelity_beside(context.recipe.stage_scale, context.recipe.model, context.recipe.precision)
 
 

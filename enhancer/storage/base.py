@@ -22,10 +22,11 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An object's bytes and the ETag of exactly these bytes."""
+    """An object's bytes, the ETag of exactly these bytes, and the content type where the store keeps one."""
 
     data: bytes
     etag: str
+    content_type: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -57,7 +58,7 @@ class ObjectStore(Protocol):
         ...
 
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> ObjectInfo:
-        """Write atomically: readers see the old object or the whole new one."""
+        """Write atomically: readers see the old object or the whole new one, which holds these very bytes on return."""
         ...
 
     def copy_from(self, source: ObjectStore, source_key: str, key: str) -> ObjectInfo:

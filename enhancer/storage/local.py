@@ -11,6 +11,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +38,24 @@ def _etag(status: os.stat_result) -> str:
 def _real(path: Path, *, strict: bool = False) -> Path:
     """The path with its links resolved; OSError for a circle of links, where Path.resolve raises RuntimeError."""
     return Path(os.path.realpath(path, strict=strict))
+
+
+@dataclass
+class _LinksOut:
+    """The links out of the folder that a listing left out."""
+
+    count: int = 0
+    first: Path | None = None
+
+    def add(self, path: Path) -> None:
+        self.count += 1
+        self.first = self.first or path
+
+    def warn(self) -> None:
+        if self.count == 1:
+            _log.warning("left out: %s is a link out of the folder", self.first)
+        elif self.count:
+            _log.warning("left out: %d links out of the folder, such as %s", self.count, self.first)
 
 
 class LocalStore:
@@ -69,10 +88,12 @@ class LocalStore:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Files in S3's order (the whole key's UTF-8 bytes); one folder's names are in memory at a time, per level.
 
-        Names that are not valid UTF-8 and links out of the folder are left out, with a warning in the log.
+        Names that are not valid UTF-8 and links out of the folder are left out, with a warning in the log; there may be
+        many links, so theirs is one for all.
 
         Raises:
-            StorageError: the folder is missing (permanent, ``no-such-store``) or may not be read.
+            StorageError: the folder is missing (``no-such-store``; transient, since a mount may come back) or may not
+                be read.
         """
         folder, _, beginning = prefix.rpartition("/")
         if folder:
@@ -83,9 +104,11 @@ class LocalStore:
                 raise self._no_store()
             # A prefix through a link would show files at a second place.
             if start.is_dir() and _real(start) == _real(self.root) / folder:
-                yield from self._walk(start, f"{folder}/" if folder else "", beginning)
+                links = _LinksOut()
+                yield from self._walk(start, f"{folder}/" if folder else "", beginning, links)
+                links.warn()
 
-    def _walk(self, folder: Path, above: str, beginning: str) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: Path, above: str, beginning: str, links: _LinksOut) -> Iterator[ObjectInfo]:
         names: list[bytes] = []
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -104,14 +127,14 @@ class LocalStore:
                 _log.warning("left out: %s lies deeper than a key can say", folder / name)
             elif name.endswith("/"):
                 with suppress(FileNotFoundError):  # removed since
-                    yield from self._walk(folder / name, above + name, "")
-            elif info := self._listed(folder / name, above + name):
+                    yield from self._walk(folder / name, above + name, "", links)
+            elif info := self._listed(folder / name, above + name, links):
                 yield info
 
-    def _listed(self, path: Path, key: str) -> ObjectInfo | None:
+    def _listed(self, path: Path, key: str, links: _LinksOut) -> ObjectInfo | None:
         try:
             if path.is_symlink() and not _real(path).is_relative_to(_real(self.root)):
-                _log.warning("left out: %s is a link out of the folder", path)
+                links.add(path)
                 return None
             status = path.stat()
         except OSError as error:
@@ -283,9 +306,7 @@ class LocalStore:
     # ---------------------------------------------------------------- errors
 
     def _no_store(self) -> StorageError:
-        return StorageError(
-            f"the folder {self.url} is not there; create or mount it", reason="no-such-store", kind=ErrorKind.PERMANENT
-        )
+        return StorageError(f"the folder {self.url} is not there; create or mount it", reason="no-such-store")
 
     @contextmanager
     def _trouble(self, key: str, doing: str, *, writing: bool = False) -> Iterator[None]:

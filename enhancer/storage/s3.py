@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import mimetypes
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import md5
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enhancer.errors import ObjectGoneError, PictureError, StorageError
+from enhancer.reasons import Reason
 from enhancer.settings import Settings
 from enhancer.storage.addresses import S3Location
 from enhancer.storage.base import Fetched, ObjectInfo, ObjectStore
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 _COPY_LIMIT = 5 << 30
 """CopyObject and PutObject take at most 5 GiB; beyond, boto3's managed transfer works in parts."""
 _READ_TRIES = 3
+_PIECE = 1 << 20
+_CHUNK_HEADER = re.compile(rb"[0-9a-fA-F]+(;chunk-signature=[0-9a-f]+)?\r\n")
+"""How a body in the content encoding aws-chunked begins."""
 
 
 def _part(answer: dict[str, Any], name: str) -> Any:
@@ -135,7 +141,7 @@ class S3Store:
                         raise PictureError(
                             f"{self.address(key)} has {size} bytes; the limit is {max_bytes}", reason="too-many-bytes"
                         )
-                    return Fetched(body.read(), _etag(answer))
+                    return Fetched(body.read(), _etag(answer), answer.get("ContentType"))
             except StorageError:
                 if not left:
                     raise
@@ -155,13 +161,45 @@ class S3Store:
     # ---------------------------------------------------------------- writing
 
     def put(self, key: str, data: bytes, *, content_type: str | None = None) -> ObjectInfo:
-        """Write in one request, which S3 shows whole or not at all (over 5 GiB: in parts, shown when complete)."""
+        """Write in one request, which S3 shows whole or not at all (over 5 GiB: in parts, shown when complete).
+
+        What the store then holds is verified: by the ETag where that is the MD5 of the bytes (it covers their number
+        too), else by reading them back.
+
+        Raises:
+            StorageError: transient, ``bad-copy``: the store took it and holds something else.
+        """
         check_target(key)
         if len(data) > _COPY_LIMIT:
-            return self._upload(key, io.BytesIO(data), content_type)
-        with self._trouble("write", key):
-            answer = self._client.put_object(**self._object(key), Body=data, **_content_type(key, content_type))
-        return ObjectInfo(key, len(data), _etag(answer))
+            info = self._upload(key, io.BytesIO(data), content_type)
+        else:
+            with self._trouble("write", key):
+                answer = self._client.put_object(**self._object(key), Body=data, **_content_type(key, content_type))
+            info = ObjectInfo(key, len(data), _etag(answer))
+        if info.etag != md5(data, usedforsecurity=False).hexdigest():
+            self._compare(key, data)
+        return info
+
+    def _compare(self, key: str, data: bytes) -> None:
+        """Read back what was written, as encrypted objects' ETags and some servers' say nothing of the bytes."""
+        wanted, size, same, beginning = memoryview(data), 0, True, b""
+        with self.open(key) as stream:
+            while piece := stream.read(_PIECE):
+                beginning = beginning or piece[:200]
+                same = same and wanted[size : size + len(piece)] == piece
+                size += len(piece)
+        if same and size == len(data):
+            return
+        why = "check the server and what lies between"
+        if _CHUNK_HEADER.match(beginning) and not _CHUNK_HEADER.match(data):
+            why = (
+                "the server stored the aws-chunked body as it came; set "
+                "ENHANCER_S3_REQUEST_CHECKSUM_CALCULATION=when_required"
+            )
+        raise StorageError(
+            f"{self.address(key)} holds {size} bytes that are not the {len(data)} bytes written to it: {why}",
+            reason=Reason.BAD_COPY,
+        )
 
     def copy_from(self, source: ObjectStore, source_key: str, key: str) -> ObjectInfo:
         """Copy within the server where the source is in the same S3 under the same keys, else as a stream in parts.

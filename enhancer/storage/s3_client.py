@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from enhancer.errors import RequestError
-from enhancer.settings import Settings
+from enhancer.settings import ChecksumUse, Settings
+from enhancer.storage import s3_keys
 
 _making = threading.Lock()
 
@@ -22,6 +23,9 @@ class Connection:
     access_key: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
     token: str | None = field(repr=False)
+    request_checksums: ChecksumUse = "when_required"
+    response_checksums: ChecksumUse = "when_required"
+    key_source: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Connection:
@@ -36,11 +40,20 @@ class Connection:
         )
         if bool(access) != bool(secret):
             raise RequestError("s3_access_key_id and s3_secret_access_key go together: set both, or neither")
-        return cls(settings.s3_endpoint_url or None, settings.s3_region, access or None, secret or None, token or None)
+        server = (settings.s3_endpoint_url or None, settings.s3_region)
+        checksums = {
+            "request_checksums": settings.s3_request_checksum_calculation,
+            "response_checksums": settings.s3_response_checksum_validation,
+        }
+        if settings.s3_key_source:
+            return cls(*server, None, None, None, key_source=settings.s3_key_source, **checksums)
+        return cls(*server, access or None, secret or None, token or None, **checksums)
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not show up in a message."""
+        if self.key_source is not None:
+            return s3_keys.secrets_of(self.key_source)
         return tuple(value for value in (self.access_key, self.secret_key, self.token) if value)
 
     def client(self, process: int) -> Any:
@@ -63,8 +76,14 @@ def _client(connection: Connection, _process: int) -> Any:
         read_timeout=60,
         max_pool_connections=32,
         s3={"addressing_style": "path" if connection.endpoint else "auto"},
+        request_checksum_calculation=connection.request_checksums,
+        response_checksum_validation=connection.response_checksums,
     )
-    return boto3.session.Session().client(
+    session = boto3.session.Session()
+    if connection.key_source is not None:
+        inner: Any = session._session  # there is no public way; the amazon provider's hook does the same
+        inner._credentials = s3_keys.credentials_of(connection.key_source)
+    return session.client(
         "s3",
         endpoint_url=connection.endpoint,
         aws_access_key_id=connection.access_key,

@@ -27,6 +27,7 @@ ENTRIES: Final = {
     "jpeg": "jpeg",
     "colour": "colour",
     "scratches": "scratches",
+    "traces": "traces",
     "restore-x1": "restoration",
     "restore-x2": "restoration",
     "restore-x4": "restoration",

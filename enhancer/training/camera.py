@@ -58,8 +58,8 @@ class Camera:
             random: of the draw.
         """
         level = random.uniform(*noise) / 255
-        grey = float(_linear(np.float32(MIDDLE)))
-        linear = float(_linear(np.float32(MIDDLE + level))) - grey
+        grey, above = (float(light) for light in _linear(np.array([MIDDLE, MIDDLE + level], np.float32)))
+        linear = above - grey
         share = random.uniform(0.5, 0.95)
         return cls(
             shot=float(share * linear**2 / grey),

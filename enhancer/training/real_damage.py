@@ -14,7 +14,7 @@ The damage is handed over as plain pixels: where a JPEG's blocks lie is not kept
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import cv2
@@ -52,7 +52,7 @@ class _Ranges:
 
 
 _RANGES: Final[dict[Strength, _Ranges]] = {
-    "light": _Ranges((0.1, 0.4), (1.0, 4.0), (75, 92), 1.0),
+    "light": _Ranges((0.1, 0.4), (1.0, 4.0), (75, 94), 1.0),
     "medium": _Ranges((0.2, 0.7), (3.0, 8.0), (50, 80), 0.85),
     "heavy": _Ranges((0.4, 1.1), (7.0, 14.0), (30, 55), 0.65),
 }
@@ -90,7 +90,13 @@ class Damage:
 
 
 def damaged(
-    picture: Bytes, scale: int, model: Model, strength: Strength, random: np.random.Generator
+    picture: Bytes,
+    scale: int,
+    model: Model,
+    strength: Strength,
+    random: np.random.Generator,
+    *,
+    compression: Strength | None = None,
 ) -> tuple[Bytes, Damage]:
     """A damaged, reduced version of a picture.
 
@@ -100,6 +106,8 @@ def damaged(
         model: kind of damage.
         strength: of it; ``clean``: antialiased bicubic reduction alone, by any model.
         random: of the draw; the same state gives the same result.
+        compression: strength of the JPEG files alone, where it is another one, as of a noisy picture kept well;
+            ``clean`` counts as ``light``.
 
     Returns:
         H / scale x W / scale x 3 bytes, and what was done.
@@ -115,6 +123,8 @@ def damaged(
     if strength == "clean":
         return _reduced(picture, scale, _CLEAN_FILTER), Damage(model, strength)
     ranges = _RANGES[strength]
+    if compression is not None:
+        ranges = replace(ranges, quality=_RANGES["light" if compression == "clean" else compression].quality)
     if model == "first-order":
         return _first_order(picture, scale, strength, ranges, random)
     if model == "second-order":
@@ -191,7 +201,7 @@ def _reduced(picture: Bytes, scale: int, resampling: Image.Resampling) -> Bytes:
 def _resized(pixels: FloatPixels, height: int, width: int, random: np.random.Generator) -> FloatPixels:
     ways = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
     resized = cv2.resize(pixels, (width, height), interpolation=ways[random.integers(len(ways))])
-    return np.clip(resized, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(resized, 0, 1), np.float32)
 
 
 def _noise_kind(ranges: _Ranges, random: np.random.Generator) -> tuple[float, bool, float]:
@@ -207,7 +217,7 @@ def _noise(
     if correlation:
         drawn = cv2.GaussianBlur(drawn, (0, 0), correlation, borderType=cv2.BORDER_REFLECT).reshape(drawn.shape)
         drawn /= drawn.std()
-    return np.broadcast_to(drawn * np.float32(sigma / 255), shape)
+    return np.asarray(np.broadcast_to(drawn * np.float32(sigma / 255), shape), np.float32)
 
 
 def _with_light_noise(pixels: FloatPixels, ranges: _Ranges, random: np.random.Generator) -> FloatPixels:

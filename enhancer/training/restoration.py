@@ -1,8 +1,8 @@
 """Train a net that restores really damaged pictures and, above a scale of 1, enlarges them: ``make train-restore-x4``.
 
-The damage of :mod:`enhancer.training.real_damage` is drawn anew in every step. The loss is L1, which rewards what can
-be known, plus LPIPS, which rewards what looks right: by VGG on few windows of the batch, as it is dear, and by the much
-cheaper AlexNet on more. The windows begin anywhere, so that no pattern of the nets' strides is learned.
+The damage of :mod:`enhancer.training.real_damage` is drawn anew in every step. The loss is L1 to the truth,
+which rewards what can be known, and beside it what rewards what looks right: L1 to a better net's result (a teacher),
+and LPIPS by VGG or AlexNet on windows that begin anywhere. Much weight of AlexNet's makes a grid that it alone likes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels, to_unit
 from enhancer.models.catalogue import load_catalogue
 from enhancer.models.store import ensure
 from enhancer.quality.metrics import psnr
 from enhancer.settings import Settings
+from enhancer.stages.nets import Nets
+from enhancer.stages.resize import resize
 from enhancer.training.degradations import as_bytes
 from enhancer.training.held_out import training_pictures
 from enhancer.training.loop import Schedule, device, train
@@ -49,8 +53,9 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     """Train as `config` says.
 
     Args:
-        config: a parsed configuration file: ``seed``, tables ``net``, ``schedule`` and, of LPIPS by each net,
-            ``vgg`` and ``alex``: ``weight`` beside L1's 1, how many ``windows`` of a batch and of which ``side``.
+        config: a parsed configuration file: ``seed``, tables ``net`` and ``schedule``; where wanted, of LPIPS by each
+            net, ``vgg`` and ``alex``: ``weight`` beside L1's 1, how many ``windows`` of a batch and of which ``side``;
+            and of a ``teacher`` its name as ``net`` and the ``share`` of L1 that is held against its result.
         data: folders of clean pictures.
         out: checkpoint, curve and weights go here.
         start: weights to start from: of the same net, of one that enlarges by a multiple of this one's scale, or of
@@ -69,16 +74,20 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     paths, held_out = split(training_pictures(*data), HELD_OUT)
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], schedule.patch * scale, seed)
 
+    teacher = _Teacher(config["teacher"], scale) if "teacher" in config else None
+
     def draw(step: int) -> list[Tensor]:
         (patches,) = sampler.batch(step, schedule.batch)
         random = np.random.default_rng((seed, step, 1))
         moved = random.integers(JITTER, size=2)
-        return [torch.from_numpy(array) for array in (*damaged_pair(patches, scale, random), moved)]
+        given, wanted = damaged_pair(patches, scale, random)
+        taught = teacher.results(given) if teacher else wanted
+        return [torch.from_numpy(array) for array in (given, wanted, taught, moved)]
 
     measure = _Loss(config)
 
-    def loss(given: Tensor, wanted: Tensor, moved: Tensor) -> Tensor:
-        return measure(module(given), wanted, moved)
+    def loss(given: Tensor, wanted: Tensor, taught: Tensor, moved: Tensor) -> Tensor:
+        return measure(module(given), wanted, taught, moved)
 
     validate = validator(net, [load_picture(path, 16) for path in held_out], scale, _distance())
     weights = train(module, draw, loss, validate, schedule, out, seed=seed, workers=int(config.get("workers", 0)))
@@ -127,10 +136,29 @@ def damaged_pair(patches: FloatPixels, scale: int, random: np.random.Generator) 
     given = []
     for patch in patches:
         model = MODELS[random.choice(len(MODELS), p=MODEL_ODDS)]
-        strength = STRENGTHS[random.choice(len(STRENGTHS), p=STRENGTH_ODDS)]
+        strength, compression = (STRENGTHS[random.choice(len(STRENGTHS), p=STRENGTH_ODDS)] for _ in range(2))
         clean = as_bytes(np.ascontiguousarray(patch.transpose(1, 2, 0)))
-        given.append(to_unit(damaged(clean, scale, model, strength, random)[0]).transpose(2, 0, 1))
+        given.append(
+            to_unit(damaged(clean, scale, model, strength, random, compression=compression)[0]).transpose(2, 0, 1)
+        )
     return np.stack(given), patches
+
+
+class _Teacher:
+    """A restoring net of 4x, whose results are to be learned from: what looks right without a guess of one's own."""
+
+    def __init__(self, table: Mapping[str, Any], scale: int) -> None:
+        settings = Settings(threads=torch.get_num_threads())
+        self._net, self._scale = Nets(settings).restoration(scale, table["net"]), scale
+
+    def results(self, given: FloatPixels) -> FloatPixels:
+        """Of N x 3 x side x side on [0, 1]: N x 3 x scale * side x scale * side."""
+        side = self._scale * given.shape[-1]
+        results = []
+        for planes in given:
+            large = np.clip(run_tiled(self._net, planes), 0, 1).transpose(1, 2, 0)
+            results.append(resize(large, side, side, Image.Resampling.BOX).transpose(2, 0, 1))
+        return np.stack(results)
 
 
 class _Loss:
@@ -138,14 +166,17 @@ class _Loss:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         settings = Settings()
-        self._tables = {name: config[name] for name in ("alex", "vgg")}
+        self._tables = {name: config[name] for name in ("alex", "vgg") if name in config}
+        self._share = float(config["teacher"]["share"]) if "teacher" in config else 0.0
         self._nets = {
             name: LpipsLoss(name, ensure(load_catalogue().get(f"lpips-{name}"), settings)).to(device())
             for name in self._tables
         }
 
-    def __call__(self, made: Tensor, wanted: Tensor, moved: Tensor) -> Tensor:
-        total = functional.l1_loss(made, wanted)
+    def __call__(self, made: Tensor, wanted: Tensor, taught: Tensor, moved: Tensor) -> Tensor:
+        total = (1 - self._share) * functional.l1_loss(made, wanted)
+        if self._share:
+            total = total + self._share * functional.l1_loss(made, taught)
         top, left = (int(value) for value in moved)
         for name, table in self._tables.items():
             if table["weight"] and table["windows"]:

@@ -27,9 +27,11 @@ def reader_of(visitor: Annotated[Visitor, Depends(visitor_of)]) -> Reader:
 LedgerReader = Annotated[Reader, Depends(reader_of)]
 Offset = Annotated[int, Query(ge=0, le=10**9)]
 Limit = Annotated[int, Query(ge=1, le=500)]
-Key = Annotated[str, Query(min_length=1, max_length=1024)]
-RunId = Annotated[str, Query(min_length=1, max_length=250)]
-Search = Annotated[str | None, Query(max_length=200)]
+NO_NUL = r"^[^\x00]*$"
+"""What no key, run or DAG has in its name; PostgreSQL refuses to look for it."""
+Key = Annotated[str, Query(min_length=1, max_length=1024, pattern=NO_NUL)]
+RunId = Annotated[str, Query(min_length=1, max_length=250, pattern=NO_NUL)]
+Search = Annotated[str | None, Query(max_length=200, pattern=NO_NUL)]
 
 
 @router.get("/api/runs")

@@ -13,6 +13,7 @@ from jinja2 import Environment
 from enhancer.ledger.queries import Order
 from enhancer.ledger.states import ItemState
 from enhancer.records import record_of
+from enhancer.storage.roots import Roots
 from enhancer_ui import pictures, showing
 from enhancer_ui.api import Key, LedgerReader, Offset, RunId, Search
 from enhancer_ui.configuration import ui_settings
@@ -42,7 +43,7 @@ def message_page(request: Request, status: HTTPStatus, message: str) -> Response
 def runs(reader: LedgerReader, offset: Offset = 0) -> Response:
     """Every run, newest first."""
     rows, following = reader.runs(offset, RUNS_PER_PAGE)
-    live = any(row.state != "finished" for row in rows)
+    live = any(row.finished_at is None for row in rows)
     return _page("runs.html", runs=rows, offset=offset, following=following, live=live)
 
 
@@ -75,7 +76,7 @@ def run(
         limit=ITEMS_PER_PAGE,
         offset=(page - 1) * ITEMS_PER_PAGE,
     )
-    roots = pictures.Roots.of(ui_settings())
+    roots = Roots.of(ui_settings())
     thumbnails = {
         one.key: {side: pictures.view(row, one, side, roots).thumbnail for side in pictures.SIDES} for one in rows
     }
@@ -86,12 +87,12 @@ def run(
         thumbnails=thumbnails,
         total=total,
         failures=reader.failures(run_id),
-        progress=None if row.state == "finished" else reader.progress(run_id),
+        progress=None if row.finished_at is not None else reader.progress(run_id),
         filters={"state": state or "", "search": search or "", "order": order},
         page=page,
         pages=max(1, -(-total // ITEMS_PER_PAGE)),
         tab=tab,
-        live=row.state != "finished",
+        live=row.finished_at is None,
     )
 
 
@@ -99,6 +100,6 @@ def run(
 def item(reader: LedgerReader, run_id: RunId, key: Key, tab: bool = False) -> Response:
     """One picture: before and after, what was decided, how good it is, what went wrong."""
     row, found = reader.item(run_id, key)
-    roots = pictures.Roots.of(ui_settings())
+    roots = Roots.of(ui_settings())
     sides = {side: pictures.view(row, found, side, roots) for side in pictures.SIDES}
     return _page("item.html", run=row, item=found, record=record_of(row, found), sides=sides, tab=tab, live=False)

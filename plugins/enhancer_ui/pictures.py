@@ -1,7 +1,7 @@
 """Pictures for the page: which objects may be shown, and their bytes as they lie in the store.
 
 Nothing is decoded here: inputs are untrusted, and the api-server is the wrong place for a decoder to meet them. The
-browser decodes, in its sandbox. Only objects under the configured addresses are opened; the ledger's rows say which.
+browser decodes, in its sandbox. Only objects under the allowed addresses are opened; the ledger's rows say which.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, get_args
 
-from enhancer.errors import ObjectGoneError, PictureError, RequestError
+from enhancer.errors import ObjectGoneError, PictureError
 from enhancer.ledger.rows import Item, Run
 from enhancer.ledger.states import GOOD
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
-from enhancer.storage import canonical_url, is_folder, open_store
+from enhancer.storage import open_store
+from enhancer.storage.roots import ForeignAddressError, Roots
 
 Side = Literal["before", "after"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -40,12 +41,6 @@ _BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
 _EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".gif", ".bmp"})
 
 
-class ForeignAddressError(RequestError):
-    """An address outside the configured ones."""
-
-    default_reason = Reason.FOREIGN_ADDRESS
-
-
 def sniff(head: bytes) -> str | None:
     """The media type by the first bytes (64 are enough), for the types that browsers show; None for all else.
 
@@ -63,47 +58,13 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def canonical(url: str) -> str:
-    """A store's address in the form in which two of them can be compared; folders with their symbolic links resolved.
-
-    Raises:
-        ForeignAddressError: an S3 prefix with parts that an HTTP client would fold into another address.
-        RequestError: no address of a store at all.
-    """
-    plain = canonical_url(url)
-    if is_folder(plain):
-        return str(Path(plain).resolve())
-    if any(segment in (".", "..") or "\\" in segment for segment in plain.split("/")):
-        raise ForeignAddressError(f"{url} is not a plain address of a store")
-    return plain
-
-
-@dataclass(frozen=True, slots=True)
-class Roots:
-    """The addresses under which pictures may be read."""
-
-    urls: tuple[str, ...]
-
-    @classmethod
-    def of(cls, settings: Settings) -> Roots:
-        """``ENHANCER_UI_ROOTS``, or else the input, output, work and reference addresses of the settings."""
-        if settings.ui_roots is not None:
-            configured = [part.strip() for part in settings.ui_roots.split(",")]
-        else:
-            configured = [
-                url or ""
-                for url in (settings.input_url, settings.output_url, settings.work_url, settings.reference_url)
-            ]
-        return cls(tuple(canonical(url) for url in configured if url))
-
-    def check(self, url: str) -> None:
-        """Raise :class:`ForeignAddressError` unless `url` is one of them or lies under one."""
-        plain = canonical(url)
-        if not any(plain == root or plain.startswith(root.rstrip("/") + "/") for root in self.urls):
-            raise ForeignAddressError(
-                f"Pictures under {url} are not shown here: it is not among the addresses that this page may read. "
-                "An administrator can add it to ENHANCER_UI_ROOTS of the api-server."
-            )
+def check_shown(url: str, roots: Roots) -> None:
+    """Raise :class:`ForeignAddressError` unless `url` is one of the roots or lies under one."""
+    if not roots.allow(url):
+        raise ForeignAddressError(
+            f"Pictures under {url} are not shown here: it is not among the addresses that this page may read. "
+            "An administrator can add it to ENHANCER_ALLOWED_ROOTS, in the environment of every component."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +127,7 @@ def view(run: Run, item: Item, side: Side, roots: Roots) -> View:
     if place is None:
         return View(None, None, thumbnail=False)
     try:
-        roots.check(place.url)
+        check_shown(place.url, roots)
     except ForeignAddressError as error:
         return View(place, error.message, thumbnail=False)
     pixels = (item.output_width or 0) * (item.output_height or 0) if side == "after" else 1
@@ -208,7 +169,7 @@ def open_picture(place: Place, settings: Settings) -> Picture:
         PictureError: ``too-many-bytes`` beyond MAX_BYTES, ``unsupported`` for what browsers do not show.
         StorageError: the store refuses the key or cannot be reached.
     """
-    Roots.of(settings).check(place.url)
+    check_shown(place.url, Roots.of(settings))
     store = open_store(place.url, settings)
     info = store.head(place.key)
     if info is None:

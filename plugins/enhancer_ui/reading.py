@@ -69,8 +69,8 @@ class Reader:
         file = sqlite_file(parse_url(self._url))
         if file is not None and not file.exists():  # connecting would create an empty one
             raise LedgerUnavailableError(
-                "There is no ledger yet. The first run creates what it needs, or run `enhancer ledger upgrade` now; "
-                "if there have been runs, ENHANCER_LEDGER_DSN of the api-server is not that of the workers."
+                "There is no ledger yet: run `enhancer ledger upgrade`, since no run of Airflow's creates it. If there "
+                "have been runs, ENHANCER_LEDGER_DSN of the api-server is not that of the workers."
             )
         try:
             yield _ledger(self._url).queries

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from enhancer.files import visible
 from enhancer.ledger.rows import Run
 from enhancer.ledger.states import ItemState
 from enhancer.records import gain_db
@@ -141,12 +142,18 @@ def size(width: int | None, height: int | None) -> str:
     return f"{width} \N{MULTIPLICATION SIGN} {height}" if width and height else ""
 
 
+def _visible(value: Any) -> Any:
+    """Every value on its way into a page; markup and numbers stay as they are."""
+    return visible(value) if type(value) is str else value
+
+
 def environment() -> Environment:
     """The templates, with everything escaped and nothing undefined passing unseen."""
     loaded = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -129,12 +129,37 @@ def test_a_sqlite_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("connection", "url"),
+    [
+        (
+            {"host": "db", "login": "u", "password": "p", "schema": "enhancer"},
+            "postgresql+psycopg://u:p@db/enhancer",
+        ),
+        ({"schema": "/srv/ledger.db"}, "sqlite:////srv/ledger.db"),
+        ({"host": "/srv/ledger.db"}, "sqlite:////srv/ledger.db"),
+        (
+            {"host": "/run/postgresql", "login": "u", "schema": "enhancer"},
+            "postgresql+psycopg://u@/enhancer?host=/run/postgresql",
+        ),
+    ],
+)
+def test_a_generic_connection_is_what_it_looks_like(
+    monkeypatch: pytest.MonkeyPatch, connection: dict[str, str], url: str
+) -> None:
+    """`airflow connections add --conn-type postgres` makes one where the provider postgres is not installed."""
+    _connection(monkeypatch, "enhancer_ledger", {"conn_type": "generic", **connection})
+    assert make_url(settings_from_airflow().ledger_url()) == make_url(url)
+
+
+@pytest.mark.parametrize(
     ("conn_id", "uri", "says"),
     [
         ("enhancer_ledger", "mysql://u:p@h/db", "postgres or sqlite"),
         ("enhancer_ledger", "sqlite://", "no SQLite file"),
+        ("enhancer_ledger", "generic://u:p@h", "host and schema"),
         ("enhancer_s3", "http://u:p@h/", "needs aws"),
-        ("enhancer_s3", "aws:///?role_arn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx", "role_arn"),
+        ("enhancer_s3", "aws:///?role_arn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx", "no keys were found"),
+        ("enhancer_s3", "aws:///?profile_name=nobody", "nobody"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(

@@ -18,7 +18,7 @@ from enhancer.batch.reporting import RunFailedError, report_run
 from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
 from enhancer.batch.worker.events import Event
 from enhancer.identity import digest
-from enhancer.recipe import Gate
+from enhancer.options import Gate
 from enhancer.records import record_of
 from tests.batch.site_builder import Site
 

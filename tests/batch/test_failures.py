@@ -75,6 +75,8 @@ def test_messages_are_cut() -> None:
         (_locked(), True),
         (StorageError("x", reason="bad-credentials", kind=PERMANENT), True),
         (StorageError("x", reason="no-such-store", kind=PERMANENT), True),
+        (StorageError("x", reason="no-space"), True),
+        (StorageError("x", reason="expired-credentials"), True),
         (ModelError("offline", reason="offline"), True),
         (ModelError("x", reason="out-of-memory", kind=TRANSIENT), False),
         (DataError("INSERT", {}, ValueError("a value that the column does not take")), False),

@@ -21,7 +21,9 @@ SHOWN_BY_WORKERS = {
     "worker-killed",  # test_worker_night.py
     "memory-limit",  # test_worker.py
     "gate",  # test_evaluation.py
+    "bad-result",  # test_evaluation.py
     "no-space",  # tests/storage/test_local.py
+    "bad-copy",  # tests/storage/test_https_s3.py
 }
 """They need a worker, a gate or a full disk, and are asserted where those are."""
 
@@ -57,6 +59,7 @@ CAUSES: dict[str, Callable[[], Exception]] = {
     "timeout": lambda: TimeoutError("no answer"),
     "connection": unreachable,
     "access-denied": lambda: answered("AccessDenied", 403),
+    "archived": lambda: answered("InvalidObjectState", 403),
     "truncated": lambda: read(png(1, 64, 64)[:-60]),
     "corrupt": lambda: read(corrupt()),
     "not-a-picture": lambda: read(b"this is no picture\n" * 40),

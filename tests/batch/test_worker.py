@@ -164,6 +164,23 @@ class TestTheEnvironment:
         assert worker_environment(Settings(home=tmp_path))["AWS_PROFILE"] == "someone"
         assert "AWS_PROFILE" not in worker_environment(Settings(home=tmp_path, s3_access_key_id="k"))
 
+    def test_of_aws_variables_only_credentials_are_left_out(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        ways = {"AWS_CA_BUNDLE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_CONFIG_FILE"}
+        credentials = {
+            "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE",
+            "AWS_SHARED_CREDENTIALS_FILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        }  # fmt: skip
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        for name in ways | credentials:
+            monkeypatch.setenv(name, "value")
+        with_keys = worker_environment(Settings(home=tmp_path, s3_access_key_id="k", s3_secret_access_key="s"))
+        assert {name for name in with_keys if name.startswith("AWS_")} == ways
+        assert worker_environment(Settings(home=tmp_path)).keys() >= ways | credentials
+
 
 def test_a_worker_may_take_longer_to_start_than_a_picture_may_take(
     new_site: Callable[..., Site], tmp_path: Path

@@ -44,6 +44,7 @@ def airflow(site: Site, postgres: PostgresServer, service_dir: Path) -> Iterator
     environment = {
         **site.environment,
         "ENHANCER_SCHEDULE": "",
+        "ENHANCER_ALLOWED_ROOTS": ",".join(site.urls.values()),
         "ENHANCER_MIN_SHARDS": str(SHARDS),
         "ENHANCER_TASK_RETRIES": "2",
         "ENHANCER_TASK_RETRY_DELAY_S": "1",

@@ -45,7 +45,17 @@ def test_models_list_needs_neither_torch_nor_network(tmp_path):
     assert code == 0
     assert modules.isdisjoint({"torch", "requests", "urllib3", "sqlalchemy"})
     models = json.loads(text)["summary"]["models"]
-    bundled = {"balanced-x4", "fast-x2", "fast-x4", "denoise", "jpeg", "scratches", "colour"}
+    bundled = {
+        "balanced-x4",
+        "fast-x2",
+        "fast-x4",
+        "restore-x1",
+        "restore-x4",
+        "denoise",
+        "jpeg",
+        "scratches",
+        "colour",
+    }
     present = {model["name"] for model in models if model["cache"]["state"] == "present"}
     assert present == bundled
     assert {model["cache"]["state"] for model in models if model["name"] not in bundled} == {"absent"}

@@ -44,8 +44,6 @@ class Job:
         self.env = {
             "ENHANCER_HOME": str(folder / "home"),
             "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
-            # Of few pictures that are new, one bad one is a large share.
-            "ENHANCER_FAILURE_THRESHOLD": "1",
             "OMP_NUM_THREADS": "1",
             "COLUMNS": "200",
         }
@@ -177,15 +175,28 @@ def test_release_has_a_quarantined_picture_tried_again(job, second):
     assert newer.reply.summary["released"] == 1
     assert newer.reply.summary["standing"] == {}
     assert newer.reply.summary["no_verdict"] == ["a.png"]
-    code, reply = job.batch("--run-id", "third", ENHANCER_FAILURE_THRESHOLD="0.1")
+    code, reply = job.batch("--run-id", "third", ENHANCER_FAILURE_THRESHOLD="0.1", ENHANCER_FAILURE_MIN_ITEMS="1")
     assert job.items("third")["bad.png"].attempts == 1
     assert reply.summary["unchanged"] == 2
-    # It is as bad as before, which is more than this run's threshold bears: reported, and failed as a whole.
-    assert code == 1
-    assert reply.summary["error"]["class"] == "run-failed"
+    # It is as bad as it was known to be: listed, and no reason to fail the run, however low the threshold is.
+    assert code == 3
+    assert reply.summary["outcome"] == "success"
     assert reply.summary["counts"] == {"quarantined": 1}
     assert [item.input for item in reply.items] == ["bad.png"]
     assert Path(reply.summary["report"]).is_file()
+
+
+def test_a_run_of_which_too_much_fails_is_reported_and_fails(cli, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        (tmp_path / "in" / f"{number}.png").write_bytes(b"no picture at all")
+    urls = ("--input-url", tmp_path / "in", "--output-url", tmp_path / "out")
+    env = {"ENHANCER_HOME": str(tmp_path / "home"), "ENHANCER_FAILURE_MIN_ITEMS": "3", "COLUMNS": "200"}
+    ran = cli("batch", "run", *urls, *OPTIONS, "--json", env=env)
+    assert (ran.code, ran.reply.summary["error"]["class"]) == (1, "run-failed")
+    assert ran.reply.summary["counts"] == {"quarantined": 3}
+    assert len(ran.reply.items) == 3
+    assert Path(ran.reply.summary["report"]).is_file()
 
 
 def test_what_a_run_is_refused_for(job):
@@ -282,9 +293,13 @@ def test_single_values_reach_every_rules_recipe(cli, tmp_path):
 
     wrong = plan("--set", "sharpness.amount=1")
     assert (wrong.code, wrong.reply.summary["error"]["class"]) == (1, "unknown-setting")
-    planned = plan("--set", "sharpen.amount=0.5")
+    planned = plan("--set", "sharpening.amount=0.5")
     assert planned.code == 0, planned.stderr
     with Ledger(f"sqlite:///{tmp_path}/home/ledger.db") as ledger:
         (first, second) = json.loads(json.dumps(ledger.runs.get(planned.reply.summary["run"]).params))["rules"]
-    assert (first["match"], first["recipe"]["name"], first["recipe"]["sharpen"]["amount"]) == ("*.png", "archive", 0.5)
-    assert (second["match"], second["recipe"]["name"], second["recipe"]["sharpen"]["amount"]) == ("*", "photo", 0.5)
+    assert (first["match"], first["recipe"]["name"], first["recipe"]["sharpening"]["amount"]) == (
+        "*.png",
+        "archive",
+        0.5,
+    )
+    assert (second["match"], second["recipe"]["name"], second["recipe"]["sharpening"]["amount"]) == ("*", "photo", 0.5)

@@ -168,7 +168,7 @@ def test_single_values_of_the_recipe_are_set(run, pictures, tmp_path):
         assert made.format == "TIFF"
     ran = run("enhance", pictures / "small.png", "-o", out, *PLAIN, "--set", "sharpness.amount=1", "--json")
     assert (ran.code, ran.reply.summary["error"]["class"]) == (1, "unknown-setting")
-    assert "did you mean 'sharpen.amount'?" in ran.reply.summary["error"]["message"]
+    assert "did you mean 'sharpening.amount'?" in ran.reply.summary["error"]["message"]
 
 
 def test_a_sheet_shows_before_and_after(run, tmp_path):

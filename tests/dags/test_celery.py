@@ -84,6 +84,7 @@ def finished(
                 "ENHANCER_SCHEDULE": "",
                 "ENHANCER_INPUT_URL": str(source),
                 "ENHANCER_OUTPUT_URL": str(output),
+                "ENHANCER_ALLOWED_ROOTS": str(tmp_path_factory.getbasetemp()),
                 "ENHANCER_RECIPE": '{"scale": 2}',
                 "ENHANCER_MIN_SHARDS": "2",
                 "ENHANCER_ENHANCE_QUEUE": "gpu",

@@ -30,6 +30,7 @@ from tests.model_cache import MODEL_CACHE
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
 DAG = "image_enhancement"
+COLLECTION = "enhance__phone"
 UNCHANGED = {"scale": 1, "denoise_strength": 0}
 
 
@@ -44,6 +45,8 @@ class Finished:
     scheduled: dict[str, Any]
     output: str
     nightly_output: str
+    collections_night: dict[str, Any]
+    collections_output: str
     secrets: dict[str, str]
 
 
@@ -65,8 +68,19 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collector: Collector) -> Iterator[Finished]:
-    source, output, nightly_output = s3.bucket(), s3.bucket(), s3.bucket()
+    source, output, nightly_output, collections_output = (s3.bucket() for _ in range(4))
     _put(s3, source, "night/cat.png", _png(data.chelsea()[100:148, 200:264]))
+    _put(s3, source, "phone/coffee.png", _png(data.coffee()[100:148, 200:264]))
+    collections = service_dir / "collections.toml"
+    collections.write_text(
+        f"""
+        [collection.phone]
+        input_url = "{source}/phone"
+        output_url = "{collections_output}"
+        recipe = {{ scale = 1, denoise_strength = 0 }}
+        schedule = "@daily"
+        """
+    )
     for number, picture in enumerate((data.astronaut(), data.chelsea())):
         _put(s3, source, f"in/{number}.png", _png(picture[100:148, 100:164]))
     _put(s3, source, "in/bad.png", b"nothing that anyone could decode")
@@ -85,9 +99,11 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collecto
             # For `airflow db migrate`, which runs no task and so reads the setting.
             "ENHANCER_LEDGER_DSN": postgres.dsn("scheduled_ledger"),
             "ENHANCER_SCHEDULE": "@daily",
+            "ENHANCER_COLLECTIONS": str(collections),
             "ENHANCER_INPUT_URL": f"{source}/night",
             "ENHANCER_OUTPUT_URL": nightly_output,
             "ENHANCER_RECIPE": json.dumps(UNCHANGED),
+            "ENHANCER_ALLOWED_ROOTS": f"{source}, {output}, {nightly_output}",
             "ENHANCER_TASK_RETRIES": "1",
             "ENHANCER_TASK_RETRY_DELAY_S": "1",
             "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
@@ -100,15 +116,17 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collecto
         },
     )
     with airflow:
+        airflow.api.unpause(COLLECTION)
         airflow.api.unpause(DAG)  # which starts the run of the last day at once; a manual one waits behind it
         run_id = airflow.api.trigger(DAG, {"input_url": f"{source}/in", "output_url": output, "recipe": UNCHANGED})
 
         def over() -> bool:
-            runs = list(airflow.api.dag_runs(DAG))
-            return len(runs) == 2 and all(run["state"] in ("success", "failed") for run in runs)
+            runs = [*airflow.api.dag_runs(DAG), *airflow.api.dag_runs(COLLECTION)]
+            return len(runs) == 3 and all(run["state"] in FINISHED for run in runs)
 
         assert wait_until(over, timeout_s=600, poll_s=1), f"still not over; logs: {airflow.logs}"
         [scheduled] = [run for run in airflow.api.dag_runs(DAG) if run["dag_run_id"] != run_id]
+        [collections_night] = airflow.api.dag_runs(COLLECTION)
         yield Finished(
             airflow,
             s3,
@@ -117,6 +135,8 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collecto
             scheduled,
             output,
             nightly_output,
+            collections_night,
+            collections_output,
             {"S3 secret": keys.secret_key, "database password": postgres.password, "S3 access key": keys.access_key},
         )
     assert not airflow.running
@@ -138,9 +158,25 @@ def test_the_scheduled_run_does_what_the_settings_say(finished: Finished, postgr
     assert keys == ["cat.png"]
     with psycopg.connect(postgres.dsn("scheduled_ledger", driver="")) as connection:
         rows = connection.execute(
-            "SELECT trigger, outcome FROM run WHERE dag_run_id = %s", [finished.scheduled["dag_run_id"]]
+            "SELECT trigger, outcome FROM run WHERE dag_run_id = %s AND dag_id = %s",
+            [finished.scheduled["dag_run_id"], DAG],
         ).fetchall()
     assert rows == [("scheduled", "success")]
+
+
+def test_two_collections_on_one_schedule_do_each_their_own(finished: Finished, postgres: PostgresServer) -> None:
+    """Airflow calls both runs alike; each publishes its own pictures, by a run of its own in the ledger."""
+    assert finished.collections_night["dag_run_id"] == finished.scheduled["dag_run_id"]
+    assert (finished.scheduled["state"], finished.collections_night["state"]) == ("success", "success")
+    listing = finished.s3.client.list_objects_v2(Bucket=finished.collections_output.removeprefix("s3://"))
+    keys = [entry["Key"] for entry in listing["Contents"] if not entry["Key"].startswith("_enhancer/")]
+    assert keys == ["coffee.png"]
+    with psycopg.connect(postgres.dsn("scheduled_ledger", driver="")) as connection:
+        rows = connection.execute(
+            "SELECT run.dag_id, item.key, item.state FROM run JOIN item USING (run_id) WHERE dag_run_id = %s ORDER BY 1",
+            [finished.scheduled["dag_run_id"]],
+        ).fetchall()
+    assert rows == [(COLLECTION, "coffee.png", "published"), (DAG, "cat.png", "published")]
 
 
 def test_the_ui_names_the_shards(finished: Finished) -> None:
@@ -165,8 +201,8 @@ def test_the_ledger_of_the_connection_was_used(finished: Finished, postgres: Pos
 
 
 def test_the_tasks_tell_airflows_opentelemetry_what_they_did(finished: Finished, collector: Collector) -> None:
-    """Both runs', which are the only ones so far."""
-    for state, count in {"published": 3, "enhanced": 3, "scored": 3, "quarantined": 1}.items():
+    """All three runs', which are the only ones so far."""
+    for state, count in {"published": 4, "enhanced": 4, "scored": 4, "quarantined": 1}.items():
         assert collector.total(f"airflow.enhancer.items.{state}") == count, collector.kinds()
     kinds = {name.removeprefix("airflow.enhancer."): kind for name, kind in collector.kinds().items()}
     assert {kinds[name] for name in ("images_per_second", "peak_memory_mb")} == {"gauge"}

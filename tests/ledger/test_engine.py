@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -177,3 +180,37 @@ def test_a_connection_cut_by_the_server_is_no_error_for_the_next_user(ledger, bu
         )
     other.close()
     assert ledger.runs.get("r1").state == "running"
+
+
+def test_a_new_ledger_is_for_its_owner_alone_and_an_old_one_keeps_its_rights(tmp_path):
+    """Its rows name every picture. With SQLite's side files, whatever the umask."""
+    from enhancer.ledger import migrate
+
+    old = os.umask(0o022)
+    try:
+        url = f"sqlite:///{tmp_path / 'folder' / 'ledger.db'}"
+        migrate.upgrade(url)
+        with Ledger(url) as ledger:
+            ledger.queries.runs()
+            modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "folder").iterdir()}
+    finally:
+        os.umask(old)
+    assert modes.keys() >= {"ledger.db", "ledger.db-wal"}
+    assert set(modes.values()) == {0o600}
+    (tmp_path / "folder" / "ledger.db").chmod(0o640)
+    with Ledger(url) as ledger:
+        ledger.queries.runs()
+    assert (tmp_path / "folder" / "ledger.db").stat().st_mode & 0o777 == 0o640
+
+
+def test_opening_a_ledger_again_lets_no_lock_go(tmp_path):
+    """POSIX locks fall when any descriptor of the file is closed, so a second engine must open and close none itself."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    migrate.upgrade(url)
+    with Ledger(url) as first, first.engine.begin() as connection:
+        connection.execute(item.delete())
+        for _ in range(3):
+            open_engine(url).dispose()
+        code = f"import sqlite3; sqlite3.connect({str(tmp_path / 'ledger.db')!r}, timeout=0).execute('BEGIN IMMEDIATE')"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "database is locked" in other.stderr, "another process got the lock that this one holds"

@@ -21,6 +21,8 @@ PUBLISHED = {
     "lpips-alex": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
     "realsr-x4": "a3f5eb53906ef54d5c5d125b2c9dd5f570d9dbb779e3d934df14b5375fd923c1",
     "realesrgan-x4plus": "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
+    "general-x4v3": "85ee266b632a765a725425ba6a5620c088c8aa2939a03063b2d83b3462724cc1",
+    "general-wdn-x4v3": "74eae91a6230cbe5b931be6c49141faaff0034976933d4da9accb77c329c8a78",
     "lpips-vgg": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
 }
 

@@ -202,11 +202,28 @@ def test_what_is_no_picture_is_not_served(
     assert answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        ("run", {"run_id": "a\0b"}),
+        ("item", {"run_id": RUN_ID, "key": "a\0b"}),
+        ("run", {"run_id": RUN_ID, "search": "a\0b"}),
+        ("dag-run", {"dag_id": "a\0b", "run_id": "c"}),
+        ("api/run", {"run_id": "a\0b"}),
+        ("picture", {"run_id": RUN_ID, "key": "a\0b", "side": "before"}),
+    ],
+)
+def test_a_nul_is_a_bad_request_and_no_trouble_of_the_ledger(
+    clients: dict[str | None, httpx.Client], page: str, query: dict[str, str]
+) -> None:
+    assert clients["admin"].get(page, params=query).status_code == 422
+
+
 def test_a_foreign_store_is_not_read(airflow: Airflow, clients: dict[str | None, httpx.Client]) -> None:
     query = {"run_id": "foreign_1", "key": "plain.png", "side": "before"}
     answer = clients["admin"].get("picture", params=query)
     assert answer.status_code == 403
-    assert "ENHANCER_UI_ROOTS" in answer.json()["error"]
+    assert "ENHANCER_ALLOWED_ROOTS" in answer.json()["error"]
     page = clients["admin"].get("item", params=query).text
     assert "is not among the addresses that this page may read" in page
 

@@ -7,7 +7,9 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,10 +17,12 @@ from PIL import Image
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
+from enhancer.ledger import Ledger  # noqa: E402
 from enhancer.settings import Settings  # noqa: E402
 from enhancer_ui import pictures  # noqa: E402
 from enhancer_ui.plugin import EnhancerPlugin, LazyApp  # noqa: E402
 from enhancer_ui.reading import LedgerUnavailableError, Reader, Visitor  # noqa: E402
+from enhancer_ui.showing import environment  # noqa: E402
 from tests.plugins.seeding import RUN_ID, Seeded  # noqa: E402
 
 
@@ -121,62 +125,14 @@ def test_all_else_is_not(head: bytes) -> None:
     assert pictures.sniff(head) is None
 
 
-# ------------------------------------------------------------------ addresses
-
-
-def roots(**values: str) -> pictures.Roots:
-    return pictures.Roots.of(Settings(**values))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "url", ["s3://input", "s3://input/", "s3://input/a/b", "s3://outs/prefix", "s3://outs/prefix/x"]
-)
-def test_addresses_under_a_root(url: str) -> None:
-    roots(input_url="s3://input", output_url="s3://outs/prefix/").check(url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "s3://input2",
-        "s3://other",
-        "s3://outs",
-        "s3://outs/prefix2",
-        "s3://outs/prefix/../x",
-        "s3://input/.",
-        "/",
-        "/etc",
-        "relative",
-    ],
-)
-def test_addresses_elsewhere(url: str) -> None:
-    with pytest.raises(pictures.ForeignAddressError):
-        roots(input_url="s3://input", output_url="s3://outs/prefix/").check(url)
-
-
-def test_folders_are_compared_where_they_really_are(tmp_path: Path) -> None:
-    for name in ("in", "in2", "outside"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "in" / "link").symlink_to(tmp_path / "outside")
-    allowed = roots(input_url=str(tmp_path / "in"))
-    allowed.check(f"{tmp_path}/in/deeper")
-    allowed.check(f"{tmp_path}/in2/../in")
-    for url in ("in2", "in/..", "in/../outside", "in/link"):
-        with pytest.raises(pictures.ForeignAddressError):
-            allowed.check(f"{tmp_path}/{url}")
-
-
-def test_ui_roots_replaces_the_other_addresses_and_none_means_none() -> None:
-    chosen = roots(input_url="s3://input", ui_roots="s3://aaa/b, s3://ccc")
-    chosen.check("s3://ccc/d")
-    with pytest.raises(pictures.ForeignAddressError):
-        chosen.check("s3://input")
-    for nothing in (roots(), roots(input_url="s3://input", ui_roots="")):
-        with pytest.raises(pictures.ForeignAddressError):
-            nothing.check("s3://input")
-
-
 # ------------------------------------------------------------------ the ledger
+
+
+def test_a_name_is_shown_as_it_is_and_not_obeyed() -> None:
+    """U+202E would have a page show ``photo<U+202E>gpj.exe`` as ``photoexe.jpg``."""
+    page = environment().from_string('<b title="{{ name }}">{{ name }}</b>')
+    shown = page.render(name="photo\u202egpj.exe\x1b<i>")
+    assert shown == r'<b title="photo\u202egpj.exe\x1b&lt;i&gt;">photo\u202egpj.exe\x1b&lt;i&gt;</b>'
 
 
 def test_an_absent_ledger_is_told_and_not_made(tmp_path: Path) -> None:
@@ -215,3 +171,24 @@ def test_bars_add_up(seeded: Seeded) -> None:
     assert sum(part.count for part in stretches) == 9
     assert stretches[-1].start + stretches[-1].width == pytest.approx(100)
     assert segments({}) == []
+
+
+# ------------------------------------------------------------------ side files
+
+
+@pytest.mark.parametrize(
+    ("summary", "shown"),
+    [({"side_files": {".json": 3, "<b>": 1}}, True), ({"side_files": {}}, False), ({}, False), (None, False)],
+)
+def test_the_runs_page_counts_side_files_by_kind(seeded: Seeded, summary: dict[str, Any] | None, shown: bool) -> None:
+    with Ledger(seeded.ledger_url) as ledger:
+        found = ledger.queries.run(RUN_ID)
+    assert found is not None
+    nothing: dict[str, Any] = {"items": [], "thumbnails": {}, "failures": [], "progress": None, "tab": False}
+    page = environment().get_template("run.html")
+    filters = {"state": "", "search": "", "order": "worst"}
+    run = replace(found, state="finished", summary=summary)
+    html = page.render(run=run, total=0, page=1, pages=1, live=False, filters=filters, **nothing)
+    assert ("Side files" in html) is shown
+    if shown:
+        assert "no pictures: .json 3, &lt;b&gt; 1" in html

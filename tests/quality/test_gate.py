@@ -7,9 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter, median_filter
 
 from enhancer.image import Image
+from enhancer.options import Gate
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.scoring import Scores, reduce_to, score_fidelity
-from enhancer.recipe import Gate
 
 GATE = Gate(min_score=0.5, max_artifact_score=0.4, max_low_frequency_shift=0.05, max_residual_ratio=2)
 GOOD = {"artifact_score": 0.1, "low_frequency_shift": 0.01, "residual_ratio": 1.0}

@@ -94,7 +94,7 @@ def test_the_recipe_may_say_the_kind(photo, context):
     decision = STAGE.measure(photo("astronaut"), said)
     assert decision.numbers == {"kind": "document", "confidence": 1.0}
     said.decisions[STAGE.name] = decision
-    assert "made for photographs" in no_photograph(said.kind)
+    assert "made for photographs" in no_photograph(said)
 
 
 def test_stages_made_for_photographs_leave_a_drawing_alone(context):

@@ -13,8 +13,9 @@ from enhancer.stages.nets import Nets
 from enhancer.stages.sequence import CORRECTIONS, STAGES, decide
 
 NAMES = [
-    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure",
-    "colour-cast", "super-resolution", "artifact-guard", "colour-fix", "local-contrast", "tone", "sharpening",
+    "picture-kind", "size-limit", "lens-correction", "impulse-repair", "restoration", "jpeg-artifacts", "denoising",
+    "scratches", "fading", "exposure", "colour-cast", "super-resolution", "artifact-guard", "colour-fix",
+    "local-contrast", "tone", "sharpening",
 ]  # fmt: skip
 """In every ledger and every picture's metadata: they do not change."""
 
@@ -48,13 +49,14 @@ def test_corrections_are_the_stages_that_say_so() -> None:
 
 def test_those_made_for_photographs_say_so() -> None:
     assert [stage.name for stage in STAGES if stage.for_photographs] == [
-        "jpeg-artifacts", "denoising", "scratches", "fading", "exposure", "colour-cast", "local-contrast",
+        "restoration", "jpeg-artifacts", "denoising", "scratches", "fading", "exposure", "colour-cast", "local-contrast",
     ]  # fmt: skip
 
 
 FOR_PHOTOGRAPHS = [stage for stage in STAGES if stage.for_photographs]
 EVERY_AUTO = {name: {"mode": "auto"} for name in ("scratches", "fading", "exposure", "colour_cast", "local_contrast")}
 NAMED = {
+    "restoration": {"restoration": {"mode": "on"}},
     "denoising": {"denoise_model": "denoise"},
     "exposure": {"exposure": {"ev": 1.0}},
     "local-contrast": {"local_contrast": {"mode": "on"}},

@@ -6,6 +6,7 @@ under the same requested recipe) are counted and get no rows; standing verdicts 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -19,9 +20,11 @@ from enhancer.batch.failures import RUNS_BEFORE_QUARANTINE
 from enhancer.batch.plan.redriving import candidates
 from enhancer.batch.plan.request import Redrive, Rerun, RunRequest
 from enhancer.batch.plan.shards import estimate_s
+from enhancer.batch.side_files import Pictures, kind_of
 from enhancer.ledger import Item, ItemState, Ledger, Target
 from enhancer.ledger.items import NO_SHARD, UNFINISHED
-from enhancer.ledger.states import AWAIT_A_PERSON
+from enhancer.ledger.rows import NOT_APPROVED
+from enhancer.ledger.states import APPROVABLE, AWAIT_A_PERSON
 from enhancer.paging import batched
 from enhancer.recipe import Recipe
 from enhancer.storage.base import ObjectInfo, ObjectStore
@@ -36,9 +39,10 @@ NOT_COLUMNS: Final = frozenset({"cost_s", "tried_before"})
 
 @dataclass(slots=True)
 class Tally:
-    """What planning counts on its way."""
+    """What planning counts on its way; side files, by kind, are not among the listed."""
 
     listed: int = 0
+    side_files: Counter[str] = field(default_factory=Counter)
     quick_skipped: int = 0
     repeated: int = 0
     refused: int = 0
@@ -50,20 +54,20 @@ class Tally:
 
 
 def work_of(
-    request: RunRequest, ledger: Ledger, run_id: str, source: ObjectStore, tally: Tally
+    request: RunRequest, ledger: Ledger, run_id: str, source: ObjectStore, pictures: Pictures, tally: Tally
 ) -> Iterator[dict[str, Any]]:
     """Item rows (without shard) of the pictures that are work, in key order, at most `max_items`; repeated verdicts
     go to the ledger here, page by page.
     """
     if request.redrive is not None:
-        for row in islice(_redriven(request, request.redrive, ledger, run_id, tally), request.max_items):
+        for row in islice(_redriven(request, request.redrive, ledger, run_id, pictures, tally), request.max_items):
             _count(row, tally)
             yield row
         return
-    objects = (info for info in source.list(request.prefix) if _is_input(info, tally))
+    objects = (info for info in source.list(request.prefix) if _is_input(info, pictures, tally))
     for page in batched(objects, BATCH):
         verdicts: list[dict[str, Any]] = []
-        for row in _decide(request, ledger, run_id, page, tally):
+        for row in _decide(request, ledger, run_id, page, pictures, tally):
             if "cost_s" not in row:
                 tally.repeated += 1
                 verdicts.append(row)
@@ -85,20 +89,31 @@ def _count(row: dict[str, Any], tally: Tally) -> None:
 
 
 def _redriven(
-    request: RunRequest, redrive: Redrive, ledger: Ledger, run_id: str, tally: Tally
+    request: RunRequest, redrive: Redrive, ledger: Ledger, run_id: str, pictures: Pictures, tally: Tally
 ) -> Iterator[dict[str, Any]]:
     """What is tried again or made anew."""
     for one in candidates(ledger, request, redrive):
+        if one.before is not None and _was_side_file(one.before, pictures):
+            tally.side_files[kind_of(one.info.key)] += 1
+            continue
         tally.listed += 1
         _note(one.recipe, one.recipe_digest, tally)
         yield _row(run_id, one.info, one.recipe, one.recipe_digest, tally.items, one.before)
 
 
-def _is_input(info: ObjectInfo, tally: Tally) -> bool:
-    """Whether an object is a picture to look at: not the product's own, no folder marker, a key that a ledger can
-    hold.
-    """
-    if info.key.startswith(layout.RESERVED_PREFIX) or (info.key.endswith("/") and info.size == 0):
+def _was_side_file(before: Item, pictures: Pictures) -> bool:
+    """Whether what an earlier run left undone is no picture: from before side files were told apart."""
+    by_key = pictures.by_key(before.key)
+    return by_key is False or (not before.released and pictures.was_side_file(before))
+
+
+def _is_input(info: ObjectInfo, pictures: Pictures, tally: Tally) -> bool:
+    """Whether an object is a picture to look at: not the product's own, no side file, a key that a ledger can hold."""
+    if info.key.startswith(layout.RESERVED_PREFIX):
+        return False
+    is_marker = info.size == 0 and info.key.endswith(("/", "_$folder$"))
+    if is_marker or pictures.by_key(info.key) is False:
+        tally.side_files[kind_of(info.key)] += 1
         return False
     if len(info.key) > MAX_KEY or not _is_text(info.key):
         tally.refused += 1
@@ -117,7 +132,12 @@ def _is_text(key: str) -> bool:
 
 
 def _decide(
-    request: RunRequest, ledger: Ledger, run_id: str, page: Sequence[ObjectInfo], tally: Tally
+    request: RunRequest,
+    ledger: Ledger,
+    run_id: str,
+    page: Sequence[ObjectInfo],
+    pictures: Pictures,
+    tally: Tally,
 ) -> Iterator[dict[str, Any]]:
     """What of a page of the listing gets a row: work (which has a ``cost_s``) and earlier verdicts."""
     published = ledger.targets.published_for(request.output_url, request.input_url, [info.key for info in page])
@@ -128,11 +148,14 @@ def _decide(
     changed = [info.key for info in page if info.key not in unchanged]
     earlier = ledger.runs.verdicts_for(request.input_url, request.output_url, changed)
     for info, recipe, digest in asked:
+        before = earlier.get(info.key)
+        if before is not None and _is_side_file(info, before, request.rerun, pictures):
+            tally.side_files[kind_of(info.key)] += 1
+            continue
         tally.listed += 1
         if info.key in unchanged:
             tally.quick_skipped += 1
             continue
-        before = earlier.get(info.key)
         if before is not None and (before.etag, before.size, before.recipe_digest) != (info.etag, info.size, digest):
             before = None
         if request.rerun == "failed" and before is None:
@@ -145,8 +168,16 @@ def _decide(
             yield row
 
 
+def _is_side_file(info: ObjectInfo, before: Item, rerun: Rerun, pictures: Pictures) -> bool:
+    """Whether an earlier run's worker found these very bytes to be no picture."""
+    same = (before.etag, before.size) == (info.etag, info.size)
+    return same and rerun != "all" and pictures.was_side_file(before)
+
+
 def _stands(before: Item, rerun: Rerun) -> bool:
-    """Whether this run leaves the picture as the earlier one left it."""
+    """Whether this run leaves the picture as the earlier one left it. What a person approved, it publishes."""
+    if before.approved_as is not None and before.state in APPROVABLE:
+        return False
     return before.state in AWAIT_A_PERSON if rerun == "missing" else rerun == "failed" and before.state == "held"
 
 
@@ -187,6 +218,7 @@ def _row(
         "attempts": 0,
         "cost_s": estimate_s(info.size, recipe),
         "tried_before": before is not None,
+        **(NOT_APPROVED if before is None else before.approval()),
     }
 
 

@@ -4,18 +4,24 @@ run left undone comes first; a re-drive takes nothing else, and from the ledger.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from enhancer.batch import layout
+from enhancer.batch.failures import classify
 from enhancer.batch.plan.choosing import Tally, work_of
 from enhancer.batch.plan.continuing import may_continue
 from enhancer.batch.plan.estimate import Estimate, in_words
 from enhancer.batch.plan.manifest import freeze, spool
 from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.plan.shards import calibrate, cut
+from enhancer.batch.side_files import Pictures, few_kinds
+from enhancer.errors import LeaseLostError
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import check
 from enhancer.settings import Settings
@@ -70,17 +76,32 @@ def plan_run(
             recipes={},
         )
         if ledger.runs.get(run_id).state == "planning":
-            _plan(request, settings, ledger, run_id)
+            with _noted(ledger, run_id):
+                _plan(request, settings, ledger, run_id)
         return _plan_of(ledger, run_id)
 
 
+@contextmanager
+def _noted(ledger: Ledger, run_id: str) -> Iterator[None]:
+    """Note in the run's row what ends its planning, where the ledger still takes it."""
+    try:
+        yield
+    except LeaseLostError:  # another attempt plans it, or has
+        raise
+    except Exception as error:
+        failure = classify(error, "list")
+        with suppress(SQLAlchemyError):
+            ledger.runs.planning_failed(run_id, {"class": failure.error_class, "message": failure.message})
+        raise
+
+
 def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) -> None:
-    source = open_store(request.input_url, settings)
+    source, pictures = open_store(request.input_url, settings), Pictures.from_settings(settings)
     tally = Tally()
     estimated_s, history_s = ledger.queries.cost_history(without_dag=layout.REFERENCE_CHECK_DAG)
     factor = calibrate(estimated_s, history_s)
     with spool() as planned:
-        for row in work_of(request, ledger, run_id, source, tally):
+        for row in work_of(request, ledger, run_id, source, pictures, tally):
             planned.add(row)
         tally.cost_s *= factor
         chosen = cut(tally.items, tally.cost_s, settings)
@@ -103,6 +124,7 @@ def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) 
             **estimate,
             "repeated_verdicts": tally.repeated,
             "refused_keys": tally.refused,
+            "side_files": few_kinds(tally.side_files),
             "dry_run": request.dry_run,
         },
     )
@@ -111,6 +133,7 @@ def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) 
         run=run_id,
         listed=tally.listed,
         unchanged=tally.quick_skipped,
+        side_files=tally.side_files.total(),
         items=tally.items,
         shards=shards,
         estimate=in_words(estimate),

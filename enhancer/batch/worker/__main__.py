@@ -16,31 +16,36 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from enhancer.batch.failures import classify
+from enhancer.batch.relayed_keys import ReceivedKeys
 from enhancer.batch.relayed_logs import log_to_supervisor
 from enhancer.batch.worker.events import EXIT_LEASE_LOST, EXIT_REFUSED, EXIT_TRANSIENT, EventStream, ShardMode
 from enhancer.errors import EnhancerError, ErrorKind, LeaseLostError
 from enhancer.extras import imports_of_extras
 from enhancer.ledger import Lease
 from enhancer.settings import Settings, get_settings
+from enhancer.storage import s3_keys
 
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_supervisor() -> None:
-    """End this process when the one that started it ends."""
+def die_with_supervisor(take: Callable[[str], None]) -> None:
+    """End this process when the one that started it ends, and `take` each line that it writes to standard input."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
         with contextlib.suppress(OSError):
-            while os.read(0, 4096):
-                pass
+            rest = b""
+            while read := os.read(0, 65536):
+                *lines, rest = (rest + read).split(b"\n")
+                for line in lines:
+                    take(line.decode("utf-8", "replace"))
         os._exit(EXIT_LEASE_LOST)
 
     threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
@@ -94,11 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; the exit status says what the last event said."""
     arguments = parse(argv)
     faulthandler.enable()
-    die_with_supervisor()
+    keys = ReceivedKeys()
+    die_with_supervisor(keys.take)
     events = EventStream()
     log_to_supervisor(run=arguments.run, **({} if arguments.mode == "thumbnails" else {"shard": arguments.shard}))
     settings = get_settings()
     limit_threads(settings)
+    if settings.s3_key_source is not None:
+        s3_keys.register(settings.s3_key_source, keys)
     try:
         with imports_of_extras():
             run(arguments, settings, events)

@@ -15,19 +15,21 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from hashlib import md5
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from enhancer.batch.failures import Failure, classify, end_state, is_systemic, pause_before_retry
+from enhancer.batch.side_files import DETAIL, NO_PICTURE
 from enhancer.batch.worker.enhance_steps import EnhanceSteps, PictureInHand, details_of
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.pipelining import ByteBudget, Done, StepThread, carry_out
 from enhancer.batch.worker.shard_work import log_failure
 from enhancer.codecs import sniff, target_key
-from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError
+from enhancer.errors import ErrorKind, LeaseLostError, ObjectGoneError, StorageError
 from enhancer.identity import digest
 from enhancer.ledger import Item, ItemState, Lease, Result
+from enhancer.ledger.rows import NOT_APPROVED
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
 
@@ -159,6 +161,7 @@ class EnhanceShard(EnhanceSteps):
                 state = self._gone(picture, classify(error, picture.timings.step))
             except Exception as error:  # whatever a picture does to a library becomes that picture's state
                 if is_systemic(error):
+                    self._give_back(picture, error)
                     raise  # no picture's fault: the task fails and is retried, the pictures stay as they are
                 state = self._failed(picture, classify(error, picture.timings.step))
                 log_failure(log, "picture failed", error, key=picture.key, stage=picture.timings.step)
@@ -255,6 +258,7 @@ class EnhanceShard(EnhanceSteps):
                 identity=identity,
                 etag=picture.etag,
                 size=len(picture.data),
+                **_approval_lost(picture),
                 staged_key=picture.staged,
                 target_key=target_key(picture.key, parts.source_format, parts.format),
                 details=details,
@@ -275,6 +279,7 @@ class EnhanceShard(EnhanceSteps):
             identity=stored.identity,
             etag=picture.etag,
             size=len(picture.data),
+            **_approval_lost(picture),
             target_key=target_key(picture.key, source_format, stored.format),
             reused=1,
             staged_key=None,
@@ -338,14 +343,30 @@ class EnhanceShard(EnhanceSteps):
         if pause is not None:
             self._ledger.items.give_back(self._lease, key, delay_s=pause, **failure.columns())
             return ItemState.PENDING
+        said = {} if picture.content_type is None else {"details": {DETAIL: picture.content_type}}
+        if failure.error_class in NO_PICTURE and not picture.is_declared:  # a side file, which is no failure
+            self._ledger.items.move(self._lease, key, ItemState.SKIPPED, **failure.columns(), **said)
+            return ItemState.SKIPPED
         state = end_state(failure, row.failed_runs)
-        self._ledger.items.move(self._lease, key, state, **failure.columns())
+        self._ledger.items.move(self._lease, key, state, **failure.columns(), **said)
         if state is ItemState.FAILED:
             self._watch.failed()
         return state
+
+    def _give_back(self, picture: PictureInHand, error: Exception) -> None:
+        """Pending as before, with what is in the way: should the run end meanwhile, its row says why."""
+        if isinstance(error, StorageError):
+            self._give_up_claim(picture)
+            columns = classify(error, picture.timings.step).columns()
+            self._ledger.items.give_back(self._lease, picture.key, delay_s=0, count_attempt=False, **columns)
 
     def _give_up_claim(self, picture: PictureInHand) -> None:
         """So that another picture's or run's attempt need not wait for the lease."""
         if self._computing.get(picture.identity) is picture:
             with self._ledger.fenced(self._lease) as connection:
                 self._ledger.results.give_up(connection, self._lease, picture.identity)
+
+
+def _approval_lost(picture: PictureInHand) -> dict[str, Any]:
+    """Columns that take a person's approval off a picture that is another by now: they never saw this one."""
+    return NOT_APPROVED if picture.etag != picture.row.etag else {}

@@ -11,12 +11,16 @@ from typing import Any, Final
 import structlog
 
 from enhancer.batch import layout
+from enhancer.batch.checksums import KNOWN_AS, checksum
+from enhancer.batch.side_files import Pictures
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.shard_work import ShardWork
 from enhancer.codecs import announced_pixels
+from enhancer.errors import PictureError
 from enhancer.identity import digest, identity_of
 from enhancer.ledger import Item, Lease
 from enhancer.processing import Picture, Processing
+from enhancer.reasons import Reason
 from enhancer.result_cache import ResultCache
 from enhancer.settings import Settings
 from enhancer.version import PIPELINE_VERSION
@@ -35,6 +39,8 @@ class PictureInHand(Picture):
         expected_bytes: what it will take in memory at most, its result included, by its header.
         etag: of the bytes that were read.
         staged: the key under work_url that its result has after `write`.
+        is_declared: its key or its content type says that it is a picture.
+        content_type: that says whether it is one, where its key does not.
     """
 
     row: Item
@@ -42,6 +48,8 @@ class PictureInHand(Picture):
     expected_bytes: int = 0
     etag: str = ""
     staged: str = ""
+    is_declared: bool = True
+    content_type: str | None = None
 
     @property
     def key(self) -> str:
@@ -72,6 +80,7 @@ class EnhanceSteps(ShardWork):
         super().__init__(lease, settings, events)
         cache = ResultCache.from_settings(settings, files=settings.cache_worker_files)
         self._processing = Processing(self._pipeline, limits=self._limits, cache=cache)
+        self._pictures = Pictures.from_settings(settings)
 
     def reported(self, step: Callable[[PictureInHand], None]) -> Callable[[PictureInHand], None]:
         """The step with a progress event before it and a waiting event after it, its log lines bound to the picture."""
@@ -87,12 +96,30 @@ class EnhanceSteps(ShardWork):
         return carry_out
 
     def read(self, picture: PictureInHand) -> None:
-        """The input's bytes, their identity under the recipe, and what they will take in memory."""
+        """The input's bytes, their identity under the recipe, and what they will take in memory.
+
+        Raises:
+            PictureError: ``not-a-picture``: neither key nor content type says that it is one, and the latter denies it.
+        """
         with picture.timings.measure("read"):
             fetched = self._source.get(picture.key, max_bytes=self._settings.max_bytes)
             picture.data, picture.etag = fetched.data, fetched.etag
-            picture.identity = identity_of(digest(picture.data), picture.recipe)
+            self._declare(picture, fetched.content_type)
+            picture.identity = identity_of(digest(picture.data), picture.recipe, signer=self._processing.signer)
             picture.expect(announced_pixels(picture.data, self._limits))
+
+    def _declare(self, picture: PictureInHand, content_type: str | None) -> None:
+        """Note what the picture's key and content type say of it."""
+        if self._pictures.by_key(picture.key) is not None:
+            return
+        said = self._pictures.by_content_type(content_type)
+        picture.is_declared = said is True
+        picture.content_type = None if said is None else content_type
+        if said is False:
+            raise PictureError(
+                f"{picture.key}: no picture by its content type, {content_type} (ENHANCER_PICTURE_CONTENT_TYPES)",
+                reason=Reason.NOT_A_PICTURE,
+            )
 
     def decode(self, picture: PictureInHand) -> None:
         """Bytes into pixels; or the result from the cache, with all that is known of it."""
@@ -126,6 +153,7 @@ def details_of(picture: PictureInHand) -> dict[str, Any]:
         "timings": timings,
         "warnings": parts.warnings,
         "pipeline": PIPELINE_VERSION,
+        KNOWN_AS: checksum(picture.result.data),
     }
     if picture.cached:
         details["cached"] = True

@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import Connection
 
 from enhancer.batch import layout
+from enhancer.batch.checksums import KNOWN_AS, checksum
 from enhancer.batch.failures import Failure, attempt_all, classify, end_state, is_systemic, pause_before_retry
 from enhancer.batch.second_look import is_marked, marked, unmarked
 from enhancer.batch.worker.events import EventStream
@@ -106,7 +107,11 @@ class EvaluateShard(ShardWork):
         after = self._result(picture, stored, stored.address)
         truth = self._truth(row.key)
         found = judged(before, after.first, truth, expected, picture.recipe, self._scorer)
-        return self._record(row, found) if found.verdict.passed else self._refused(row, picture, truth, found)
+        if row.approved_as == "original":
+            return self._pass_through(row, picture, found)
+        if found.verdict.passed or row.approved_as == "enhanced":
+            return self._record(row, found, passed=True)
+        return self._refused(row, picture, truth, found)
 
     def _input(self, row: Item) -> bytes:
         """The input's bytes, the very ones that were enhanced.
@@ -115,9 +120,8 @@ class EvaluateShard(ShardWork):
             StorageError: permanent, ``changed``: they are others by now; the next run sees a new picture.
         """
         fetched = self._source.get(row.key, max_bytes=self._settings.max_bytes)
-        if fetched.etag != row.etag and identity_of(digest(fetched.data), self._recipes[row.recipe_digest]) != (
-            row.identity
-        ):
+        recipe, signer = self._recipes[row.recipe_digest], self._processing.signer
+        if fetched.etag != row.etag and identity_of(digest(fetched.data), recipe, signer=signer) != row.identity:
             raise StorageError(
                 f"{row.key!r} changed after it was enhanced; the next run enhances it as it is now",
                 reason=Reason.CHANGED,
@@ -177,7 +181,7 @@ class EvaluateShard(ShardWork):
         """Rejected, or let through as it came where the run asks for that."""
         if self._run.params.get("on_rejection") == "pass_through":
             return self._pass_through(row, picture, found)
-        return self._record(row, found)
+        return self._record(row, found, passed=False)
 
     def _pass_through(self, row: Item, picture: Picture, found: Judged) -> ItemState:
         """A refused picture goes out as it came, but for what the recipe's output asks of any file (format, private
@@ -197,13 +201,16 @@ class EvaluateShard(ShardWork):
         self._processing.encode(picture)
         data, parts, page = picture.result.data, picture.result.parts, picture.document.first
         decoding = sum(len(one.metadata.warnings) for one in picture.document.pages)
-        reasons = "; ".join(found.verdict.reasons)
+        why = f"for the gate refused the result: {'; '.join(found.verdict.reasons)}"
+        if row.approved_as is not None:
+            why = f"as {row.approved_by} decided"
         details = {
             "warnings": [
-                f"published unenhanced, for the gate refused the result: {reasons}",
+                f"published unenhanced, {why}",
                 *parts.warnings[decoding:],
             ],
             "refused": {"decisions": (row.details or {}).get("decisions", []), "identity": row.identity},
+            KNOWN_AS: checksum(data),
         }
         sizes = {"output_width": page.width, "output_height": page.height}
         columns: dict[str, Any] = {"reused": 1, "staged_key": None}
@@ -251,12 +258,12 @@ class EvaluateShard(ShardWork):
         self._ledger.items.move_in(connection, self._lease, key, ItemState.HELD, **columns, **held)
         return ItemState.HELD
 
-    def _record(self, row: Item, found: Judged) -> ItemState:
-        """Scores always; the state as the gate says."""
+    def _record(self, row: Item, found: Judged, *, passed: bool) -> ItemState:
+        """Scores always; the state as the gate says, or the person who approved it."""
         key, columns = row.key, _mark_removed(row)
         with self._ledger.fenced(self._lease) as connection:
             self._ledger.items.add_scores(connection, self._lease, key, map(score_columns, found.scores))
-            if found.verdict.passed:
+            if passed:
                 return self._pass(connection, key, **columns)
             columns |= {"stage": "score", "error_class": GATE, "error_message": "; ".join(found.verdict.reasons)}
             self._ledger.items.move_in(connection, self._lease, key, ItemState.REJECTED, **columns)

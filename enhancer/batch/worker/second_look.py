@@ -7,6 +7,7 @@ from __future__ import annotations
 from hashlib import md5
 
 from enhancer.batch import layout
+from enhancer.batch.checksums import KNOWN_AS, checksum
 from enhancer.batch.second_look import is_marked, unmarked
 from enhancer.batch.worker.evaluate import EvaluateShard
 from enhancer.batch.worker.events import EventStream
@@ -46,6 +47,7 @@ class SecondLook(EvaluateShard):
             "decisions": [decision.model_dump(mode="json") for decision in attempt.enhanced.decisions],
             "models": attempt.enhanced.models,
             "gentler": True,
+            KNOWN_AS: checksum(attempt.result.data),
         }
         before, data = picture.document.first, attempt.result.data
         after = decode(data, name=picture.name, limits=self._result_limits).first

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Stripper = Callable[[bytes, Metadata, list[str]], bytes | None]
 
 Depth = Literal["uint8", "uint16", "float32"]
-Kept = Literal["icc", "exif", "xmp", "iptc", "dpi", "texts", "comments", "tags"]
+Kept = Literal["icc", "exif", "xmp", "iptc", "dpi", "texts", "comments", "tags", "data set"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,8 @@ class FormatSpec:
         read: (data, name, limits) to the pages as they lie in the file, not yet upright. It calls
             ``limits.check_size`` before it decodes a pixel, and raises what its decoder raises on damaged data.
         reads: which pictures of the format are read, in words, for docs/formats.md.
-        rank: formats are tried by rank; above 0 for signatures that stand so late in a file that another format's file
-            may have them too.
+        rank: formats are tried by rank; below 0 for files that may have another format's signature too, above 0 for
+            signatures that another format's file may have.
         announced: (data, name, limits) to the pixels of all pages by the header alone, for formats whose reader does
             not check one size first; None: the size of the reader's first ``limits.check_size``.
         salvage: (data, name, limits) to a file that `read` gets through, with what is unreadable left out; None from it
@@ -52,6 +52,8 @@ class FormatSpec:
         pages: whether it holds more than one page.
         max_side: longest side in pixels, or None.
         keeps: which metadata `write` puts into the file.
+        copied: whether the file of a picture that nothing was done to is its own result; where not, each result is an
+            object of its own, with the same pixels.
         lossless: ``always``, ``on request`` (``output.lossless``) or ``never``.
     """
 
@@ -72,6 +74,7 @@ class FormatSpec:
     pages: bool = False
     max_side: int | None = None
     keeps: frozenset[Kept] = frozenset()
+    copied: bool = True
     lossless: Literal["always", "on request", "never"] = "always"
 
     def __post_init__(self) -> None:

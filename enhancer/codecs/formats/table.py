@@ -19,6 +19,7 @@ _KEPT: Final[dict[Kept, str]] = {
     "texts": "texts and time",
     "comments": "comments",
     "tags": "page names, GeoTIFF and GDAL tags",
+    "data set": "patient, study, window and geometry",
 }
 
 

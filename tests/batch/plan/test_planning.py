@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.shards import estimate_s
-from enhancer.errors import LeaseLostError, RequestError, StorageError
+from enhancer.errors import ErrorKind, LeaseLostError, RequestError, StorageError
 from enhancer.ledger import ItemState
 from enhancer.recipe import parse_recipe
 from enhancer.settings import Settings
@@ -281,3 +281,19 @@ def test_a_page_is_no_boundary(site: Site, monkeypatch: pytest.MonkeyPatch) -> N
     assert keys_of(site, again) == ["1.png", "2.png", "4.png", "5.png"]
     assert [line["position"] for line in lines_of(again)] == [0, 1, 2, 3]
     assert {key for key, state in site.states("r2").items() if state == "quarantined"} == {"0.png", "3.png"}
+
+
+def test_planning_that_failed_stops_its_clock_and_says_why_until_it_is_tried_again(site: Site) -> None:
+    site.put(a_png=png(1))
+    away = site.input.rename(site.root / "away")
+    with pytest.raises(StorageError, match="is not there") as caught:
+        site.plan("r1")
+    assert caught.value.kind is ErrorKind.TRANSIENT, "a mount may come back: the task is tried again"
+    failed = site.ledger.runs.get("r1")
+    assert (failed.state, failed.stage_in_words) == ("planning", "planning failed")
+    assert failed.finished_at is not None
+    assert f"the folder {site.input} is not there" in (failed.why_not_planned or "")
+    away.rename(site.input)
+    assert site.plan("r1").run_id == "r1"
+    planned = site.ledger.runs.get("r1")
+    assert (planned.state, planned.finished_at, planned.why_not_planned) == ("running", None, None)

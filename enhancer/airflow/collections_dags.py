@@ -1,0 +1,68 @@
+"""A DAG for each collection of the file that ``ENHANCER_COLLECTIONS`` names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import Asset
+
+from enhancer.airflow.arguments import Thresholds
+from enhancer.airflow.dag import FIRST_DAY, EnhanceDag
+from enhancer.airflow.dag_tasks import late_after
+from enhancer.collections import AssetSchedule, Collection, load_collections
+from enhancer.settings import Settings
+
+PLACEMENT: Final = ("pool", "enhance_pool", "enhance_queue", "evaluate_queue", "executor")
+"""Fields of a collection that are called as the arguments of a DAG."""
+
+
+def collection_dags(settings: Settings) -> list[EnhanceDag]:
+    """The DAGs of the collections, in the file's order; that of ``default`` is not among them.
+
+    Raises:
+        RequestError: the file is not valid; names the line, the collection and the key. Airflow shows it as an import
+            error, and the DAGs of before stay as they were.
+    """
+    return [dag_of(one, settings) for one in load_collections(settings)]
+
+
+def dag_of(collection: Collection, settings: Settings) -> EnhanceDag:
+    """The DAG of a collection; what it does not say is as in `image_enhancement`.
+
+    Args:
+        collection: of the file.
+        settings: for the deadline, where the collection has none.
+    """
+    return EnhanceDag(
+        collection.dag_id,
+        schedule=_schedule(collection),
+        start_date=_start(collection),
+        deadline=late_after(collection.deadline_minutes or settings.deadline_minutes),
+        default_args={"owner": collection.owner},
+        tags=collection.tags,
+        description=collection.description or f"Enhance the collection {collection.name}",
+        doc_md=f"### The collection `{collection.name}`\n\nWhat `image_enhancement` does, by what the file of "
+        "`ENHANCER_COLLECTIONS` says of this collection. Params left empty mean: as it says there.",
+        priority_weight=collection.priority,
+        thresholds=Thresholds(**collection.thresholds()),  # type: ignore[typeddict-item]
+        **_placement(collection),
+        **collection.request_values(),
+    )
+
+
+def _placement(collection: Collection) -> dict[str, Any]:
+    return {name: getattr(collection, name) for name in PLACEMENT}
+
+
+def _schedule(collection: Collection) -> str | list[Asset] | None:
+    if isinstance(collection.schedule, AssetSchedule):
+        return [Asset(collection.schedule.asset)]
+    return collection.schedule
+
+
+def _start(collection: Collection) -> datetime:
+    """Midnight of its first day, in the time zone in which Airflow then reads its cron expression."""
+    day = collection.start or FIRST_DAY.date()
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(collection.timezone))

@@ -1,0 +1,161 @@
+"""Restoration of really damaged pictures: noise, blocks, ringing and blur together, by one blind net.
+
+JPEG repair and denoising each mend one damage that is measured and drawn as such; what users have is several at once,
+re-saved, correlated, shifted, and the net for clean pictures then enlarges what they leave. A net trained on such
+damage (enhancer/training/restoration.py) sees the picture as it came. Where the result is to be larger, the net that
+restores also enlarges it, in super-resolution's place in the order; JPEG repair and denoising have nothing left to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from enhancer.backends.base import Net
+from enhancer.backends.tiler import run_tiled
+from enhancer.image import FloatPixels
+from enhancer.options import RestorationOptions
+from enhancer.recipe import Recipe
+from enhancer.stages.base import Context, Decision, Stage
+from enhancer.stages.channels import from_planes, to_planes
+from enhancer.stages.damage_traces import LEAST_NOISE, NEVER_A_JPEG, SMALLEST_SIDE, Traces, damage_traces
+from enhancer.stages.noise import measure_noise
+from enhancer.stages.resize import resize
+
+NAME: Final = "restoration"
+TOO_COARSE: Final = 20.0
+"""JPEG quality below which ringing passes for noise."""
+
+
+class Restoration(Stage):
+    """Decides whether a picture is really damaged, and restores it where its size is kept."""
+
+    name = NAME
+    options = RestorationOptions
+    off = "the recipe leaves restoration off"
+    for_photographs = True
+
+    def idle(self, context: Context) -> str | None:
+        """As every stage, and where the recipe asks for what a restoring net would replace."""
+        return super().idle(context) if self.wanted(context) else _why_not(context.recipe)
+
+    def wanted(self, context: Context) -> bool:
+        """Where a restoring net may be used, which values at the top of the recipe decide too."""
+        return context.recipe.may_restore
+
+    def measure(self, pixels: FloatPixels, context: Context) -> Decision:
+        """Look for traces of damage; leave the picture to the stages for clean ones where there are few.
+
+        Args:
+            pixels: H x W x C, float32 in [0, 1].
+            context: the recipe's ``restoration``; its scale, ``model``, ``denoise_model`` and ``denoise_strength``.
+
+        Returns:
+            A decision whose numbers are ``damage`` (0 to 1, the odds that the net mends more than it costs), ``noise``
+            (levels of 255) and ``quality`` (of the worst JPEG, 100 none) as estimated, where they were looked for; and
+            where the picture is restored, the net's name as ``model`` and ``by``: ``restoration``, where this stage
+            does it and is applied, or ``super-resolution``, which enlarges it with that net.
+        """
+        if (idle := self.idle(context)) is not None:
+            return Decision(False, idle)
+        recipe = context.recipe
+        options = recipe.restoration
+        if context.nets.from_files:
+            return Decision(False, "nets from files are used in place of the catalogue's")
+        numbers: dict[str, Any] = {}
+        reason = "the recipe asks for it"
+        if options.mode == "auto":
+            if objection := _left_alone(pixels):
+                return Decision(False, objection)
+            traces = damage_traces(pixels)
+            numbers = traces.as_numbers()
+            if objection := _better_by_others(traces, pixels, context):
+                return Decision(False, objection, numbers)
+            reason = f"noise of about {traces.noise:.0f} levels, JPEG of quality about {traces.quality:.0f}"
+        net = restoring_net(context)
+        enlarges = recipe.scale > 1
+        numbers |= {"by": "super-resolution" if enlarges else NAME, "model": net.spec.name}
+        return Decision(not enlarges, reason + ("; the net that enlarges restores too" if enlarges else ""), numbers)
+
+    def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
+        """Restore a block; its size is kept, whatever the net's scale.
+
+        Args:
+            block: H x W x C, float32 in [0, 1].
+            decision: from :meth:`measure`.
+            context: its nets and recipe.
+
+        Returns:
+            H x W x C, float32 in [0, 1]; grey stays one channel.
+        """
+        restored = from_planes(run_tiled(restoring_net(context), to_planes(block)), like=block)
+        result = np.clip(resize(restored, *block.shape[:2]), 0, 1)
+        share = np.float32(min(1.0, 2 * context.recipe.denoise_strength))
+        if share < 1:
+            result = block + share * (result - block)
+        return result
+
+    def halo(self, context: Context) -> int:
+        """The net's."""
+        return restoring_net(context).spec.halo
+
+
+def restored_by(context: Context) -> str | None:
+    """The stage that restores the picture, ``restoration`` or ``super-resolution``; None: it is not restored."""
+    decision = context.decisions.get(NAME)
+    return None if decision is None else decision.numbers.get("by")
+
+
+def left_to(context: Context) -> str | None:
+    """Why a stage that mends one damage leaves the picture alone: it is restored; None: it is not."""
+    stage = restored_by(context)
+    return None if stage is None else f"left to {stage}, which restores the picture"
+
+
+def restoring_net(context: Context) -> Net:
+    """The net that the recipe restores with at its scale."""
+    recipe = context.recipe
+    return context.nets.restoration(recipe.stage_scale, recipe.restoration.model, recipe.precision)
+
+
+def _better_by_others(traces: Traces, pixels: FloatPixels, context: Context) -> str:
+    """Why the picture is better left to the stages for one damage each, or to none; or nothing."""
+    if not traces.restore:
+        return "no damage that the restoring net mends better"
+    if traces.quality >= NEVER_A_JPEG and _white_noise(pixels, context):
+        return "white noise alone, which denoising measures"
+    jpeg_alone = traces.noise < LEAST_NOISE or traces.quality < TOO_COARSE
+    if context.recipe.scale == 1 and jpeg_alone and _known_jpeg(pixels, context):
+        return "a JPEG alone, whose repair knows its quality"
+    return ""
+
+
+def _white_noise(pixels: FloatPixels, context: Context) -> bool:
+    """Whether denoising will find noise that it can measure: it then is better than a blind net."""
+    from enhancer.stages.denoising import FLOOR
+
+    noise = measure_noise(pixels, context.visible)
+    return noise is not None and noise.independent and noise.strength >= FLOOR
+
+
+def _known_jpeg(pixels: FloatPixels, context: Context) -> bool:
+    """Whether JPEG repair will know how coarse the file was: at its own size that net is then better."""
+    from enhancer.stages.jpeg_artifacts import JpegArtifacts
+
+    return JpegArtifacts().measure(pixels, context).applied
+
+
+def _why_not(recipe: Recipe) -> str:
+    if not recipe.restoration.wanted():
+        return Restoration.off
+    return "the recipe's denoising strength is 0" if recipe.denoise_strength == 0 else "the recipe names another net"
+
+
+def _left_alone(pixels: FloatPixels) -> str:
+    """Why the picture is not looked at, or nothing."""
+    if pixels.shape[2] != 3:
+        return "a grey picture: the net was trained on colour"
+    if min(pixels.shape[:2]) < SMALLEST_SIDE:
+        return "too small to tell damage from detail"
+    return ""

@@ -1,0 +1,134 @@
+"""Restoration: where it acts, who then does what, and that its result is the net's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from enhancer.image import Document, image_from_array, to_unit
+from enhancer.models.catalogue import load_catalogue
+from enhancer.models.loading import load_module
+from enhancer.models.store import ensure
+from enhancer.pipeline import Enhanced, Pipeline
+from enhancer.quality.metrics import psnr
+from enhancer.recipe import preset
+from enhancer.settings import Settings
+from enhancer.stages.resize import resize
+from enhancer.training.degradations import as_bytes, through_jpeg, with_gaussian_noise
+from enhancer.training.pictures import Bytes, reduced
+from enhancer.training.real_damage import damaged
+
+PICTURE = np.ascontiguousarray(data.astronaut()[:256, 128:384])
+AS_IT_IS = {
+    "exposure": {"mode": "off"},
+    "colour_cast": {"mode": "off"},
+    "colour_fix": {"mode": "off"},
+    "precision": "fp32",
+}
+
+
+def _damaged(scale: int) -> Bytes:
+    return damaged(PICTURE, scale, "first-order", "medium", np.random.default_rng(8))[0]
+
+
+def _enhanced(settings: Settings, given: Bytes, **recipe: object) -> Enhanced:
+    pipeline = Pipeline(preset("photo", **recipe), settings=settings)
+    return pipeline.enhance_document(Document((image_from_array(given),)))
+
+
+def _by(enhanced: Enhanced) -> dict[str, str]:
+    """Stages that did something, with their nets."""
+    return {one.stage: str(one.numbers.get("model", "")) for one in enhanced.decisions if one.applied}
+
+
+def test_at_its_own_size_a_damaged_picture_is_restored_once(settings: Settings) -> None:
+    given = _damaged(1)
+    enhanced = _enhanced(settings, given, scale=1, **AS_IT_IS)
+    assert _by(enhanced) == {"restoration": "restore-x1"}
+    assert enhanced.models.keys() == {"restore-x1"}
+    entry = load_catalogue().get("restore-x1")
+    module = load_module(entry, ensure(entry, settings))
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(to_unit(given)).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    assert np.abs(enhanced.document.first.pixels - 255 * expected.clip(0, 1)).max() < 0.6
+    truth = to_unit(PICTURE)
+    assert psnr(to_unit(enhanced.document.first.pixels), truth) > psnr(to_unit(given), truth)
+
+
+def test_where_it_is_enlarged_the_same_net_does_both(settings: Settings) -> None:
+    enhanced = _enhanced(settings, _damaged(4), scale=4, **AS_IT_IS)
+    assert _by(enhanced) == {"super-resolution": "restore-x4"}
+    decisions = {one.stage: one for one in enhanced.decisions}
+    assert decisions["restoration"].numbers["by"] == "super-resolution"
+    assert "left to super-resolution" in decisions["jpeg-artifacts"].reason
+    assert "left to super-resolution" in decisions["denoising"].reason
+
+
+def test_a_clean_picture_and_one_with_white_noise_alone_are_as_before(settings: Settings) -> None:
+    clean = reduced(data.astronaut(), 2)
+    noisy = as_bytes(with_gaussian_noise(to_unit(clean), 15 / 255, np.random.default_rng(1)))
+    for given in (clean, noisy):
+        found = _enhanced(settings, given, scale=2)
+        before = _enhanced(settings, given, scale=2, restoration={"mode": "off"})
+        assert (found.document.first.pixels == before.document.first.pixels).all()
+    assert "denoising" in _by(found)
+
+
+def test_a_jpeg_alone_is_left_to_the_net_that_is_told_its_quality(settings: Settings) -> None:
+    enhanced = _enhanced(settings, through_jpeg(PICTURE, 30), scale=1, **AS_IT_IS)
+    assert _by(enhanced) == {"jpeg-artifacts": "jpeg"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "why"),
+    [
+        ({"restoration": {"mode": "off"}}, "leaves restoration off"),
+        ({"denoise_strength": 0}, "strength is 0"),
+        ({"scale": 4, "model": "fast-x4"}, "names another net"),
+    ],
+)
+def test_who_asks_for_something_else_gets_it(settings: Settings, recipe: dict[str, object], why: str) -> None:
+    enhanced = _enhanced(settings, _damaged(4), **{"scale": 4, **recipe})
+    assert why in next(one.reason for one in enhanced.decisions if one.stage == "restoration")
+    assert _by(enhanced).get("super-resolution") == "fast-x4"
+
+
+def test_grey_and_tiny_pictures_are_left_to_the_others(settings: Settings) -> None:
+    grey = Pipeline(preset("photo", scale=1), settings=settings)
+    for given, why in ((_damaged(1)[..., :1], "grey"), (_damaged(4)[:40], "too small")):
+        enhanced = grey.enhance_document(Document((image_from_array(given.squeeze()),)))
+        assert why in next(one.reason for one in enhanced.decisions if one.stage == "restoration")
+
+
+def test_the_denoising_strength_says_how_much_of_it(settings: Settings) -> None:
+    given = _damaged(1)
+    asked = {"scale": 1, "restoration": {"mode": "on"}, **AS_IT_IS}
+    whole, half = (
+        _enhanced(settings, given, denoise_strength=strength, **asked).document.first.pixels.astype(float)
+        for strength in (0.5, 0.25)
+    )
+    assert np.abs(half - (whole + given) / 2).max() <= 1
+
+
+def test_a_net_of_four_times_is_reduced_to_the_size_that_is_asked_for(settings: Settings) -> None:
+    given = _damaged(2)[:64, :80]
+    asked = {"restoration": {"mode": "on", "model": "restore-x4"}, **AS_IT_IS}
+    entry = load_catalogue().get("restore-x4")
+    module = load_module(entry, ensure(entry, settings))
+    with torch.inference_mode():
+        large = module(torch.from_numpy(to_unit(given)).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    for scale in (1, 2):
+        found = _enhanced(settings, given, scale=scale, **asked).document.first.pixels
+        expected = resize(large, 64 * scale, 80 * scale).clip(0, 1)
+        assert np.abs(found - 255 * expected).max() < 0.6
+
+
+def test_the_identity_knows_the_net() -> None:
+    from enhancer.identity import weights_for
+
+    assert "restore-x4" in weights_for(preset("photo"))
+    assert "restore-x1" in weights_for(preset("photo", scale=1))
+    assert "general-half-x4v3" in weights_for(preset("real"))
+    assert not any("restore" in name for name in weights_for(preset("archive")))
