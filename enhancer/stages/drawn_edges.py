@@ -23,7 +23,7 @@ import numpy as np
 
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context
-from enhancer.stages.picture_kind import KINDS, NAME
+from enhancer.stages.kinds import KINDS, NAME
 
 REACH: Final = 4
 """Pixels of the source around a place that its result depends on: one of the range, one of each round's bilinear
