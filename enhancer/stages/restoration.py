@@ -19,7 +19,7 @@ from enhancer.options import RestorationOptions
 from enhancer.recipe import Recipe
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
-from enhancer.stages.damage_traces import LEAST_NOISE, NEVER_A_JPEG, SMALLEST_SIDE, Traces, damage_traces
+from enhancer.stages.damage_traces import LEAST_NOISE, MOST_NOISE, NEVER_A_JPEG, SMALLEST_SIDE, Traces, damage_traces
 from enhancer.stages.denoising import FLOOR
 from enhancer.stages.jpeg_artifacts import JpegArtifacts
 from enhancer.stages.noise import measure_noise
@@ -113,18 +113,26 @@ def _better_by_others(traces: Traces, pixels: FloatPixels, context: Context) -> 
     """Why the picture is better left to the stages for one damage each, or to none; or nothing."""
     if not traces.restore:
         return "no damage that the restoring net mends better"
-    if traces.quality >= NEVER_A_JPEG and _white_noise(pixels, context):
-        return "white noise alone, which denoising measures"
+    if objection := _left_to_denoising(traces, pixels, context):
+        return objection
     jpeg_alone = traces.noise < LEAST_NOISE or traces.quality < TOO_COARSE
     if context.recipe.scale == 1 and jpeg_alone and _known_jpeg(pixels, context):
         return "a JPEG alone, whose repair knows its quality"
     return ""
 
 
-def _white_noise(pixels: FloatPixels, context: Context) -> bool:
-    """Whether denoising will find noise that it can measure: it then is better than a blind net."""
+def _left_to_denoising(traces: Traces, pixels: FloatPixels, context: Context) -> str:
+    """Why the picture is better denoised than restored, or nothing: denoising measures white noise, which is better
+    than a blind net, and the traces take noise far beyond the net's training for less than it is.
+    """
     noise = measure_noise(pixels, context.visible)
-    return noise is not None and noise.independent and noise.strength >= FLOOR
+    if noise is None:
+        return ""
+    if noise.strength * 255 > MOST_NOISE:
+        return "more noise than the restoring net was trained for"
+    if traces.quality >= NEVER_A_JPEG and noise.independent and noise.strength >= FLOOR:
+        return "white noise alone, which denoising measures"
+    return ""
 
 
 def _known_jpeg(pixels: FloatPixels, context: Context) -> bool:
