@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless
 
 from enhancer.codecs import Limits, decode
 from enhancer.errors import PictureError
@@ -129,3 +129,32 @@ def test_segments_of_no_length_in_lossless_jpeg_are_passed_over() -> None:
     frame = bytes(imagecodecs.jpeg8_encode(VALUES, lossless=True))
     for data in (frame, with_empty_segments(frame)):
         np.testing.assert_array_equal(read(made(data, syntax=JPEGLosslessSV1)).first.pixels[..., 0], VALUES)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode", "start"),
+    [
+        (JPEGLSLossless, imagecodecs.jpegls_encode, b"\xff\xf7"),
+        (JPEGLosslessSV1, lambda values: imagecodecs.jpeg8_encode(values, lossless=True), b"\xff\xc3"),
+        (JPEGBaseline8Bit, imagecodecs.jpeg8_encode, b"\xff\xc0"),
+    ],
+    ids=["jpeg-ls", "jpeg-lossless", "jpeg"],
+)
+@pytest.mark.parametrize("before", [lambda frame: frame, with_empty_segments], ids=["plain", "empty-segments"])
+def test_frames_of_another_size_than_the_file_states_are_not_decoded(
+    syntax: str, encode: Callable[[np.ndarray], bytes], start: bytes, before: Callable[[bytes], bytes]
+) -> None:
+    """A hundred bytes that state 65,000 x 20,000 pixels had the decoder of lossless JPEG fill 3.6 GiB."""
+    frame = bytes(encode(VALUES))
+    assert read(made(frame, syntax=syntax)).first.width == 10
+    at = frame.index(start) + 5
+    larger = before(frame[:at] + struct.pack(">HH", 20_000, 65_000) + frame[at + 4 :])
+    with pytest.raises(PictureError, match=r"frame 2: its JPEG is of 65000 x 20000 pixels") as caught:
+        read(made(frame, larger, syntax=syntax))
+    assert caught.value.reason == "corrupt"
+
+
+def test_fill_bytes_before_a_marker_are_passed_over() -> None:
+    frame = bytes(imagecodecs.jpeg8_encode(VALUES, lossless=True))
+    padded = frame[:2] + b"\xff" * 9 + frame[3:]
+    np.testing.assert_array_equal(read(made(padded, syntax=JPEGLosslessSV1)).first.pixels[..., 0], VALUES)
