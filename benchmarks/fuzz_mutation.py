@@ -152,21 +152,43 @@ def _extra_seeds() -> dict[str, bytes]:
     else:
         made["heic"] = _saved(lambda file: pillow_heif.from_pillow(Image.fromarray(_picture()[..., :3])).save(file))
     try:
-        import pydicom
-        from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
+        import pydicom  # noqa: F401
     except ImportError:
         return made
+    return {**made, **_dicom_seeds()}
+
+
+def _dicom_seeds() -> dict[str, bytes]:
+    """One slice of 12 bits in each family of encodings, and two frames of JPEG 2000 with JP2 headers."""
+    import imagecodecs
+    import pydicom
+    from pydicom import uid
+    from pydicom.encaps import encapsulate
+
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = CTImageStorage, "1.2.3.4", "CT"
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = uid.CTImageStorage, "1.2.3.4", "CT"
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 40, 56, 1
     dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME2", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.PixelData = (_picture()[..., 0].astype(np.uint16) * 16).tobytes()
-    made["dicom"] = _saved(lambda file: dataset.save_as(file, enforce_file_format=True))
-    dataset.compress(RLELossless)
+    values = np.ascontiguousarray(_picture()[..., 0].astype(np.uint16) * 16)
+    dataset.PixelData = values.tobytes()
+    made = {"dicom": _saved(lambda file: dataset.save_as(file, enforce_file_format=True))}
+    dataset.compress(uid.RLELossless)
     made["dicom-rle"] = _saved(lambda file: dataset.save_as(file, enforce_file_format=True))
+    jp2 = bytes(imagecodecs.jpeg2k_encode(values, codecformat="jp2", level=0, bitspersample=12))
+    for name, syntax, frames in (
+        ("jpeg2000", uid.JPEG2000Lossless, [bytes(imagecodecs.jpeg2k_encode(values, codecformat="j2k", level=0))]),
+        ("jpeg2000-jp2", uid.JPEG2000Lossless, [jp2, jp2]),
+        ("jpegls", uid.JPEGLSLossless, [bytes(imagecodecs.jpegls_encode(values))]),
+        ("jpeg-lossless", uid.JPEGLosslessSV1, [imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=12)]),
+    ):
+        dataset.NumberOfFrames = len(frames)
+        dataset.PixelData = encapsulate([bytes(frame) for frame in frames])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        dataset.file_meta.TransferSyntaxUID = syntax
+        made[f"dicom-{name}"] = _saved(lambda file: dataset.save_as(file, enforce_file_format=True))
     return made
 
 

@@ -16,6 +16,7 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RTDoseStorage, SegmentationStorage
 
 from enhancer.codecs.colour import Raster, widen
+from enhancer.codecs.dicom_codestream import check_frame
 from enhancer.codecs.dicom_decoders import register
 from enhancer.codecs.limits import Limits
 from enhancer.codecs.raster import Found
@@ -55,8 +56,9 @@ def read_dicom(data: bytes, name: str, limits: Limits) -> list[Found]:
 
 
 def _frame(dataset: Any, index: int, name: str) -> Raster:
+    check_frame(dataset, index, name)
     try:
-        samples: Raster = pixel_array(dataset, index=index)
+        samples: Raster = np.asarray(pixel_array(dataset, index=index))
     except RuntimeError as error:
         if "missing dependencies" in str(error):
             raise _unsupported(f"pixels encoded as {dataset.file_meta.TransferSyntaxUID.name}", name) from error

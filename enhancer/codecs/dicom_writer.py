@@ -321,10 +321,14 @@ def _put_pixels(dataset: Dataset, document: Document) -> bytes:
 def _stored(pixels: Raster, bits: int, allocated: int, *, signed: bool, inverted: bool) -> bytes:
     """The opposite of :func:`enhancer.codecs.dicom_reader.read_dicom`, exact for samples that nothing was done to."""
     top, full = (1 << bits) - 1, int(np.iinfo(pixels.dtype).max)
-    plain = (pixels.astype(np.uint32) * top + full // 2) // full if top != full else pixels.astype(np.uint32)
+    plain: Raster = pixels.astype(np.uint32)
+    if top != full:
+        plain = (plain * top + full // 2) // full
     if inverted:
         plain = np.uint32(top) - plain
-    stored: Raster = plain.astype(np.int32) - (1 << (bits - 1)) if signed else plain
+    stored: Raster = plain
+    if signed:
+        stored = plain.astype(np.int32) - (1 << (bits - 1))
     kind = np.dtype(f"<{'i' if signed else 'u'}{allocated // 8}")
     return np.ascontiguousarray(stored.astype(kind)).tobytes()
 
