@@ -148,7 +148,8 @@ def test_every_target_has_the_bytes_that_the_ledger_records(nights: Nights) -> N
             with PIL.Image.open(io.BytesIO(data)) as picture:
                 assert picture.size == (48, 40)
     found = {info.key for info in output.list()}
-    reports = {f"_enhancer/reports/{run}/report.{kind}" for run in ("night", "night~2") for kind in ("json", "html")}
+    written = ("report.json", "report.html", "manifest-sha256.txt")
+    reports = {f"_enhancer/reports/{run}/{name}" for run in ("night", "night~2") for name in written}
     assert {key for key in found if "/manifest." not in key} == set(GOOD) | reports
 
 
