@@ -66,7 +66,7 @@ def test_the_configured_net_is_trained_and_goes_on_from_its_own_weights(tmp_path
 
 
 def test_a_kind_of_net_that_is_not_known_is_named() -> None:
-    with pytest.raises(ValueError, match="'deep': plain"):
+    with pytest.raises(ValueError, match="no net is of kind 'deep'"):
         build_net({"kind": "deep"})
 
 
