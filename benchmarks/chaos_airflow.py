@@ -59,7 +59,7 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
         state_dir: Airflow's home, kept between rounds.
         database: URL of Airflow's own database, likewise.
         rng: decides whom and when.
-        tally: is told.
+        tally: counts what happens.
     """
     environment = {**site.environment, **SETTINGS, "ENHANCER_ALLOWED_ROOTS": ",".join(site.urls.values())}
     services = AirflowServices(state_dir, database=database, environment=environment, start_timeout_s=600)

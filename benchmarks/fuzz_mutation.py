@@ -230,7 +230,7 @@ def _edit_length(data: bytearray, rng: np.random.Generator, pool: Sequence[bytes
 
 
 def _splice(data: bytearray, rng: np.random.Generator, pool: Sequence[bytes]) -> None:
-    """The end of another file behind the beginning of this one."""
+    """The beginning of this file followed by the end of another."""
     other = pool[int(rng.integers(len(pool)))]
     del data[_place(data, rng) :]
     data += other[int(rng.integers(len(other))) :]

@@ -1,4 +1,4 @@
-"""Pictures for a net's purpose, with and without what it mends: to calibrate by, and to check on.
+"""Pictures for a net's purpose, with and without what it repairs: to calibrate by, and to check on.
 
 Unless others are given, they are photographs that come with scikit-image, so that a build is the same everywhere.
 """

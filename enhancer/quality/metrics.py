@@ -162,7 +162,7 @@ def _ssim(a: FloatPixels, b: FloatPixels, window: int) -> float:
     product = mean_x * mean_y
     covariance = mean(x * y) - product
     squares = mean_x * mean_x + mean_y * mean_y
-    # Of the two variances only the sum is asked for.
+    # Only the sum of the two variances is needed.
     variances = mean(x * x + y * y) - squares
     similarity = (2 * product + c1) * (2 * covariance + c2)
     return float(np.mean(similarity / ((squares + c1) * (variances + c2))))

@@ -1,4 +1,4 @@
-"""The two questions asked of a result, each answered with figures and their protocol.
+"""The two questions about a result, each answered with figures and their protocol.
 
 *Reference*: how near is it to the truth? *Fidelity*: does it still agree with its input, and is it free of artefacts?
 """
@@ -31,7 +31,7 @@ SHIFT_CELLS: Final = 16
 """Cells along the longer side of the grid whose means are the low frequencies."""
 
 NOISE_FLOOR: Final = 2 / 255
-"""Least noise that a residual is held against: enlarging and reducing a clean picture leaves as much behind."""
+"""Least noise that a residual is held against: enlarging and reducing a clean picture leaves as much."""
 
 
 class Scores(BaseModel):
@@ -136,7 +136,7 @@ def score_fidelity(
     """How far a result agrees with the picture that it was made from; needs no truth.
 
     The result is brought to the source's size by Pillow's antialiased bicubic reduction, the one that super-resolution
-    nets are trained to invert: a perfect result leaves only rounding behind. High figures alone prove nothing, since
+    nets are trained to invert: a perfect result leaves only rounding errors. High figures alone prove nothing, since
     doing nothing has the highest: the gate looks at artefacts, low frequencies and the residual instead.
 
     Args:
@@ -166,7 +166,7 @@ def score_fidelity(
     }
     if small is None:
         artifacts = artifact_score(made, given)
-        protocol |= {"artifact_parts": _told(artifacts), "finite": False}
+        protocol |= {"artifact_parts": _artifact_figures(artifacts), "finite": False}
         return Scores(kind="fidelity", artifact_score=artifacts.score, protocol=protocol)
     with _beside(scorer, small, given) as distance:
         artifacts = artifact_score(made, given)
@@ -178,7 +178,7 @@ def score_fidelity(
         artifact_score=artifacts.score,
         low_frequency_shift=low_frequency_shift(small, given),
         residual_ratio=residual_ratio(small, given, sigma),
-        protocol=protocol | {"artifact_parts": _told(artifacts), "strokes": _stroke_figures(strokes)},
+        protocol=protocol | {"artifact_parts": _artifact_figures(artifacts), "strokes": _stroke_figures(strokes)},
     )
 
 
@@ -298,7 +298,7 @@ def _crop_that_fits(crop: int, pixels: FloatPixels) -> int:
     return min(crop, largest)
 
 
-def _told(report: ArtifactReport) -> dict[str, float]:
+def _artifact_figures(report: ArtifactReport) -> dict[str, float]:
     return {name: round(part, 6) for name, part in report.parts.items()}
 
 

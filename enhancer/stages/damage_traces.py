@@ -1,4 +1,4 @@
-"""Traces that damage left in a picture: how noisy it is, and how it was compressed, told from its pixels alone.
+"""Traces that damage left in a picture: how noisy it is, and how it was compressed, estimated from its pixels alone.
 
 What files say is little use: a re-saved JPEG is a PNG today, its noise was smoothed by a first compression, its blocks
 lie anywhere. So the traces are looked for together: differences across every phase of a grid of 8, the high

@@ -1,4 +1,4 @@
-"""Whether pixels once were a JPEG, and of which quality: told from the pixels, for files that do not say.
+"""Whether pixels once were a JPEG, and of which quality, estimated from the pixels for files that do not say.
 
 Z. Fan, R. de Queiroz, "Identification of bitmap compression history: JPEG detection and quantizer estimation", IEEE
 Trans. Image Processing 12(2), 2003: the coefficients of the discrete cosine transform of 8 x 8 blocks, taken on the
@@ -59,7 +59,7 @@ def former_jpeg(pixels: FloatPixels) -> History | None:
         pixels: H x W x C, float32 in [0, 1], of 8 bits; not resized, turned or filtered since, though perhaps cut.
 
     Returns:
-        None where they come from none, or where it cannot be told with confidence.
+        None where they come from none, or where it cannot be determined with confidence.
     """
     if min(pixels.shape[:2]) < LEAST_SIDE:
         return None

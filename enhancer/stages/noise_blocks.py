@@ -218,14 +218,14 @@ def sampling_bias(side: int) -> float:
 def is_texture(blocks: Blocks, heavy_tails: float = HEAVY_TAILS) -> bool:
     """Whether the quietest blocks, of one channel or a part of it, have not the looks of noise."""
     # Blocks that are even for the most part, as in borders and drawings, say nothing of the rest.
-    told = blocks.at(blocks.diagonal > NO_DETAIL)
-    if not told.diagonal.size:
+    detailed = blocks.at(blocks.diagonal > NO_DETAIL)
+    if not detailed.diagonal.size:
         return True
-    quietest = np.argsort(told.diagonal)[: max(LEAST_BLOCKS, round(QUIET * told.diagonal.size))]
-    along = min(np.median(told.horizontal[quietest]), np.median(told.vertical[quietest]))
-    if np.median(told.diagonal[quietest]) > PATTERN * along:
+    quietest = np.argsort(detailed.diagonal)[: max(LEAST_BLOCKS, round(QUIET * detailed.diagonal.size))]
+    along = min(np.median(detailed.horizontal[quietest]), np.median(detailed.vertical[quietest]))
+    if np.median(detailed.diagonal[quietest]) > PATTERN * along:
         return True
-    return bool(np.median(told.kurtosis[quietest]) >= heavy_tails)
+    return bool(np.median(detailed.kurtosis[quietest]) >= heavy_tails)
 
 
 def _measure_window(

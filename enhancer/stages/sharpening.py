@@ -62,7 +62,7 @@ class Sharpness(NamedTuple):
     Attributes:
         blur: standard deviation in pixels of the blur at the sharpest quarter of the edges; None: too few edges.
         edges: how many were found.
-        noise: standard deviation of the luma's noise on the scale [0, 1]; None: cannot be told.
+        noise: standard deviation of the luma's noise on the scale [0, 1]; None: cannot be determined.
     """
 
     blur: float | None

@@ -64,7 +64,7 @@ def read_pictures(
     Args:
         sources: name and reader of each.
         settings: limits, and where weights are.
-        base: catalogue name of the denoiser, whose kind may decide what it is told; None: the default one.
+        base: catalogue name of the denoiser, whose kind may decide the noise level it is given; None: the default one.
         progress: called before each picture with those done and those in all.
     """
     found = Found()
