@@ -6,7 +6,7 @@ what is left alone gains 0), beside what the same curve gains when given the shi
 colour is missed by (0: neutral again), beside grey-world's miss and that of doing nothing. *As they came* counts the
 pictures that are corrected though nothing was done to them.
 
-The stages' bounds were chosen on the even places of ../shared/data/train. The goals are held against the odd ones,
+The stages' bounds were chosen on the even places of the folder ``train``. The goals are held against the odd ones,
 which nothing was chosen on; the other sets, on which earlier bounds were compared, are printed beside them.
 """
 

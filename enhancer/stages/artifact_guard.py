@@ -32,9 +32,7 @@ TOLERATED: Final[dict[str, tuple[float, float]]] = {
 """How much of each is put up with, and how much is replaced altogether; between them the mask rises.
 
 Of :func:`enhancer.quality.artifacts.excesses`, and of the texture: the standard deviation beyond 1.5 times the
-strongest of the fidelity result around it and :data:`TEXTURE_FLOOR`. Chosen on 192 x 192 pixels of eleven training
-pictures of BSDS500: the texture of realsr-x4 passes it in 0.1 % of the area at most, that of the truth in 3 %, streaks
-of a standard deviation of 0.15 put into realsr-x4's results in up to 5 %, which is most of where they were put.
+strongest of the fidelity result around it and :data:`TEXTURE_FLOOR`. docs/quality.md has how it was chosen.
 """
 
 TEXTURE_FLOOR: Final = 0.03

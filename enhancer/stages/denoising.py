@@ -167,8 +167,7 @@ def common_share(pixels: FloatPixels, sigma: float, visible: NDArray[np.bool_] |
 
     Noise that the channels have in common (a grey picture repeated three times, a black-and-white scan stored as RGB)
     lies wholly in the luminance, where it is up to sqrt(3) times as strong as independent noise of the same sigma. A
-    colour net that is given the plain sigma takes the surplus for detail: on scikit-image's ``moon`` with sigma 25 it
-    reaches 23.7 dB; given sqrt(3) times as much, 36.5.
+    colour net that is given the plain sigma takes the surplus for detail (docs/quality.md has an example).
 
     Returns:
         sqrt(3) for one channel; else the luminance's noise over `sigma`, between 1 and sqrt(3).

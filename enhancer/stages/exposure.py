@@ -15,9 +15,7 @@ ever gives, and leaves the others alone:
   background) or more than :data:`BLACK_TOO` is black. The correction is one stop: the evidence shows that there is too
   much light, hardly how much.
 
-The second rule was chosen and fitted on every second of 400 photographs of BSDS500 (../shared/data/train) and their
-grey versions. ``python -m benchmarks.bench_tone`` prints what it does on the other 200 and on
-other photographs; docs/recipes.md says what that means.
+What the second rule was fitted to stands in docs/quality.md, what it does in docs/recipes.md (``make bench-tone``).
 
 It fails where evidence is missing: under-exposed pictures with a lamp or a highlight in them, and over-exposed ones
 that hold no bright areas, stay as they are; a dusk scene without any light is brightened, and a light scene whose sky

@@ -23,8 +23,7 @@ MOST_BLOCKS: Final = 8192
 """Half a megapixel; more blocks, evenly spread, tell nothing more."""
 LEAST_COEFFICIENTS: Final = 256
 LEAST_AGREEMENT: Final = 0.5
-"""Measured: 35 pictures of scikit-image, Set5, Set14 and CBSD68 that never were JPEGs reach at most 0.12, a still of an
-MPEG film 0.25; JPEGs of quality 5 to 80 of CBSD68, cut off their grid, 0.79 to 1 wherever the grid was found."""
+"""Between what pictures reach that never were JPEGs (at most 0.25) and JPEGs (0.79 and more): docs/quality.md."""
 QUALITIES: Final = tuple(range(5, 96))
 FREQUENCIES: Final = tuple((v, u) for v in range(4) for u in range(4) if 0 < v + u <= 3)
 """Low ones, which survive coarse steps often enough to be counted."""
