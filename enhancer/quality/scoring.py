@@ -68,12 +68,20 @@ class Scores(BaseModel):
 
 
 def composite_of(psnr_db: float, similarity: float, distance: float) -> float:
-    """0.4 psnr + 0.3 ssim + 0.3 (1 - lpips), psnr in dB."""
+    """0.4 psnr + 0.3 ssim + 0.3 (1 - lpips), psnr in dB.
+
+    >>> round(composite_of(30.0, 0.9, 0.1), 2)
+    12.54
+    """
     return 0.4 * psnr_db + 0.3 * similarity + 0.3 * (1 - distance)
 
 
 def score_of(psnr_db: float, similarity: float, distance: float) -> float:
-    """The composite with PSNR brought to the others' scale: 20 dB and less count 0, 40 dB and more 1."""
+    """The composite with PSNR brought to the others' scale: 20 dB and less count 0, 40 dB and more 1.
+
+    >>> round(score_of(30.0, 0.9, 0.1), 2)
+    0.74
+    """
     return composite_of(min(max((psnr_db - 20) / 20, 0.0), 1.0), similarity, distance)
 
 
@@ -183,7 +191,11 @@ def score_fidelity(
 
 
 def reduce_to(pixels: FloatPixels, height: int, width: int) -> FloatPixels:
-    """`pixels` at this size by Pillow's antialiased bicubic filter, clipped to [0, 1]; as they are where it fits."""
+    """`pixels` at this size by Pillow's antialiased bicubic filter, clipped to [0, 1]; as they are where it fits.
+
+    >>> reduce_to(np.full((16, 12, 3), 0.5, np.float32), 8, 6).shape
+    (8, 6, 3)
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
     if height <= pixels.shape[0] and width <= pixels.shape[1]:
@@ -199,6 +211,9 @@ def low_frequency_shift(a: FloatPixels, b: FloatPixels) -> float:
 
     What is compared is the means of about square cells, :data:`SHIFT_CELLS` along the longer side (single pixels in
     smaller pictures). 0.1 is a cast or a change of exposure that nobody overlooks; noise averages out.
+
+    >>> round(low_frequency_shift(np.full((8, 8, 3), 0.5, np.float32), np.full((8, 8, 3), 0.6, np.float32)), 3)
+    0.1
     """
     longest = max(a.shape[:2])
     rows, columns = (max(1, round(side * min(1.0, SHIFT_CELLS / longest))) for side in a.shape[:2])
@@ -211,6 +226,10 @@ def residual_ratio(result: FloatPixels, source: FloatPixels, sigma: float | None
     About 1 where noise and nothing else was removed, 0 where nothing was; far above 1 detail went too. Pixels that are
     black or white in a channel of the source are left out: noise is cut off there, and repaired salt-and-pepper
     impulses lie there, of which all channels are repaired.
+
+    >>> grey = np.full((8, 8, 3), 0.5, np.float32)
+    >>> residual_ratio(grey, grey, sigma=0.1)
+    0.0
     """
     measurable = ((source > 0) & (source < 1)).all(axis=2)
     if sigma is None or not measurable.any():
