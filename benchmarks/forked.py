@@ -4,7 +4,7 @@ A fresh worker costs seconds of processor time in imports alone, and a kill at a
 those. Here a :class:`Nursery` forks it instead: before any thread, connection or model exists, so that the child has
 what a fresh interpreter has after its imports. All else is the product's: its supervisor starts the worker through
 :class:`ForkedWorker`, which looks like ``subprocess.Popen``, and the worker's ``main`` runs with the same arguments,
-environment and pipes, in a session of its own, and dies with whoever started it.
+environment and pipes, in a session of its own, and dies with its parent.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Nursery:
 
 
 def _serve(requests: socket.socket) -> NoReturn:
-    """The nursery's own process: fork on request, tell of ends, end with the owner."""
+    """The nursery's own process: fork on request, report exits, end with the owner."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     alive: set[int] = set()

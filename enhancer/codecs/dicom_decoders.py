@@ -26,7 +26,7 @@ def register() -> None:
 
 
 def is_available(uid: str) -> bool:
-    """Whether the encoding can be decoded: pydicom asks each of its decoders so."""
+    """Whether the encoding can be decoded: pydicom calls this for each of its decoders."""
     import imagecodecs
 
     return uid in DECODER_DEPENDENCIES and bool(imagecodecs.JPEG8.available and imagecodecs.JPEGLS.available)

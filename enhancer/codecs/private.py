@@ -1,4 +1,4 @@
-"""The privacy switch: what of EXIF, XMP and IPTC tells where, with which device and by whom a picture was taken.
+"""The privacy switch: what of EXIF, XMP and IPTC reveals where, with which device and by whom a picture was taken.
 
 Removed:
 

@@ -29,7 +29,7 @@ TOLERATED: Final[dict[str, tuple[float, float]]] = {
     "checkerboard": (0.01, 0.02),
     "clipping": (0.5, 1.0),
 }
-"""How much of each is put up with, and how much is replaced altogether; between them the mask rises.
+"""How much of each is tolerated, and from how much on it is replaced altogether; between the two the mask rises.
 
 Of :func:`enhancer.quality.artifacts.excesses`, and of the texture: the standard deviation beyond 1.5 times the
 strongest of the fidelity result around it and :data:`TEXTURE_FLOOR`. docs/quality.md has how it was chosen.

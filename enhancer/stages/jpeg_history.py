@@ -20,7 +20,7 @@ from enhancer.image import FloatPixels
 BLOCK: Final = 8
 LEAST_SIDE: Final = 64
 MOST_BLOCKS: Final = 8192
-"""Half a megapixel; more blocks, evenly spread, tell nothing more."""
+"""Half a megapixel; more blocks, evenly spread, add no information."""
 LEAST_COEFFICIENTS: Final = 256
 LEAST_AGREEMENT: Final = 0.5
 """Between what pictures reach that never were JPEGs (at most 0.25) and JPEGs (0.79 and more): docs/quality.md."""
@@ -38,7 +38,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the pixels tell.
+    """What the pixels show.
 
     Attributes:
         quality: libjpeg's, 5 to 95.
@@ -97,7 +97,7 @@ def _coefficients(values: FloatPixels, hidden: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _agreement(coefficients: NDArray[np.float32], table: NDArray[np.int64]) -> float | None:
-    """Mean of cos(2 pi c / step) over the coefficients that were not quantised to zero; None: too few to tell."""
+    """Mean of cos(2 pi c / step) over the coefficients that were not quantised to zero; None: there are too few."""
     total, count = 0.0, 0
     for row, column in FREQUENCIES:
         step = int(table[row, column])

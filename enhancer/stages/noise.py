@@ -69,7 +69,7 @@ def measure_noise(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None)
         visible: H x W, False where the picture is wholly transparent and its values mean nothing.
 
     Returns:
-        None where the picture has too few blocks that are not clipped (it is tiny, or black and white) to tell.
+        None where the picture has too few blocks that are not clipped (it is tiny, or black and white).
     """
     channels = measure_blocks(pixels, visible)
     if channels is None:

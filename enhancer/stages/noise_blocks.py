@@ -6,12 +6,12 @@ texture for noise: 10.7 levels of 255 on scikit-image's clean ``grass``, 5.0 on 
 * it is taken block by block and a low quantile is kept, since noise is everywhere and texture is not (block-based
   estimation as in S. Pyatykh, J. Hesser, L. Zheng, IEEE Trans. Image Processing 22(2), 2013, with a wavelet in place of
   their principal components);
-* the spectrum tells which is which: white noise is as strong in the diagonal as in the axial details of the wavelet
+* the spectrum distinguishes them: white noise is as strong in the diagonal as in the axial details of the wavelet
   transform, whereas pictures fall off towards the diagonal. What the axial details predict for the texture is taken
   off. (JPEG compression and enlargement kill diagonal details first, so neither is taken for noise either.)
 * so does the distribution: the details of noise are Gaussian, those of texture, however dense, have heavy tails
   (S. Mallat, IEEE Trans. Pattern Analysis and Machine Intelligence 11(7), 1989; D. Zoran, Y. Weiss, "Scale invariance
-  and noise in natural images", ICCV 2009, tell noise from pictures by the kurtosis as well). Where the quietest blocks
+  and noise in natural images", ICCV 2009, separate noise from pictures by kurtosis as well). Where the quietest blocks
   have heavy tails, none of it is called noise;
 * what is stronger in the diagonal than in the axial details is neither noise nor texture but a pattern of sampling, as
   in the red channel of Set14's ``pepper``.
@@ -105,7 +105,7 @@ class Blocks:
         )
 
     def measurable(self) -> Blocks | None:
-        """Those that clipping does not hide; None if they are too few to tell anything."""
+        """Those that clipping does not hide; None if they are too few for an estimate."""
         for share in CLIPPED_SHARES:
             if np.count_nonzero(self.hidden < share) >= LEAST_BLOCKS:
                 return self.at(self.hidden < share)
@@ -120,7 +120,7 @@ def measure_blocks(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None
         visible: H x W, False where the picture is wholly transparent.
 
     Returns:
-        Of each channel the blocks that clipping does not hide; None where they are too few to tell anything.
+        Of each channel the blocks that clipping does not hide; None where they are too few for an estimate.
     """
     height, width, channels = pixels.shape
 
@@ -141,7 +141,7 @@ def measure_differences(pixels: FloatPixels, visible: NDArray[np.bool_] | None =
         visible: H x W, False where the picture is wholly transparent.
 
     Returns:
-        Three, of the blocks in which no channel is clipped; None where they are too few to tell anything.
+        Three, of the blocks in which no channel is clipped; None where they are too few for an estimate.
     """
     height, width, _ = pixels.shape
 

@@ -26,7 +26,7 @@ from enhancer.stages.noise_blocks import (
 )
 
 LEAST_REGION: Final = 96
-"""Side in pixels: nine blocks, the fewest that tell the noise within about 5 %."""
+"""Side in pixels: nine blocks, the fewest that give the noise within about 5 %."""
 MOST_REGIONS: Final = 8
 """Along a side."""
 LEAST_KNOWN: Final = 0.5

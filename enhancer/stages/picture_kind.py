@@ -59,7 +59,7 @@ class PictureKind(Stage):
     name = NAME
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
-        """Tell the kind.
+        """Classify the picture.
 
         Args:
             pixels: H x W x C, float32 in [0, 1].

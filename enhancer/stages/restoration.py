@@ -39,7 +39,7 @@ class Restoration(Stage):
     for_photographs = True
 
     def idle(self, context: Context) -> str | None:
-        """As every stage, and where the recipe asks for what a restoring net would replace."""
+        """As for every stage, and where the recipe requests what a restoring net would replace."""
         return super().idle(context) if self.wanted(context) else _why_not(context.recipe)
 
     def wanted(self, context: Context) -> bool:

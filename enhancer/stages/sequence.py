@@ -51,7 +51,7 @@ OWN: Final[tuple[Stage, ...]] = (
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
     Restoration(),  # of what came, as its net was trained; where it acts, the next two have nothing left to do
-    JpegArtifacts(),  # after impulses, which no JPEG made; before denoising, which cannot tell blocks from detail
+    JpegArtifacts(),  # after impulses, which no JPEG made; before denoising, which takes blocks for detail
     Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
     Scratches(),  # after denoising, which leaves what is no noise; before fading, whose ends a scratch would set
     Fading(),

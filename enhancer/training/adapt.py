@@ -1,4 +1,4 @@
-"""Fine-tune the denoiser on one's own noisy pictures, without a clean version of any; refuse a net that is no better.
+"""Fine-tune the denoiser on a user's noisy pictures, without a clean version of any; refuse a net that is no better.
 
 The net learns by Neighbor2Neighbor (:mod:`enhancer.training.neighbours`), and is given the noise level that the
 denoising stage would measure in each picture. Two checks decide whether it may replace the one it started from, both

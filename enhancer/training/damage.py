@@ -31,7 +31,7 @@ SHIFT: Final = 4
 VISIBLE: Final = 16 / 255
 """Change of an encoded value from which a pixel counts as damaged."""
 FAINT: Final = 4 / 255
-"""Change below which it counts as whole; between the two nobody can say."""
+"""Change below which it counts as whole; between the two it is undecided."""
 SEPIA: Final = (1.0, 0.84, 0.62)
 
 

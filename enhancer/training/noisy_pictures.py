@@ -35,7 +35,7 @@ Read = Callable[[], bytes]
 
 @dataclass(frozen=True, slots=True)
 class NoisyPicture:
-    """The middle of one picture, H x W x 3 bytes, and what the denoising stage tells a net of its noise, on [0, 1]."""
+    """The middle of one picture, H x W x 3 bytes, and the noise level that denoising gives a net, on [0, 1]."""
 
     pixels: Bytes
     sigma: float
