@@ -183,7 +183,7 @@ def _watch(
 
 
 def _victim(site: Site, rng: random.Random) -> str:
-    """Whom the next kill is for."""
+    """The target of the next kill."""
     known = {kind: weight for kind, weight in WEIGHTS.items() if kind in {"worker", "command", *site.servers}}
     return rng.choices(list(known), list(known.values()))[0]
 

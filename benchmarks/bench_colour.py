@@ -1,7 +1,7 @@
 """Restoration of faded colours against truth, beside classical methods: ``python -m benchmarks.bench_colour``.
 
 Aged by chance (:mod:`enhancer.training.ageing`, each picture by a seed of its own) are the 60 pictures of
-../shared/data/train that training never saw, and CBSD68, which nothing was chosen on. PSNR is of RGB, nothing cut, 8
+the folder ``train`` that training never saw, and CBSD68, which nothing was chosen on. PSNR is of RGB, nothing cut, 8
 bits; CIEDE2000 the mean over every fourth pixel of every fourth row; SSIM scikit-image's. The best classical method is
 the one with the best mean PSNR on the held-out pictures; on the other sets it stands alone beside the stages. The
 held-out pictures are also made merely pale, which the net was not taught.

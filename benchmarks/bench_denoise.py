@@ -1,8 +1,9 @@
 """Denoising against the truth, CBSD68: ``make bench-denoise``, or ``python -m benchmarks.bench_denoise``.
 
-*Check*: FFDNet told the truth, noise not clipped, the protocol of its paper, on all 68 pictures; figures that are off
-by more than 0.1 dB void the run. *Unknown noise*: clipped to 8 bits, its strength not told, through the stages of the
-recipe ``archive`` at the default strength, which measure it; beside them FFDNet and non-local means, told the truth.
+*Check*: FFDNet given the true sigma, noise not clipped, the protocol of its paper, on all 68 pictures; figures that are
+off by more than 0.1 dB void the run. *Unknown noise*: clipped to 8 bits, its strength not given, through the stages of
+the recipe ``archive`` at the default strength, which measure it; beside them FFDNet and non-local means, given the true
+sigma.
 *Impulses*: beside a 3 x 3 median. *Mixed*: impulses on top of Gaussian noise, both cures and each alone. All but the
 check runs on every fifth picture, in the order of their names.
 """
@@ -60,7 +61,7 @@ def main() -> None:
     ffdnet = stages[BEST].nets.denoiser(BEST)
 
     checked = {sigma: told_the_truth(ffdnet, everything[:: options.every], sigma) for sigma in PUBLISHED}
-    print("Check: FFDNet told the truth, noise not clipped, PSNR RGB in dB\n")
+    print("Check: FFDNet given the true sigma, noise not clipped, PSNR RGB in dB\n")
     print_table(["sigma", "measured", "published"], [[s, checked[s], PUBLISHED[s]] for s in PUBLISHED])
     off = {sigma: abs(checked[sigma] - PUBLISHED[sigma]) for sigma in PUBLISHED}
     if options.every == 1 and max(off.values()) > TOLERANCE:
@@ -99,7 +100,7 @@ def main() -> None:
 
 
 def told_the_truth(net: Net, pictures: list[Bytes], sigma: int) -> float:
-    """Mean PSNR of a net that is told the noise, which is not clipped; its result is rounded to 8 bits."""
+    """Mean PSNR of a net that is given the true noise level, which is not clipped; its result is rounded to 8 bits."""
     scores = []
     for number, picture in enumerate(pictures):
         random = np.random.default_rng([SEED, sigma, number])
@@ -165,7 +166,7 @@ def struck(pictures: list[Bytes], sigma: int, rate: float, methods: Mapping[str,
 
 
 def most_below(rows: list[dict[str, Any]], method: str) -> float:
-    """How far a method falls below FFDNet told the truth where it does so most: dB, negative if it never does."""
+    """The most by which a method falls below FFDNet with the true sigma: dB, negative if it never does."""
     score = {(row["sigma"], row["method"]): row["PSNR RGB"] for row in rows}
     return max(float(score[sigma, "ffdnet-color told the truth"] - score[sigma, method]) for sigma in SIGMAS if sigma)
 
@@ -182,8 +183,8 @@ def _damaged(picture: Bytes, sigma: int, rate: float, number: int) -> Bytes:
 
 
 def _denoise(net: Net, noisy: FloatPixels, sigma: int) -> Bytes:
-    told = np.full((1, *noisy.shape[:2]), sigma / 255, np.float32)
-    result = run_tiled(net, np.concatenate([np.moveaxis(noisy, 2, 0), told]))
+    level = np.full((1, *noisy.shape[:2]), sigma / 255, np.float32)
+    result = run_tiled(net, np.concatenate([np.moveaxis(noisy, 2, 0), level]))
     return as_bytes(np.moveaxis(result, 0, 2))
 
 

@@ -1,6 +1,6 @@
 """Whether the gate's default bounds pass what is good and refuse what is not: ``python -m benchmarks.bench_gate``.
 
-Training pictures are damaged, mended by the preset for it, and scored as the nightly job scores them. *Good*: the worst
+Training pictures are damaged, repaired by the preset for it, and scored as in the nightly job. *Good*: the worst
 of each figure that the gate looks at, by kind of damage, and how many results it passes without a reference and with
 one. *Spoiled*: the results of the noisy ones spoiled on purpose, and how many it refuses without a reference.
 """

@@ -85,7 +85,7 @@ def nets_table(found: Mapping[str, Candidate], photo: NDArray[np.uint8], runs: i
 
 
 def net_rows(one: Candidate, photo: NDArray[np.uint8], runs: int, *, half: bool) -> dict[str, list[Any]]:
-    """What :func:`nets_table` tells of one net in one precision, by size."""
+    """What :func:`nets_table` shows of one net in one precision, by size."""
     net = one.on(half=half)
     rows: dict[str, list[Any]] = {}
     for size, (height, width) in SIZES.items():
@@ -157,7 +157,7 @@ def product_ways(data: bytes) -> dict[str, Callable[[], object]]:
 
 
 def joined_table(found: Mapping[str, Candidate], photo: NDArray[np.uint8], runs: int) -> Table:
-    """Pictures a second by how many are in hand at once, each for itself and joined."""
+    """Pictures a second by how many are processed at once, each separately and in joint batches."""
     rows: list[list[Any]] = []
     for size, names in JOINED.items():
         height, width = SIZES[size]

@@ -76,13 +76,13 @@ def main() -> None:
             for reading, side in (("input", size), ("output", size // SCALE)):
                 measured = times.get(f"{one.name} {side}")
                 tiles = (side // TILE) ** 2
-                told = (
+                timing = (
                     f"{measured * 1e3:.0f}"
                     if measured is not None
                     else f"{times[f'{one.name} {TILE}'] * tiles * 1e3:.0f} (one tile x {tiles})"
                 )
                 computed = [roofline_ms(done * side**2, peak) for peak in PEAKS.values()]
-                rows.append([one.name, size, reading, told, *computed])
+                rows.append([one.name, size, reading, timing, *computed])
     print_table(heads, rows)
     specified = [[machine, side, milliseconds] for (machine, side), milliseconds in SPECIFIED.items()]
     tables = {

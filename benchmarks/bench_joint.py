@@ -1,7 +1,7 @@
 """Enlarging 2x what is noisy too, through the whole pipeline: ``python -m benchmarks.bench_joint``.
 
 Set5 and Set14 are reduced to half by the antialiased bicubic filter; Gaussian noise of sigma 25 is added, rounded and
-clipped to 8 bits. The pipeline is told none of it: the preset ``photo`` at scale 2 measures the noise itself. Held
+clipped to 8 bits. The pipeline knows none of it: the preset ``photo`` at scale 2 measures the noise itself. Held
 against bicubic enlargement of the noisy picture, which is what a viewer shows. PSNR of RGB, a border of 2 cut.
 
 Beside it the same preset with exposure and colour cast off, which then cannot take the picture for a badly lit one, and

@@ -1,13 +1,13 @@
 """JPEG artefacts against truth: ``python -m benchmarks.bench_jpeg``.
 
 Set14 and every fourth picture of CBSD68, none of which was trained on, through Pillow's JPEG files of quality 10, 30
-and 60, with 4:2:0 and 4:4:4. The stage is told what a file would tell, the quality. PSNR is of RGB and of luma
+and 60, with 4:2:0 and 4:4:4. The stage is given the quality, as a file would report it. PSNR is of RGB and of luma
 (BT.601), SSIM of RGB, nothing cut, 8 bits, means over the pictures; `not worse` is the share of pictures whose PSNR of
 RGB did not fall. The goals are means over both subsamplings.
 
-The last table tells what pixels alone tell: of the same JPEGs saved without loss, how often the quality is found to
-within two, and of the pictures before any JPEG, how many are taken for one. Set14's are files of unknown history, some
-of which were JPEGs: only CBSD68 counts here.
+The last table shows what can be found from pixels alone: of the same JPEGs saved without loss, how often the quality is
+found to within two, and of the pictures before any JPEG, how many are taken for one. Set14's are files of unknown
+history, some of which were JPEGs: only CBSD68 counts here.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def main() -> None:
     }
     print(f"Repaired, {len(pictures)} pictures\n")
     print_table(["quality", "subsampling", *COLUMNS], [[*case, *row.values()] for case, row in rows.items()])
-    told = {case: known(former[: options.limit], *case) for case in rows}
+    shares = {case: known(former[: options.limit], *case) for case in rows}
     mistaken = sum(former_jpeg(to_unit(picture)) is not None for picture in former[: options.limit])
     print(f"\nTold from pixels; of the pictures that were no JPEG, {mistaken} are taken for one\n")
-    print_table(["quality", "subsampling", "found"], [[*case, share] for case, share in told.items()])
+    print_table(["quality", "subsampling", "found"], [[*case, share] for case, share in shares.items()])
     print()
     figures = {
         f"quality {quality} over the input": float(np.mean([rows[quality, one]["gain"] for one in SUBSAMPLINGS]))
@@ -67,7 +67,7 @@ def main() -> None:
         "pictures": len(pictures),
         "repaired": {f"{quality} {subsampling}": row for (quality, subsampling), row in rows.items()},
         "quality told from pixels": {
-            f"{quality} {subsampling}": share for (quality, subsampling), share in told.items()
+            f"{quality} {subsampling}": share for (quality, subsampling), share in shares.items()
         },
         "no JPEG, taken for one": mistaken,
     }
@@ -92,7 +92,7 @@ def repaired(pictures: list[Bytes], quality: int, subsampling: Subsampling, nets
 
 
 def known(pictures: list[Bytes], quality: int, subsampling: Subsampling) -> float:
-    """Share of the pictures whose quality as a JPEG is told from their pixels."""
+    """Share of the pictures whose quality as a JPEG is found from their pixels."""
     found = [former_jpeg(to_unit(through_jpeg(picture, quality, subsampling))) for picture in pictures]
     return float(np.mean([one is not None and abs(one.quality - quality) <= 2 for one in found]))
 

@@ -135,11 +135,11 @@ def write_rate(url: str, batch: int, items: int) -> dict[str, Any]:
     writers = [context.Process(target=write, args=(n, run_id, batch, url, barrier, queue)) for n in range(WRITERS)]
     for writer in writers:
         writer.start()
-    told = [queue.get(timeout=1800) for _ in writers]
+    reports = [queue.get(timeout=1800) for _ in writers]
     for writer in writers:
         writer.join()
-    seconds = max(end for *_, end in told) - min(begun for _, begun, _ in told)
-    updates = sum(count for count, *_ in told)
+    seconds = max(end for *_, end in reports) - min(begun for _, begun, _ in reports)
+    updates = sum(count for count, *_ in reports)
     return {
         "updates in a transaction": batch,
         "updates": updates,

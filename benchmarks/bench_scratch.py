@@ -1,9 +1,9 @@
-"""Scratches, dust and folds: what is found, what is mended, what is left alone: ``python -m benchmarks.bench_scratch``.
+"""Scratches, dust and folds: what is found, repaired and left alone: ``python -m benchmarks.bench_scratch``.
 
 Three tables. *Found*: precision, recall and F1 with a tolerance of 2 pixels, by kind of damage, on pictures that were
 not trained on; of the kinds, cracks and hairs were not either. They are the detector's, on all pictures; beside them
-stand the share of the pictures that the stage acts on, and the F1 on those. *Mended*: PSNR inside the damage against
-the print while it was whole, before and after, by method of inpainting, told the true mask, and as the stage does it.
+stand the share of the pictures that the stage acts on, and the F1 on those. *Repaired*: PSNR inside the damage against
+the print while it was whole, before and after, by method of inpainting, given the true mask, and as the stage does it.
 *Left alone*: how many undamaged pictures the stage does not touch at all, as they are and as prints that were scanned.
 """
 
@@ -72,7 +72,7 @@ def main() -> None:
         ],
     )
     mended = {kind: mended_table(everything[::8], kind, context) for kind in (*HELD_OUT, *TRAINED)}
-    print("\nMended: PSNR in dB inside the damage; `stage` with what it found, the methods told the true mask\n")
+    print("\nRepaired: PSNR in dB inside the damage; `stage` with what it found, the methods given the true mask\n")
     columns = list(next(iter(mended.values())))
     print_table(["kind", *columns], [[kind, *row.values()] for kind, row in mended.items()])
     alone = {name: alone_table(some, context) for name, some in pictures.items()}
@@ -121,7 +121,7 @@ def found_table(pictures: list[Bytes], kind: str, context: Context) -> tuple[Agr
 
 
 def mended_table(pictures: list[Bytes], kind: str, context: Context) -> dict[str, float]:
-    """Mean PSNR inside the damage: of the scan, of each method told the true mask, of the stage."""
+    """Mean PSNR inside the damage: of the scan, of each method given the true mask, of the stage."""
     scores: defaultdict[str, list[float]] = defaultdict(list)
     for whole, print_, scan in prints(pictures, (kind,)):
         if not print_.mask.any():

@@ -166,7 +166,7 @@ def bicubic_file(file: Path) -> None:
 
 
 def throughput(mine: Ours, count: int, at_once: int) -> float:
-    """Pictures a second, `at_once` of them in hand."""
+    """Pictures a second, `at_once` of them processed concurrently."""
     with ThreadPoolExecutor(at_once) as pool:
         begin = time.perf_counter()
         list(pool.map(lambda number: mine.whole(f"{number}.jpg"), range(count)))

@@ -5,8 +5,8 @@ Mixed pictures in three shards, as many as half an hour has at the usual ten min
 watches the same worker processes), once Airflow: scheduler, LocalExecutor, API server and DAG processor of this
 machine, one task at a time. Ledger in PostgreSQL, stores in folders, scoring in both. What the DAG takes longer depends
 on the number of its tasks (plan, four for each shard, report), not on how long they work: its share of half an hour is
-that difference over 1,800 seconds, an extrapolation from a shorter run. Every task of Airflow is told apart: waiting to
-be scheduled, and what it takes beyond the loop's time for the same step (starting a process, imports, Connections).
+that difference over 1,800 seconds, an extrapolation from a shorter run. Every task of Airflow is broken down: waiting
+to be scheduled, and what it takes beyond the loop's time for the same step (starting a process, imports, Connections).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def through_airflow(site: Site, services: AirflowServices) -> tuple[float, list[
         time.sleep(0.5)
     if state != "success":
         raise RuntimeError(f"the Dag run ended {state}; logs: {services.logs}")
-    told = services.api.dag_run(DAG, run)
-    spent = (_moment(told["end_date"]) - _moment(told["queued_at"])).total_seconds()
+    finished = services.api.dag_run(DAG, run)
+    spent = (_moment(finished["end_date"]) - _moment(finished["queued_at"])).total_seconds()
     return spent, list(services.api.task_instances(DAG, run))
 
 

@@ -71,14 +71,14 @@ def measure(workshop: Workshop, one: Candidate, runs: int) -> list[list[Any]]:
 
 def with_shares(rows: list[list[Any]], most: Limits) -> list[list[Any]]:
     """The rows of :func:`measure` with the share of the limit that each reached."""
-    told = []
+    shown = []
     for row in rows:
         if row[-2] == "":
-            told.append(row)
+            shown.append(row)
         else:
             *head, rate = row
-            told.append([*head, round(rate), f"{100 * rate / most.of(row[1].rpartition(' ')[2]):.0f} %"])
-    return told
+            shown.append([*head, round(rate), f"{100 * rate / most.of(row[1].rpartition(' ')[2]):.0f} %"])
+    return shown
 
 
 def prepare(workshop: Workshop) -> None:
@@ -117,14 +117,14 @@ def main() -> None:
     print(f"limits: float32 {most.fp32:.0f} GFLOP/s, int8 {most.int8:.0f} GOP/s; medians of {options.runs} runs\n")
     print_table(HEADS, rows)
     print()
-    told = ["net", "precision", "Set5 PSNR Y"]
-    print_table(told, quality)
+    columns = ["net", "precision", "Set5 PSNR Y"]
+    print_table(columns, quality)
     print()
     goal = ["RRDBNet-23", "OpenVINO int8", f"{GOAL_SIDE}x{GOAL_SIDE}"]
     seconds = next((row[3] / 1e3 for row in rows if row[:3] == goal), math.nan)
     tables = {
         "nets": {"columns": HEADS, "rows": rows},
-        "quality": {"columns": told, "rows": quality},
+        "quality": {"columns": columns, "rows": quality},
         "limits": {"columns": ["precision", "10^9 a second"], "rows": [["fp32", most.fp32], ["int8", most.int8]]},
     }
     figures = {f"RRDBNet-23 in int8, {GOAL_SIDE}x{GOAL_SIDE} pixels": seconds}

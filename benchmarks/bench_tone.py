@@ -2,11 +2,11 @@
 
 Photographs are shifted in linear light by -2, -1, +1 and +1.5 EV, or lit with 2500 to 10000 K, clipped and rounded to 8
 bits as a file would be. Printed is how many dB nearer the truth the result ends than the shifted picture (the median;
-what is left alone gains 0), beside what the same curve gains when told the shift, and how many degrees the light's
+what is left alone gains 0), beside what the same curve gains when given the shift, and how many degrees the light's
 colour is missed by (0: neutral again), beside grey-world's miss and that of doing nothing. *As they came* counts the
 pictures that are corrected though nothing was done to them.
 
-The stages' bounds were chosen on the even places of ../shared/data/train. The goals are held against the odd ones,
+The stages' bounds were chosen on the even places of the folder ``train``. The goals are held against the odd ones,
 which nothing was chosen on; the other sets, on which earlier bounds were compared, are printed beside them.
 """
 
@@ -67,7 +67,7 @@ def main() -> None:
     context = Context(recipe=recipe, metadata=Metadata(), nets=Nets(Settings()))
     sets = {name: dict(list(some.items())[:: options.every]) for name, some in photographs(options.data).items()}
     exposure = {name: exposure_row(some, context) for name, some in sets.items()}
-    print("Exposure: median dB nearer the truth by EV, (told the shift), share corrected\n")
+    print("Exposure: median dB nearer the truth by EV, (given the shift), share corrected\n")
     print_table(
         ["set", "pictures", *(f"{ev:+g}" for ev in SHIFTS), "as they came"],
         [
@@ -133,7 +133,7 @@ def exposure_row(pictures: Pictures, context: Context) -> dict[str, Any]:
     units = {name: _unit(picture) for name, picture in pictures.items()}
     shifts = {}
     for ev in SHIFTS:
-        gains, told, corrected, reached = [], [], 0, 0
+        gains, known_gains, corrected, reached = [], [], 0, 0
         for truth in units.values():
             worse = stored(to_linear(truth) * np.float32(2**ev))
             before = peak_signal_noise_ratio(truth, worse, data_range=1)
@@ -143,12 +143,12 @@ def exposure_row(pictures: Pictures, context: Context) -> dict[str, Any]:
             light = to_linear(worse)
             known = stored(compensate(light, -ev, float(light.max())))
             gains.append(gain)
-            told.append(peak_signal_noise_ratio(truth, known, data_range=1) - before)
+            known_gains.append(peak_signal_noise_ratio(truth, known, data_range=1) - before)
             corrected += decision.applied
             reached += gain >= 5
         shifts[f"{ev:+g}"] = {
             "gain": round(float(np.median(gains)), 2),
-            "told the shift": round(float(np.median(told)), 2),
+            "told the shift": round(float(np.median(known_gains)), 2),
             "corrected": round(corrected / len(units), 3),
             "at least 5 dB": round(reached / len(units), 3),
             "least": round(float(min(gains)), 2),

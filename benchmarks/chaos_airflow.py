@@ -58,8 +58,8 @@ def play_night(site: Site, run_id: str, state_dir: Path, database: str, rng: ran
         run_id: of the DAG run.
         state_dir: Airflow's home, kept between rounds.
         database: URL of Airflow's own database, likewise.
-        rng: decides whom and when.
-        tally: is told.
+        rng: decides which process is killed, and when.
+        tally: counts what happens.
     """
     environment = {**site.environment, **SETTINGS, "ENHANCER_ALLOWED_ROOTS": ",".join(site.urls.values())}
     services = AirflowServices(state_dir, database=database, environment=environment, start_timeout_s=600)
@@ -108,7 +108,7 @@ def _begin(services: AirflowServices, conf: dict[str, Any], run_id: str) -> None
 
 
 def _has_ended(services: AirflowServices, run_id: str) -> bool:
-    with suppress(httpx.HTTPError):  # busy: it is asked again
+    with suppress(httpx.HTTPError):  # busy: polled again
         return services.api.dag_run(DAG, run_id)["state"] in FINISHED
     return False
 

@@ -1,9 +1,9 @@
 """Choose the weights of :mod:`enhancer.stages.picture_kind`: ``python -m benchmarks.choose_kind``.
 
-Photographs: every second of the 400 in ../shared/data/train, every fourth of photos_free, as they are and damaged
+Photographs: every second of the 400 in the folder ``train``, every fourth of photos_free, as they are and damaged
 (grey, dark, pale, tinted, blurred, reduced, noisy, with impulses, as JPEG), because a damaged photograph is one still.
 Others: :mod:`benchmarks.kind_material`. Of some of both, small cuts as JPEG of any quality too: blocks make small
-photographs as flat as renderings. Every fifth of all is held back to see that nothing was learned by heart. A net of
+photographs as flat as renderings. Every fifth of all is held back to check for overfitting. A net of
 one hidden layer is fitted by cross entropy; it is written with the means and deviations of the features.
 """
 

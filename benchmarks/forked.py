@@ -4,7 +4,7 @@ A fresh worker costs seconds of processor time in imports alone, and a kill at a
 those. Here a :class:`Nursery` forks it instead: before any thread, connection or model exists, so that the child has
 what a fresh interpreter has after its imports. All else is the product's: its supervisor starts the worker through
 :class:`ForkedWorker`, which looks like ``subprocess.Popen``, and the worker's ``main`` runs with the same arguments,
-environment and pipes, in a session of its own, and dies with whoever started it.
+environment and pipes, in a session of its own, and dies with its parent.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Child:
         return self.returncode
 
     def ended(self, status: int) -> None:
-        """Told by the nursery."""
+        """Called by the nursery when the child has ended."""
         self.returncode = os.waitstatus_to_exitcode(status)
         self._over.set()
 
@@ -100,7 +100,7 @@ class Nursery:
         self._answers: list[int] = []
         self._answered = threading.Semaphore(0)
         self._children: dict[int, Child] = {}
-        self._early: dict[int, int] = {}  # ends that were told before the fork was
+        self._early: dict[int, int] = {}  # exits reported before the fork was
         threading.Thread(target=self._listen, name="nursery", daemon=True).start()
 
     def fork(self, what: What, arguments: Sequence[str], env: Mapping[str, str], streams: Sequence[int]) -> Child:
@@ -123,18 +123,18 @@ class Nursery:
 
     def _listen(self) -> None:
         while message := self._socket.recv(_MESSAGE):
-            told = json.loads(message)
-            if "born" in told:
-                self._answers.append(told["born"])
+            report = json.loads(message)
+            if "born" in report:
+                self._answers.append(report["born"])
                 self._answered.release()
-            elif (child := self._children.pop(told["pid"], None)) is not None:
-                child.ended(told["status"])
+            elif (child := self._children.pop(report["pid"], None)) is not None:
+                child.ended(report["status"])
             else:
-                self._early[told["pid"]] = told["status"]
+                self._early[report["pid"]] = report["status"]
 
 
 def _serve(requests: socket.socket) -> NoReturn:
-    """The nursery's own process: fork on request, tell of ends, end with the owner."""
+    """The nursery's own process: fork on request, report exits, end with the owner."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     alive: set[int] = set()
@@ -203,7 +203,7 @@ def _night(arguments: Sequence[str]) -> int:
     """``enhancer ARGUMENTS`` with workers from a nursery of its own.
 
     With KILL_AT (a callable as ``module:name.name``), KILL_WHO (``night`` or ``worker``) and KILL_MARK (a file) in the
-    environment, the first such process to call that callable is killed there; once, since it leaves the file behind.
+    environment, the first such process to call that callable is killed there; once, since the file stays.
     """
     from enhancer.batch import worker_process
     from enhancer.cli import main

@@ -2,7 +2,7 @@
 
     make fuzz COUNT=100000 SEED=1
 
-File I of a seed is always the same one (``--only I`` runs it alone and tells what comes of it). A worker that dies or
+File I of a seed is always the same one (``--only I`` runs it alone and prints the outcome). A worker that dies or
 hangs costs the file it was at: the file is saved, its row in the ledger says so, and a new worker takes the rest.
 
 Exit status 1: a file was lost, an error other than a documented PictureError came out of it, it took longer or more

@@ -20,7 +20,7 @@ _INTERESTING: Final = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x10000
 
 
 def seeds() -> dict[str, bytes]:
-    """Sound files of all formats by name, and the small odd ones of ../shared/data where that is there."""
+    """Sound files of all formats by name, and the small odd ones of the data folder where there is one."""
     made = {**_pillow_seeds(), **_deep_seeds(), **_stated_seeds(), **_extra_seeds()}
     for folder in ("malformed", "odd", "exif"):
         for path in sorted((SHARED / folder).glob("*")) if SHARED.is_dir() else ():
@@ -252,7 +252,7 @@ def _edit_length(data: bytearray, rng: np.random.Generator, pool: Sequence[bytes
 
 
 def _splice(data: bytearray, rng: np.random.Generator, pool: Sequence[bytes]) -> None:
-    """The end of another file behind the beginning of this one."""
+    """The beginning of this file followed by the end of another."""
     other = pool[int(rng.integers(len(pool)))]
     del data[_place(data, rng) :]
     data += other[int(rng.integers(len(other))) :]

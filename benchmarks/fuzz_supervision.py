@@ -190,14 +190,14 @@ def supervise(
         deadline_s: of one file.
         budget_s: no round begins later than that.
         pool: what is mutated.
-        on_round: told after each round.
+        on_round: called after each round.
     """
     tally, begin = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="enhancer-fuzz-") as folder:
         home = Path(folder, "home")
         home.mkdir()
         settings = Settings(
-            overlap_pictures=1,  # what a file costs is told by the file that is in hand
+            overlap_pictures=1,  # so that what a file costs is attributed to that file
             home=home,
             offline=True,
             threads=1,

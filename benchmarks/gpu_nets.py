@@ -29,7 +29,7 @@ from enhancer.settings import Settings
 
 BUNDLED: Final = ("fast-x4", "fast-x2", "denoise", "jpeg")
 LARGE: Final = ("dat-light-x4",)
-"""Of the catalogue too, where their weights are at hand."""
+"""Of the catalogue too, where their weights are present."""
 RRDBNET: Final = "RRDBNet-23"
 WARM_UP: Final = 2
 QUALITY: Final = 92

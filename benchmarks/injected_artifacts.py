@@ -4,7 +4,7 @@ The pictures are :func:`committed_pictures`, which ship with scikit-image; none 
 numbers. The set is :func:`cases`: every kind of :data:`KINDS` at each of its strengths, at 1x and at 4x, on every
 picture, each drawn from a seed of its own. At 1x the damaged picture is held against itself before; at 4x, as a perfect
 enlargement that was then damaged, against its reduction. All strengths are visible: the weakest is about what a person
-finds without being told where to look.
+finds without knowing where to look.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def halos(pixels: FloatPixels, amount: float, random: np.random.Generator) -> Fl
 
 
 def ripples(pixels: FloatPixels, amount: float, random: np.random.Generator) -> FloatPixels:
-    """Ringing: edges echo every 8 pixels, ever weaker, as behind a filter that cuts frequencies off sharply."""
+    """Ringing: edges echo every 8 pixels, ever weaker, as after a filter that cuts frequencies off sharply."""
     reach = 32
     distance = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1])
     kernel = np.cos(2 * np.pi * distance / 8) * np.exp(-distance / 12)

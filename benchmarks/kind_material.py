@@ -1,4 +1,4 @@
-"""Drawn, written and rendered pictures for choosing what tells them from photographs, made by Pillow at random.
+"""Drawn, written and rendered pictures for choosing what separates them from photographs, made by Pillow at random.
 
 Kinds: ``document`` (text, tables, line art, engravings, dither, colour screens, all of them scanned too) and ``screen``
 (windows, icons, logos, charts, gradients). Nothing here is used to report how well the choice does:

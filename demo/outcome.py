@@ -1,4 +1,4 @@
-"""What a run left behind: the table for people, the promises checked (:mod:`demo.promises`), the copies."""
+"""What a run produced: the table for people, the promises checked (:mod:`demo.promises`), the copies."""
 
 from __future__ import annotations
 

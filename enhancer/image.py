@@ -179,6 +179,9 @@ def image_from_array(array: NDArray[Any]) -> Image:
     Raises:
         TypeError: the dtype is not uint8, uint16 or float32.
         ValueError: the shape is neither H x W nor H x W x 3, or float values are not finite or not in [0, 1].
+
+    >>> image_from_array(np.zeros((2, 3), np.uint8)).pixels.shape
+    (2, 3, 1)
     """
     if array.dtype not in PIXEL_DTYPES:
         raise TypeError(f"an array must be uint8, uint16 or float32 in [0, 1], not {array.dtype}")
@@ -200,6 +203,12 @@ def to_unit(pixels: NDArray[Any], float_range: tuple[float, float] | None = None
     Args:
         pixels: uint8, uint16 or float32, any shape.
         float_range: for float32 pixels that do not lie in [0, 1]: the recorded range, mapped to [0, 1].
+
+    Raises:
+        TypeError: another dtype.
+
+    >>> to_unit(np.array([0, 51, 255], np.uint8))
+    array([0. , 0.2, 1. ], dtype=float32)
     """
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32) / np.float32(255)
@@ -215,7 +224,11 @@ def to_unit(pixels: NDArray[Any], float_range: tuple[float, float] | None = None
 
 
 def from_unit(values: FloatPixels, like: np.dtype[Any], float_range: tuple[float, float] | None = None) -> Pixels:
-    """The inverse of :func:`to_unit`: clipped to the range and, for integers, rounded half to even."""
+    """The inverse of :func:`to_unit`: clipped to the range and, for integers, rounded half to even.
+
+    >>> from_unit(np.array([[0, 0.2, 1.5]], np.float32), np.dtype(np.uint8))
+    array([[  0,  51, 255]], dtype=uint8)
+    """
     if like == np.float32:
         if float_range is None:
             return np.clip(values, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Nets in ncnn, a peer's runtime: from files of its own, or written from a plain net of ours."""
+"""Nets in ncnn, a peer's runtime: from its own files, or written from one of our plain nets."""
 
 from __future__ import annotations
 

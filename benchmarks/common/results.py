@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: tables for people, ``benchmarks/results/NAME.json`` for machines."""
+"""What a benchmark writes: tables for people, ``benchmarks/results/NAME.json`` for machines."""
 
 from __future__ import annotations
 

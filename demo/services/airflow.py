@@ -218,7 +218,7 @@ class AirflowServices:
             "dag_processor": {"parsing_processes": 1},
             "scheduler": {
                 "scheduler_idle_sleep_time": 0.5,
-                # What a killed scheduler or task leaves behind is found in a minute instead of five.
+                # What a killed scheduler or task leaves is found in a minute instead of five.
                 "orphaned_tasks_check_interval": 15,
                 "task_instance_heartbeat_timeout": 60,
                 "task_instance_heartbeat_timeout_detection_interval": 5,

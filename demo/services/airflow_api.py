@@ -16,7 +16,7 @@ FINISHED = ("success", "failed")
 
 
 class AirflowApi:
-    """A session of one user. The token (24 hours) is asked for at the first call.
+    """A session of one user. The token (24 hours) is requested at the first call.
 
     Every method raises httpx.HTTPStatusError with Airflow's answer in its notes, or httpx.TransportError.
     """

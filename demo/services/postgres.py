@@ -243,7 +243,7 @@ class PostgresServer(OneProcessService):
         draft.rename(data)
 
     def _clear_stale(self, data: Path) -> None:
-        """Wait for what a killed server left behind, then see to a lock file that would mislead PostgreSQL.
+        """Wait for the processes of a killed server, then deal with a lock file that would mislead PostgreSQL.
 
         Backends outlive a killed server for a moment and hold its shared memory. PostgreSQL itself removes a lock file
         whose process is dead; but where that process id belongs to someone else by now, it would see a running server.

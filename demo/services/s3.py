@@ -110,7 +110,7 @@ class S3Server(OneProcessService):
             [weed, "-logtostderr=true", "server", *(f"-{key}={value}" for key, value in options.items())],
             log=self.log,
             ready=self._writes,
-            # Volumes are made seven at a time per bucket unless told otherwise, and the limit above is reached by then.
+            # By default volumes are made seven at a time per bucket, and the limit above is reached by then.
             env={"PATH": os.defpath, "HOME": str(self.state_dir), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
             cwd=self.state_dir,
             ports=[port for pair in self._ports.values() for port in pair],

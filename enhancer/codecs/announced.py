@@ -27,7 +27,7 @@ def announced_pixels(data: bytes, limits: Limits) -> int:
         spec.read(data, "", _Stop(limits.max_bytes, limits.max_pixels, limits.max_pages))
     except _AnnouncedError as announced:
         return announced.pixels
-    except Exception:  # broken files lead decoders into anything: decode() tells it as this file's error
+    except Exception:  # broken files can raise anything in decoders: decode() reports it as this file's error
         return 0
     return 0
 

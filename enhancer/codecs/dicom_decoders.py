@@ -1,7 +1,7 @@
 """imagecodecs as a decoder of pydicom's, for the JPEG encodings that hospitals use and Pillow cannot decode.
 
 These are JPEG lossless (processes 14 and 14 SV1), JPEG of 12 bits (process 4) and JPEG-LS. :func:`register` adds the
-decoder; decoders of packages that are installed beside (pylibjpeg, gdcm, pyjpegls) are asked first.
+decoder; decoders of packages that are installed beside (pylibjpeg, gdcm, pyjpegls) are tried first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def register() -> None:
 
 
 def is_available(uid: str) -> bool:
-    """Whether the encoding can be decoded: pydicom asks each of its decoders so."""
+    """Whether the encoding can be decoded: pydicom calls this for each of its decoders."""
     import imagecodecs
 
     return uid in DECODER_DEPENDENCIES and bool(imagecodecs.JPEG8.available and imagecodecs.JPEGLS.available)

@@ -277,7 +277,7 @@ def _capture_class(document: Document) -> UID:
 
 
 def _capture_frames(dataset: Dataset, frames: int, *, grey: bool) -> None:
-    """What the multi-frame classes ask for besides (PS3.3, A.8.2 to A.8.5)."""
+    """What the multi-frame classes require in addition (PS3.3, A.8.2 to A.8.5)."""
     dataset.FrameIncrementPointer = pydicom.tag.Tag("PageNumberVector")
     dataset.PageNumberVector = list(range(1, frames + 1))
     dataset.BurnedInAnnotation = dataset.get("BurnedInAnnotation") or "YES"  # unknown, so that nobody relies on none

@@ -138,7 +138,7 @@ def reset_orientation(exif: bytes) -> bytes:
 
 
 def without_orientation(exif: bytes) -> bytes:
-    """The block without the first directory's Orientation: the rows behind it move up, the length stays.
+    """The block without the first directory's Orientation: the entries after it move up, the length stays.
 
     For containers that turn pictures themselves (AVIF).
     """

@@ -81,7 +81,7 @@ def read_directory(data: bytes, order: ByteOrder, offset: int, *, depth: int = 0
 
 
 def write_directory(directory: Directory, order: ByteOrder, start: int) -> bytes:
-    """The directory laid out for offset `start` (even), values and child directories behind it."""
+    """The directory laid out for offset `start` (even), values and child directories after it."""
     count = len(directory)
     rows, tail = _rows(directory, order, start + 2 + 12 * count + 4)
     return struct.pack(order + "H", count) + b"".join(rows) + struct.pack(order + "I", 0) + tail

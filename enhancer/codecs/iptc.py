@@ -46,7 +46,7 @@ def without(record: bytes, private: frozenset[tuple[int, int]]) -> bytes:
     """The record without the datasets named by (record, dataset).
 
     Raises:
-        ValueError: it is damaged, so that what it holds cannot be told.
+        ValueError: it is damaged, so that what it holds is not known.
     """
     return b"".join(whole for name, whole in _datasets(record) if name not in private)
 

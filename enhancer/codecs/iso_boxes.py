@@ -1,4 +1,4 @@
-"""ISO base media files (ISO/IEC 14496-12), as far as AVIF and HEIF are told apart and measured by them."""
+"""ISO base media files (ISO/IEC 14496-12), as far as they distinguish AVIF from HEIF and hold the size."""
 
 from __future__ import annotations
 

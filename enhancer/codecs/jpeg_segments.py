@@ -13,7 +13,7 @@ from enhancer.codecs import iptc, xmp_extension
 from enhancer.codecs.exif import PREFIX
 
 MAX_SEGMENT: Final = 65_533
-"""Bytes that one segment holds behind its length (ITU-T T.81 B.1.1.4)."""
+"""Bytes that one segment holds after its length (ITU-T T.81 B.1.1.4)."""
 XMP_PREFIX: Final = b"http://ns.adobe.com/xap/1.0/\0"
 ICC_PREFIX: Final = b"ICC_PROFILE\0"
 _SOI: Final = b"\xff\xd8"
@@ -57,7 +57,7 @@ def insert_metadata(
     comments: Iterable[bytes] = (),
     warnings: list[str],
 ) -> bytes:
-    """`bare` (a JFIF stream from an encoder) with metadata segments behind its JFIF header.
+    """`bare` (a JFIF stream from an encoder) with metadata segments after its JFIF header.
 
     EXIF and XMP go into APP1, IPTC into APP13, the profile into as many APP2 as it needs (ICC.1:2022, B.4). What does
     not fit into its segment is left out, which `warnings` then says.
@@ -118,7 +118,7 @@ def put_together(parts: TakenApart, warnings: list[str]) -> bytes:
 
 
 def attachments(data: bytes, index: bytes | None) -> tuple[str, ...]:
-    """What further files a JPEG file holds behind its picture, in words.
+    """What further files a JPEG file holds after its picture, in words.
 
     Args:
         data: the whole file.
@@ -126,14 +126,14 @@ def attachments(data: bytes, index: bytes | None) -> tuple[str, ...]:
     """
     try:
         end = [stop for *_, stop in _segments(data)][-1]
-    except ValueError:  # damaged, or without an end: nothing can be behind it
+    except ValueError:  # damaged, or without an end: nothing can follow it
         return ()
-    behind = data[end:]
-    rest = behind.lstrip(b"\0\r\n")
+    trailer = data[end:]
+    rest = trailer.lstrip(b"\0\r\n")
     found = []
     if index is not None:
         found.append("the further pictures of an MPO")
-    if behind[4:8] == b"ftyp":
+    if trailer[4:8] == b"ftyp":
         found.append("a video")
     elif rest.startswith(_SOI):
         found.append("a second picture")

@@ -126,7 +126,7 @@ def insert_metadata(
     dpi: tuple[float, float] | None = None,
     texts: Iterable[tuple[bytes, bytes]] = (),
 ) -> bytes:
-    """`data` (a PNG from an encoder) with iCCP, pHYs, eXIf and iTXt chunks behind its header.
+    """`data` (a PNG from an encoder) with iCCP, pHYs, eXIf and iTXt chunks after its header.
 
     PNG has no chunk for IPTC: it goes the way of ImageMagick, which ExifTool reads too.
     """

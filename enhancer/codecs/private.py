@@ -1,4 +1,4 @@
-"""The privacy switch: what of EXIF, XMP and IPTC tells where, with which device and by whom a picture was taken.
+"""The privacy switch: what of EXIF, XMP and IPTC reveals where, with which device and by whom a picture was taken.
 
 Removed:
 
@@ -10,7 +10,7 @@ Removed:
 * PNG's texts, JPEG's comments, and TIFF's names of pages and places on earth: whole, because they may say anything.
 
 Kept: camera and lens model, exposure, dates, titles, captions, key words, copyright notice, colour and resolution. A
-block that cannot be read is left out whole, because what it holds cannot be told.
+block that cannot be read is left out whole, because what it holds is not known.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from enhancer.image import Metadata
 def without_private(data: bytes, metadata: Metadata, warnings: list[str]) -> bytes | None:
     """The file without what :mod:`enhancer.codecs.private` lists, the compressed picture bit by bit as it was.
 
-    Comments, thumbnails, previews and unknown parts go too: what they hold cannot be told.
+    Comments, thumbnails, previews and unknown parts go too: what they hold is not known.
 
     Args:
         data: a file that was decoded without error.

@@ -172,7 +172,7 @@ def _upright_xmp(found: Found, turn: int, warnings: list[str]) -> bytes | None:
 
 
 def _upright_tags(found: Found, turn: int, warnings: list[str]) -> tuple[Tag, ...]:
-    """TIFF's tags for the upright picture: places on earth are told for the stored one and cannot be turned."""
+    """TIFF's tags for the upright picture: geographic positions refer to the stored one and cannot be turned."""
     if turn == 1 or not any(tag.code in PLACES for tag in found.tags):
         return found.tags
     warnings.append("the GeoTIFF's place on earth was left out, for the picture was turned upright")

@@ -88,7 +88,7 @@ def _inflate_partly(data: bytes, size: int) -> bytearray:
 
 
 def patch_tiff(data: bytes, name: str, limits: Limits) -> bytes | None:
-    """Strips and tiles that are unreadable said to be nowhere, which reads as black; pages behind a broken one cut.
+    """Unreadable strips and tiles marked as absent, which reads as black; pages after a broken one removed.
 
     Uncompressed data that breaks off is filled up instead.
     """

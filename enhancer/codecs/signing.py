@@ -93,7 +93,7 @@ class Signing:
             lacking = "ENHANCER_C2PA_CERTIFICATE" if certificate is None else "ENHANCER_C2PA_PRIVATE_KEY"
             raise _refused(f"{lacking} is not set: signing needs both the certificate chain and its private key")
         with imports_of_extras():
-            import c2pa  # noqa: F401 - a missing library is told before the first picture
+            import c2pa  # noqa: F401 - a missing library is reported before the first picture
         chain, secret = _read(certificate), _read(key)
         return cls(chain, secret, _algorithm(chain, secret, certificate, key), settings.c2pa_timestamp_url)
 

@@ -43,7 +43,7 @@ def reset_orientation(packet: bytes) -> bytes:
 
 
 def stamp(packet: bytes | None, processing: str, source_type: SourceType | None = None) -> bytes | None:
-    """The packet with `processing` noted as ``enhancer:Processing``; an earlier note of ours is replaced.
+    """The packet with `processing` noted as ``enhancer:Processing``; an earlier one is replaced.
 
     The note is a further ``rdf:Description`` of the same resource, which ISO 16684-1 allows, so what the packet holds
     is neither parsed nor rewritten. Without a packet a new one is made, with ``xmp:CreatorTool`` besides.

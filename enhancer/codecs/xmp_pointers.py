@@ -1,4 +1,4 @@
-"""What XMP says of a second file behind the picture (gain map, video, depth): taken out once that file is not there.
+"""What XMP says of a second file after the picture (gain map, video, depth): removed where that file is not kept.
 
 Readers follow these pointers (ISO 21496-1 and Android's Ultra HDR, Google's Motion Photo 1.0 and Container); a pointer
 to nothing makes them brighten pictures wrongly or look for a video in the picture's own bytes.

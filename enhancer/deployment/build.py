@@ -60,7 +60,7 @@ class _Made:
 
 
 def fastest(runtime: Runtime) -> BuildPrecision:
-    """The precision to build for a runtime where none is asked for."""
+    """The precision to build for a runtime where none is requested."""
     return POSSIBLE[runtime][-1]
 
 

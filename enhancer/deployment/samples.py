@@ -1,4 +1,4 @@
-"""Pictures for a net's purpose, with and without what it mends: to calibrate by, and to check on.
+"""Pictures for a net's purpose, with and without what it repairs: to calibrate by, and to check on.
 
 Unless others are given, they are photographs that come with scikit-image, so that a build is the same everywhere.
 """
@@ -159,7 +159,7 @@ def refuse_unless_checkable(entry: ModelEntry) -> None:
     """Refuse a net that gives no picture.
 
     Raises:
-        ModelError: PSNR means nothing for it, so nobody could say what int8 costs (reason ``wrong-purpose``).
+        ModelError: PSNR means nothing for it, so what int8 costs cannot be measured (reason ``wrong-purpose``).
     """
     if entry.purpose not in CHECKED:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""OpenVINO's converter and NNCF report their use to a server by default; a hospital's builds are nobody's business."""
+"""OpenVINO's converter and NNCF report their use to a server by default; here that is switched off."""
 
 from __future__ import annotations
 

@@ -32,6 +32,11 @@ def judge(gate: Gate, fidelity: Scores | None, reference: Scores | None) -> Verd
         gate: the recipe's bounds; a figure on its bound passes.
         fidelity: scores against the input.
         reference: scores against the truth, where there is one.
+
+    >>> from enhancer.options import Gate
+    >>> from enhancer.quality.scoring import Scores
+    >>> judge(Gate(min_score=0.25), None, Scores(kind="reference", score=0.1)).reasons
+    ('score against the reference 0.100 is below 0.250',)
     """
     known = [scores for scores in (reference, fidelity) if scores is not None]
     if any(scores.protocol.get("finite") is False for scores in known):

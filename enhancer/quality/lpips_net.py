@@ -66,9 +66,9 @@ class LpipsNet:
             model = _graph(net, layers, [heads[f"{net}.{number}"] for number in range(len(STAGES[net]))])
             self._request = request_of(model, threads)
         except (KeyError, RuntimeError) as error:
-            told = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            cause = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             raise ModelError(
-                f"{weights.name} is no LPIPS backbone for {net!r}: {told}", reason="bad-weights"
+                f"{weights.name} is no LPIPS backbone for {net!r}: {cause}", reason="bad-weights"
             ) from error
         self._lock = threading.Lock()  # a request has one input and one output
 

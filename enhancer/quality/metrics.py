@@ -42,6 +42,9 @@ def luma(pixels: FloatPixels) -> FloatPixels:
 
     Returns:
         H x W x 1 float32 in [16/255, 235/255].
+
+    >>> round(float(luma(np.ones((1, 1, 3), np.float32))[0, 0, 0] * 255))
+    235
     """
     if pixels.shape[2] == 1:
         scaled = pixels * np.float32(_LUMA_WEIGHTS.sum())
@@ -51,7 +54,7 @@ def luma(pixels: FloatPixels) -> FloatPixels:
 
 
 def psnr(a: FloatPixels, b: FloatPixels, *, space: Space = "rgb", crop: int = 0, data_range: float = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB; ``inf`` for equal pictures.
+    """Peak signal-to-noise ratio in dB, 10 log10(data_range^2 / MSE); ``inf`` for equal pictures.
 
     Args:
         a: H x W x C (C = 1 or 3), floating point, in [0, data_range].
@@ -64,6 +67,9 @@ def psnr(a: FloatPixels, b: FloatPixels, *, space: Space = "rgb", crop: int = 0,
     Raises:
         TypeError: a picture that is not floating point.
         ValueError: shapes that differ, values outside the range or not finite, a crop that leaves nothing.
+
+    >>> round(psnr(np.full((8, 8, 3), 0.5, np.float32), np.full((8, 8, 3), 0.6, np.float32)), 2)
+    20.0
     """
     first, second = _prepare(a, b, space, crop, data_range)
     error = np.mean((first - second) ** 2, dtype=np.float64)
@@ -79,6 +85,9 @@ def ssim(a: FloatPixels, b: FloatPixels, *, space: Space = "rgb", crop: int = 0,
     Strips of rows are scored one by one (exactly: a window sees only its own rows), so memory stays bounded.
 
     Args and Raises: as for :func:`psnr`.
+
+    >>> ssim(np.full((16, 16, 1), 0.5, np.float32), np.full((16, 16, 1), 0.5, np.float32))
+    1.0
     """
     first, second = _prepare(a, b, space, crop, data_range)
     window = ssim_window(first.shape[0], first.shape[1])
@@ -95,7 +104,11 @@ def ssim(a: FloatPixels, b: FloatPixels, *, space: Space = "rgb", crop: int = 0,
 
 
 def ssim_window(height: int, width: int) -> int:
-    """Side of SSIM's window for a picture of this size: 11, or the largest odd number that fits."""
+    """Side of SSIM's window for a picture of this size: 11, or the largest odd number that fits.
+
+    >>> ssim_window(480, 640), ssim_window(8, 640)
+    (11, 7)
+    """
     side = min(height, width, SSIM_WINDOW)
     return side if side % 2 == 1 else side - 1
 
@@ -162,7 +175,7 @@ def _ssim(a: FloatPixels, b: FloatPixels, window: int) -> float:
     product = mean_x * mean_y
     covariance = mean(x * y) - product
     squares = mean_x * mean_x + mean_y * mean_y
-    # Of the two variances only the sum is asked for.
+    # Only the sum of the two variances is needed.
     variances = mean(x * x + y * y) - squares
     similarity = (2 * product + c1) * (2 * covariance + c2)
     return float(np.mean(similarity / ((squares + c1) * (variances + c2))))

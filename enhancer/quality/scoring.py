@@ -1,4 +1,4 @@
-"""The two questions asked of a result, each answered with figures and their protocol.
+"""The two questions about a result, each answered with figures and their protocol.
 
 *Reference*: how near is it to the truth? *Fidelity*: does it still agree with its input, and is it free of artefacts?
 """
@@ -31,7 +31,7 @@ SHIFT_CELLS: Final = 16
 """Cells along the longer side of the grid whose means are the low frequencies."""
 
 NOISE_FLOOR: Final = 2 / 255
-"""Least noise that a residual is held against: enlarging and reducing a clean picture leaves as much behind."""
+"""Least noise that a residual is held against: enlarging and reducing a clean picture leaves as much."""
 
 
 class Scores(BaseModel):
@@ -68,12 +68,20 @@ class Scores(BaseModel):
 
 
 def composite_of(psnr_db: float, similarity: float, distance: float) -> float:
-    """0.4 psnr + 0.3 ssim + 0.3 (1 - lpips), psnr in dB."""
+    """0.4 psnr + 0.3 ssim + 0.3 (1 - lpips), psnr in dB.
+
+    >>> round(composite_of(30.0, 0.9, 0.1), 2)
+    12.54
+    """
     return 0.4 * psnr_db + 0.3 * similarity + 0.3 * (1 - distance)
 
 
 def score_of(psnr_db: float, similarity: float, distance: float) -> float:
-    """The composite with PSNR brought to the others' scale: 20 dB and less count 0, 40 dB and more 1."""
+    """The composite with PSNR brought to the others' scale: 20 dB and less count 0, 40 dB and more 1.
+
+    >>> round(score_of(30.0, 0.9, 0.1), 2)
+    0.74
+    """
     return composite_of(min(max((psnr_db - 20) / 20, 0.0), 1.0), similarity, distance)
 
 
@@ -136,7 +144,7 @@ def score_fidelity(
     """How far a result agrees with the picture that it was made from; needs no truth.
 
     The result is brought to the source's size by Pillow's antialiased bicubic reduction, the one that super-resolution
-    nets are trained to invert: a perfect result leaves only rounding behind. High figures alone prove nothing, since
+    nets are trained to invert: a perfect result leaves only rounding errors. High figures alone prove nothing, since
     doing nothing has the highest: the gate looks at artefacts, low frequencies and the residual instead.
 
     Args:
@@ -166,7 +174,7 @@ def score_fidelity(
     }
     if small is None:
         artifacts = artifact_score(made, given)
-        protocol |= {"artifact_parts": _told(artifacts), "finite": False}
+        protocol |= {"artifact_parts": _artifact_figures(artifacts), "finite": False}
         return Scores(kind="fidelity", artifact_score=artifacts.score, protocol=protocol)
     with _beside(scorer, small, given) as distance:
         artifacts = artifact_score(made, given)
@@ -178,12 +186,16 @@ def score_fidelity(
         artifact_score=artifacts.score,
         low_frequency_shift=low_frequency_shift(small, given),
         residual_ratio=residual_ratio(small, given, sigma),
-        protocol=protocol | {"artifact_parts": _told(artifacts), "strokes": _stroke_figures(strokes)},
+        protocol=protocol | {"artifact_parts": _artifact_figures(artifacts), "strokes": _stroke_figures(strokes)},
     )
 
 
 def reduce_to(pixels: FloatPixels, height: int, width: int) -> FloatPixels:
-    """`pixels` at this size by Pillow's antialiased bicubic filter, clipped to [0, 1]; as they are where it fits."""
+    """`pixels` at this size by Pillow's antialiased bicubic filter, clipped to [0, 1]; as they are where it fits.
+
+    >>> reduce_to(np.full((16, 12, 3), 0.5, np.float32), 8, 6).shape
+    (8, 6, 3)
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
     if height <= pixels.shape[0] and width <= pixels.shape[1]:
@@ -199,6 +211,9 @@ def low_frequency_shift(a: FloatPixels, b: FloatPixels) -> float:
 
     What is compared is the means of about square cells, :data:`SHIFT_CELLS` along the longer side (single pixels in
     smaller pictures). 0.1 is a cast or a change of exposure that nobody overlooks; noise averages out.
+
+    >>> round(low_frequency_shift(np.full((8, 8, 3), 0.5, np.float32), np.full((8, 8, 3), 0.6, np.float32)), 3)
+    0.1
     """
     longest = max(a.shape[:2])
     rows, columns = (max(1, round(side * min(1.0, SHIFT_CELLS / longest))) for side in a.shape[:2])
@@ -211,6 +226,10 @@ def residual_ratio(result: FloatPixels, source: FloatPixels, sigma: float | None
     About 1 where noise and nothing else was removed, 0 where nothing was; far above 1 detail went too. Pixels that are
     black or white in a channel of the source are left out: noise is cut off there, and repaired salt-and-pepper
     impulses lie there, of which all channels are repaired.
+
+    >>> grey = np.full((8, 8, 3), 0.5, np.float32)
+    >>> residual_ratio(grey, grey, sigma=0.1)
+    0.0
     """
     measurable = ((source > 0) & (source < 1)).all(axis=2)
     if sigma is None or not measurable.any():
@@ -298,7 +317,7 @@ def _crop_that_fits(crop: int, pixels: FloatPixels) -> int:
     return min(crop, largest)
 
 
-def _told(report: ArtifactReport) -> dict[str, float]:
+def _artifact_figures(report: ArtifactReport) -> dict[str, float]:
     return {name: round(part, 6) for name, part in report.parts.items()}
 
 

@@ -22,7 +22,7 @@ NEIGHBOURS: Final = 5
 RUN: Final = 7
 """Pixels in a straight run, in one of four directions."""
 LEAST_CONTRAST: Final = 0.25
-"""Least contrast of a stroke; pale ones are hard to tell from texture."""
+"""Least contrast of a stroke; pale ones are hard to distinguish from texture."""
 NOISES: Final = 6.0
 """Standard deviations of the noise by which a stroke stands out where that is more: what noise reaches in a window."""
 MOST_CONTRAST: Final = 0.5

@@ -1,4 +1,4 @@
-"""The artefact guard: a perceptual net's result beside a fidelity net's, mended where the first went astray.
+"""The artefact guard: a perceptual net's result, replaced by a fidelity net's where it has artefacts.
 
 A net trained as a GAN invents texture. Where it does so without reason, the result of a net that was trained for PSNR
 is put back: locally, with a smooth mask, or everywhere where most of the picture is damaged. The idea of comparing
@@ -29,19 +29,17 @@ TOLERATED: Final[dict[str, tuple[float, float]]] = {
     "checkerboard": (0.01, 0.02),
     "clipping": (0.5, 1.0),
 }
-"""How much of each is put up with, and how much is replaced altogether; between them the mask rises.
+"""How much of each is tolerated, and from how much on it is replaced altogether; between the two the mask rises.
 
 Of :func:`enhancer.quality.artifacts.excesses`, and of the texture: the standard deviation beyond 1.5 times the
-strongest of the fidelity result around it and :data:`TEXTURE_FLOOR`. Chosen on 192 x 192 pixels of eleven training
-pictures of BSDS500: the texture of realsr-x4 passes it in 0.1 % of the area at most, that of the truth in 3 %, streaks
-of a standard deviation of 0.15 put into realsr-x4's results in up to 5 %, which is most of where they were put.
+strongest of the fidelity result around it and :data:`TEXTURE_FLOOR`. docs/quality.md has how it was chosen.
 """
 
 TEXTURE_FLOOR: Final = 0.03
 FALL_BACK_SHARE: Final = 0.5
 """Where more of the area than this is damaged, nothing of the result is kept."""
 FALL_BACK_BLOCKINESS: Final = 0.5
-"""A grid of blocks beyond the fidelity result's cannot be mended locally: nothing is kept."""
+"""A grid of blocks beyond the fidelity result's cannot be repaired locally: nothing is kept."""
 LEAST_SHARE: Final = 0.0005
 SOFTNESS: Final = 4.0
 """Standard deviation of the mask's soft rim in pixels of the result; it begins outside of what was found."""
@@ -62,7 +60,7 @@ class Findings:
 
 
 class ArtifactGuard(Stage):
-    """Replaces what a perceptual net got wrong; does nothing, and costs nothing, behind a fidelity net."""
+    """Replaces what a perceptual net got wrong; does nothing, and costs nothing, after a fidelity net."""
 
     name = "artifact-guard"
     options = ArtifactGuardOptions
@@ -134,7 +132,7 @@ class ArtifactGuard(Stage):
 
 
 def guarded(context: Context) -> bool:
-    """Whether the guard will look at what super-resolution gives, and mend values that are no numbers."""
+    """Whether the guard will look at what super-resolution gives, and replace values that are not finite."""
     return context.source is not None and ArtifactGuard().wanted(context)
 
 

@@ -115,7 +115,7 @@ class Stage(ABC):
         return self.options is None or bool(self.asked(context).wanted())
 
     def insists(self, context: Context) -> bool:
-        """Whether the recipe asks for the stage by name, whatever kind of picture it is."""
+        """Whether the recipe requests the stage by name, whatever kind of picture it is."""
         return self.options is not None and bool(self.asked(context).insists())
 
     def asked(self, context: Context) -> Any:

@@ -1,7 +1,7 @@
 """Large results: enlarged tile by tile into integers, so that no float copy of all of it is ever there.
 
 400 megapixels are 1.2 GB in bytes and 4.8 GB in float32. What a tile becomes depends on a bounded surrounding only: the
-net's halo, and behind it what the colour fix looks at. So each tile is enlarged with that much around it, corrected,
+net's halo, and beyond it what the colour fix looks at. So each tile is enlarged with that much around it, corrected,
 rounded, and put into its place; the result is that of the whole picture (to the bit for int8 nets, else to the net's
 own seams).
 """

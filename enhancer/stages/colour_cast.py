@@ -14,10 +14,8 @@ above 0 for warm light. ``auto`` corrects only where all three lie on the same s
 least :data:`LEAST_CONFIDENCE` of the largest (their ratio is the confidence), where the white patch lies near the locus
 (else it is the colour of a thing), and where the smallest is at least :data:`LEAST_WARM` or :data:`LEAST_COOL`: warm
 scenes are commoner than cold ones, and lit by a lamp they look twice as warm as the lamp is. It corrects by the
-smallest, less :data:`SCENE_WARMTH` where it is warm, and so errs towards leaving the picture as it is. The five bounds
-were chosen on every second of 400 photographs of BSDS500 (../shared/data/train), so that none of them ends worse by
-more than a degree; ``python -m benchmarks.bench_tone`` prints what they do on the others and elsewhere, docs/recipes.md
-says what that means.
+smallest, less :data:`SCENE_WARMTH` where it is warm, and so errs towards leaving the picture as it is. What the five
+bounds were chosen on stands in docs/quality.md, what they do in docs/recipes.md (``make bench-tone``).
 
 It fails where the picture has no near-neutral highlights and one colour rules it. A toned black-and-white print looks
 like a cast and may be neutralised. Light off the locus (fluorescent green) is left alone.

@@ -28,7 +28,7 @@ REACH: Final = 11
 """Pixels of the source around a place that its correction depends on: two of the reduction's kernel, eight of the
 blur's, one of the bilinear enlargement."""
 CUT_AT: Final = 4
-"""Sigmas behind which the blur's kernel is cut, as SciPy does."""
+"""Sigmas beyond which the blur's kernel is cut, as SciPy does."""
 HELD_ALREADY: Final = "edges as drawn are held to the input already"
 DEPTHS: Final = (8, 16)
 """Least and most bits whose half level counts as rounding: two-level pictures are enlarged in 8 bits, and beyond 16

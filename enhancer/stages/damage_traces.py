@@ -1,4 +1,4 @@
-"""Traces that damage left in a picture: how noisy it is, and how it was compressed, told from its pixels alone.
+"""Traces that damage left in a picture: how noisy it is, and how it was compressed, estimated from its pixels alone.
 
 What files say is little use: a re-saved JPEG is a PNG today, its noise was smoothed by a first compression, its blocks
 lie anywhere. So the traces are looked for together: differences across every phase of a grid of 8, the high
@@ -28,7 +28,7 @@ Plane = NDArray[np.float32]
 WEIGHTS: Final = Path(__file__).with_name("damage-traces.safetensors")
 SMALLEST_SIDE: Final = 64
 LARGEST_SIDE: Final = 768
-"""Of the middle that is looked at: more would tell nothing more."""
+"""Of the middle that is measured: more would add no information."""
 BLOCK: Final = 8
 BOUND: Final = 16.0
 """Levels at which a difference counts as an edge and no more."""
@@ -37,14 +37,14 @@ PERCENTILES: Final = (5, 20, 50)
 SURE: Final = 0.9
 """Odds of damage from which it is believed."""
 LEAST_NOISE: Final = 3.0
-"""Levels of noise, or else"""
+"""Levels of noise from which damage is worth repairing."""
 GOOD_QUALITY: Final = 80.0
-"""the JPEG quality up to which damage is worth mending."""
+"""JPEG quality below which damage is worth repairing, however little noise there is."""
 NEVER_A_JPEG: Final = 85.0
-"""Quality from which there may have been no JPEG: noise that none smoothed would show more clearly, so that it takes"""
+"""Quality from which there may have been no JPEG; then at least :data:`LEAST_RAW_NOISE` is required."""
 LEAST_RAW_NOISE: Final = 10.5
-"""levels to tell it from the grain of old scans such as Set14's ``barbara`` (10). The card, damage-traces.md, says what
-is found by these bounds."""
+"""Levels of noise required there: more than the grain of old scans such as Set14's ``barbara`` (10).
+The card, damage-traces.md, has what these bounds find."""
 MOST_NOISE: Final = 18.0
 """Levels of noise beyond those that the restoring nets were trained for: what only denoises does it better."""
 NO_JPEG: Final = 100.0
@@ -52,7 +52,7 @@ NO_JPEG: Final = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What a picture's pixels tell of its damage.
+    """What a picture's pixels show of its damage.
 
     Attributes:
         damage: odds, 0 to 1, that it is damaged as the restoring nets are trained for.

@@ -1,8 +1,8 @@
-"""Denoising by a net that is told how noisy the picture is.
+"""Denoising by a net that takes the noise level as an input.
 
 As FFDNet does (K. Zhang, W. Zuo, L. Zhang, "FFDNet: toward a fast and flexible solution for CNN-based image denoising",
 IEEE Trans. Image Processing 27(9), 2018), the net takes a map of the noise's standard deviation beside the colours, so
-that one net serves every strength and the picture keeps what it is not told to remove. Where the noise varies over the
+that one net serves every strength and the picture keeps what is weaker than that noise. Where the noise varies over the
 picture, so does the map.
 """
 
@@ -68,9 +68,9 @@ class Denoising(Stage):
 
         Returns:
             A decision whose numbers are ``kind`` (``none``, ``gaussian``, ``impulse`` or ``mixed``) and, in levels of
-            255, ``sigma`` (one per channel, texture told apart; where it varies, root mean squares over the picture),
+            255, ``sigma`` (one per channel, without texture; where it varies, root mean squares over the picture),
             ``estimate_sigma`` (scikit-image's estimate, an upper bound unless the picture is clipped) and, where
-            applied, ``sigma_removed`` (what the net is told), ``sigma_regions`` (what it is told of each of equal parts
+            applied, ``sigma_removed`` (the level given to the net), ``sigma_regions`` (the level of each of equal parts
             of the picture, rows from the top, where the noise varies), ``share`` (how much of the net's change is
             made, where that is not all) and the net's name as ``model``.
         """
@@ -123,13 +123,13 @@ class Denoising(Stage):
         """
         net = context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision)
         planes = to_planes(block)
-        told = np.full(block.shape[:2], decision.numbers["sigma_removed"] / 255, np.float32)
+        level = np.full(block.shape[:2], decision.numbers["sigma_removed"] / 255, np.float32)
         share = np.full((*block.shape[:2], 1), decision.numbers.get("share", 1), np.float32)
         if regions := decision.numbers.get("sigma_regions"):
-            told = spread(np.array(regions) / 255, *block.shape[:2])
-            share *= np.clip(told / np.float32(FLOOR), 0, 1)[..., None]
+            level = spread(np.array(regions) / 255, *block.shape[:2])
+            share *= np.clip(level / np.float32(FLOOR), 0, 1)[..., None]
         if net.spec.in_channels == planes.shape[0] + 1:
-            denoised = from_planes(run_tiled(net, np.concatenate([planes, told[None]])), like=block)
+            denoised = from_planes(run_tiled(net, np.concatenate([planes, level[None]])), like=block)
         else:
             # A blind net decides by itself how much to remove; all that strength can do is mix.
             denoised = from_planes(run_tiled(net, planes), like=block)
@@ -148,7 +148,7 @@ class Denoising(Stage):
 
 
 def _strength(sigma: float, recipe: Recipe) -> tuple[float, float]:
-    """What the measured noise is multiplied with before the net is told, and the share of its change that is made."""
+    """The factor from measured noise to the net's noise level, and the share of the net's change that is applied."""
     asked = 2 * recipe.denoise_strength
     if recipe.denoise_table == "measured":
         return asked, 1.0
@@ -167,8 +167,7 @@ def common_share(pixels: FloatPixels, sigma: float, visible: NDArray[np.bool_] |
 
     Noise that the channels have in common (a grey picture repeated three times, a black-and-white scan stored as RGB)
     lies wholly in the luminance, where it is up to sqrt(3) times as strong as independent noise of the same sigma. A
-    colour net that is told the plain sigma takes the surplus for detail: on scikit-image's ``moon`` with sigma 25 it
-    reaches 23.7 dB, told sqrt(3) times as much 36.5.
+    colour net that is given the plain sigma takes the surplus for detail (docs/quality.md has an example).
 
     Returns:
         sqrt(3) for one channel; else the luminance's noise over `sigma`, between 1 and sqrt(3).

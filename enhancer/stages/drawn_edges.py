@@ -10,8 +10,7 @@ could be, in a few rounds:
 * averaged to the source's size it is the source again: the difference is added back, as in iterative back-projection
   (M. Irani and S. Peleg, "Improving resolution by image registration", CVGIP 1991).
 
-Where the source hardly varies, as in gradients and on noisy paper, the first of these is all that is done. Rounds and
-steepness were chosen on the drawings of ``benchmarks.drawing_material`` that ``make bench-drawings`` does not report.
+Where the source hardly varies, as in gradients and on noisy paper, the first of these is all that is done.
 """
 
 from __future__ import annotations

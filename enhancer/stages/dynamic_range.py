@@ -22,7 +22,7 @@ CLIPPED_HIGH: Final = 253.5 / 255
 """From here a value counts as clipped: JPEG leaves blown areas a level below the top."""
 CLIPPED_LOW: Final = 1.5 / 255
 DARKEST_STEP: Final = 1 / 255 / 12.92
-"""Linear light of the first of 8 bits' levels above black: tones below it cannot be told apart."""
+"""Linear light of the first of 8 bits' levels above black: tones below it cannot be distinguished."""
 PERCENTILES: Final = (0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9)
 
 

@@ -7,17 +7,15 @@ ever gives, and leaves the others alone:
 * *under-exposed*: nothing reaches the upper part of the scale. The 99.9th percentile of the brightest channel lies at
   least :data:`LEAST_HEADROOM` stops below the top **and** the median luminance is at most middle grey. The correction
   is that headroom: it brings the brightest to the top and no further.
-* *over-exposed*: light reaches the top, and what lies there and how light the darkest tenth is tell of too much light:
+* *over-exposed*: light reaches the top, and what lies there and how light the darkest tenth is indicate too much light:
   ``5.3 sqrt(clipped) + 10.4 sqrt(white) + 0.42 log2(Y10) - 0.2 >= 0.8``, with the shares of pixels that have one
   channel or all at the top and the luminance below which a tenth of them lies. These are the log-odds of a logistic
-  regression that tells photographs from the same 1 and 1.5 EV lighter. Not, where the middle is dark (a bright window
-  in a dark room), nor where more than :data:`WHITE_GROUND` is pure white (paper, a studio's background)
-  or :data:`BLACK_TOO` is black too. The
-  correction is one stop: the evidence tells that there is too much light, hardly how much.
+  regression that separates photographs from the same ones 1 and 1.5 EV lighter. Excluded are pictures whose middle is
+  dark (a bright window in a dark room), and those where more than :data:`WHITE_GROUND` is pure white (paper, a studio's
+  background) or more than :data:`BLACK_TOO` is black. The correction is one stop: the evidence shows that there is too
+  much light, hardly how much.
 
-The second rule was chosen and fitted on every second of 400 photographs of BSDS500 (../shared/data/train) and their
-grey versions. ``python -m benchmarks.bench_tone`` prints what it does on the other 200 and on
-other photographs; docs/recipes.md says what that means.
+What the second rule was fitted to stands in docs/quality.md, what it does in docs/recipes.md (``make bench-tone``).
 
 It fails where evidence is missing: under-exposed pictures with a lamp or a highlight in them, and over-exposed ones
 that hold no bright areas, stay as they are; a dusk scene without any light is brightened, and a light scene whose sky
@@ -110,12 +108,12 @@ class Exposure(Stage):
             ev = math.copysign(min(abs(measured), options.max_ev), measured)
         if ev == 0:
             return Decision(False, reason, numbers.as_numbers())
-        told: dict[str, Any] = {
+        figures: dict[str, Any] = {
             **numbers.as_numbers(),
             "ev": round(ev, 3),
             "peak": float(to_linear(np.asarray(pixels.max(), dtype=np.float32))),
         }
-        return Decision(True, reason, told)
+        return Decision(True, reason, figures)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
         """Compensate a block.

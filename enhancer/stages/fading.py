@@ -33,22 +33,18 @@ PREVIEW_SIDE: Final = 256
 LOOK: Final = 48
 """Side of what the net looks at, as :mod:`enhancer.models.architectures.colour` has it."""
 LEAST_LOG_ODDS: Final = 1.75
-"""Confidence (0.85) from which the net's function is applied: with it 90 % of aged pictures of the training folder that
-were kept for validation are restored, and 1.2 % of its 340 unfaded ones are touched."""
+"""Confidence (0.85) from which the net's function is applied; chosen as the net's card says
+(enhancer/models/bundled/colour.md)."""
 PALE: Final = (0.06, 0.36, -0.95)
 """Weights of the log odds, of the spread of the contrasts and of their mean in :func:`is_pale`; that of white is 1."""
 PALE_BELOW: Final = 0.72
 PLATEAU: Final = 0.02
-"""Weights by logistic regression on 280 pictures of the training folder (which picture the stretch restores better, by
-how much as the example's weight), bounds on 90, 40 of them kept from the net, with other draws: none of 153 aged ones
-is stretched, and of 96 pale ones 30 %, which brings pale ones 3.9 dB more on average than the net's function. Without
-:data:`PLATEAU` it would be 49 % and 5.4 dB, but an aged picture without white that is stretched loses up to 20 dB."""
+"""Weights by logistic regression and bounds of :func:`is_pale`, chosen as the net's card says."""
 SHARES: Final = 24
 GREY: Final = 0.008
 TONED: Final = 0.02
 TONED_SHARE: Final = 0.13
-"""Bounds of :func:`of_one_tone`: met by 99 % of toned, aged, noisy training pictures; 15 of 120 aged ones in colour
-meet them too, for they have little of it."""
+"""Bounds of :func:`of_one_tone`; the net's card has how many pictures meet them."""
 BLACK: Final = np.float32(10**-2.4)
 DENSITY_RANGE: Final = (np.float32(-0.5), np.float32(4))
 SMALLEST: Final = 1e-3

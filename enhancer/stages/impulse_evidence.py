@@ -1,7 +1,7 @@
 """Whether the isolated extremes of a picture are impulses or its own dots: how often they occur, and how they lie.
 
 An impulse replaces a pixel whatever stands there: independently of its neighbours, of the place, of the polarity and of
-the channel. What is drawn does none of that. Four measurements tell them apart, each of them exact for impulses:
+the channel. What is drawn does none of that. Four measurements separate the two, each of them exact for impulses:
 
 * *rate*: among the pixels whose eight neighbours are all far from the extreme, the share that is extreme. The condition
   is on the neighbours alone, so for impulses this is their rate; strokes are connected and do not count at all. It has

@@ -1,6 +1,6 @@
 """Repair of impulse ("salt-and-pepper") noise: pixels replaced by an extreme value, the others untouched.
 
-Decision: :mod:`enhancer.stages.impulse_evidence` tells impulses, which strike everywhere alike, from the strokes, dots
+Decision: :mod:`enhancer.stages.impulse_evidence` separates impulses, which occur everywhere, from the strokes, dots
 and patterns of drawings, and measures their rate.
 
 Repair: detection by an adaptive neighbourhood and replacement by the median of what was not suspected, as in the

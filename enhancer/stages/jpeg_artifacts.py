@@ -1,8 +1,9 @@
-"""Against JPEG artefacts: blocks, ringing and smeared colour, by a net that is told how coarse the quantisation was.
+"""Removal of JPEG artefacts (blocks, ringing, smeared colour) by a net that takes the quantisation step as an input.
 
-The net is plain and ours (enhancer/training/jpeg.py). That one net can serve every quality when it is told, as FFDNet
-is the noise (K. Zhang et al., IEEE TIP 2018), is also the idea of FBCNN (J. Jiang et al., ICCV 2021). Here nothing has
-to be predicted: the file's own quantisation tables say it, and where the file is no JPEG, its pixels may.
+The net is plain and ours (enhancer/training/jpeg.py). One net can serve every quality when the step is an input, as the
+noise is for FFDNet (K. Zhang et al., IEEE TIP 2018); this is also the idea of FBCNN (J. Jiang et al., ICCV 2021).
+Here nothing has to be predicted: the file's own quantisation tables give the step, and where the file is no JPEG, it is
+estimated from the pixels where that is possible.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class JpegArtifacts(Stage):
         return super().idle(context) or left_to(context)
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
-        """Find out the quality; leave good files, and everything of which it cannot be told, alone.
+        """Determine the quality; leave alone good files and those whose quality cannot be determined.
 
         Args:
             pixels: H x W x C, float32 in [0, 1].
@@ -54,7 +55,7 @@ class JpegArtifacts(Stage):
         Returns:
             A decision whose numbers are the ``quality`` (libjpeg's, 1 to 100), ``source`` (``file``: its tables;
             ``pixels``: :func:`enhancer.stages.jpeg_history.former_jpeg`, with its ``agreement``) and, where applied,
-            the ``step`` that the net is told (the tables' mean over 255) and its name as ``model``.
+            the ``step`` given to the net (the tables' mean over 255) and its name as ``model``.
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)

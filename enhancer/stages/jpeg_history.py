@@ -1,4 +1,4 @@
-"""Whether pixels once were a JPEG, and of which quality: told from the pixels, for files that do not say.
+"""Whether pixels once were a JPEG, and of which quality, estimated from the pixels for files that do not say.
 
 Z. Fan, R. de Queiroz, "Identification of bitmap compression history: JPEG detection and quantizer estimation", IEEE
 Trans. Image Processing 12(2), 2003: the coefficients of the discrete cosine transform of 8 x 8 blocks, taken on the
@@ -20,11 +20,10 @@ from enhancer.image import FloatPixels
 BLOCK: Final = 8
 LEAST_SIDE: Final = 64
 MOST_BLOCKS: Final = 8192
-"""Half a megapixel; more blocks, evenly spread, tell nothing more."""
+"""Half a megapixel; more blocks, evenly spread, add no information."""
 LEAST_COEFFICIENTS: Final = 256
 LEAST_AGREEMENT: Final = 0.5
-"""Measured: 35 pictures of scikit-image, Set5, Set14 and CBSD68 that never were JPEGs reach at most 0.12, a still of an
-MPEG film 0.25; JPEGs of quality 5 to 80 of CBSD68, cut off their grid, 0.79 to 1 wherever the grid was found."""
+"""Between what pictures reach that never were JPEGs (at most 0.25) and JPEGs (0.79 and more): docs/quality.md."""
 QUALITIES: Final = tuple(range(5, 96))
 FREQUENCIES: Final = tuple((v, u) for v in range(4) for u in range(4) if 0 < v + u <= 3)
 """Low ones, which survive coarse steps often enough to be counted."""
@@ -39,7 +38,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the pixels tell.
+    """What the pixels show.
 
     Attributes:
         quality: libjpeg's, 5 to 95.
@@ -59,7 +58,7 @@ def former_jpeg(pixels: FloatPixels) -> History | None:
         pixels: H x W x C, float32 in [0, 1], of 8 bits; not resized, turned or filtered since, though perhaps cut.
 
     Returns:
-        None where they come from none, or where it cannot be told with confidence.
+        None where they come from none, or where it cannot be determined with confidence.
     """
     if min(pixels.shape[:2]) < LEAST_SIDE:
         return None
@@ -98,7 +97,7 @@ def _coefficients(values: FloatPixels, hidden: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _agreement(coefficients: NDArray[np.float32], table: NDArray[np.int64]) -> float | None:
-    """Mean of cos(2 pi c / step) over the coefficients that were not quantised to zero; None: too few to tell."""
+    """Mean of cos(2 pi c / step) over the coefficients that were not quantised to zero; None: there are too few."""
     total, count = 0.0, 0
     for row, column in FREQUENCIES:
         step = int(table[row, column])

@@ -1,4 +1,4 @@
-"""What tells drawn, written and rendered pictures from photographs, in numbers; each is a share or about in [0, 1].
+"""Features that separate drawn, written and rendered pictures from photographs; each is a share or about in [0, 1].
 
 Renderings have few colours and places where neighbours are equal to the bit; pages have a ground of one tone, ink of
 another and little between; screens and dither have all of their contrast in the finest detail and repeat themselves at

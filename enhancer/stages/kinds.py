@@ -1,4 +1,4 @@
-"""What :mod:`enhancer.stages.picture_kind` found, for whoever asks: of the stages, those made for photographs."""
+"""What :mod:`enhancer.stages.picture_kind` found, for the stages that are made for photographs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ NOISY: Final = 2.5 / 255
 
 
 def luma_noise(pixels: FloatPixels) -> float | None:
-    """Standard deviation of the luma's noise on the scale [0, 1]; None: cannot be told.
+    """Standard deviation of the luma's noise on the scale [0, 1]; None: cannot be determined.
 
     Args:
         pixels: H x W x C, float32 in [0, 1].

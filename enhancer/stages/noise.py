@@ -4,12 +4,10 @@ Texture is light and dark, and all three channels have it; the noise of a sensor
 differences are smooth where the channels are not is what demosaicking rests on: B. K. Gunturk et al., "Demosaicking:
 color filter array interpolation", IEEE Signal Processing Magazine 22(1), 2005). So the differences of the channels show
 the noise bare. Noise that the channels share (scans of black-and-white prints, film grain, what JPEG's reduced chroma
-leaves) does not show there and has to be told from texture in each channel (:mod:`enhancer.stages.noise_blocks`), which
-is less sure: the weakest of it is left alone.
+leaves) does not show there and has to be separated from texture in each channel
+(:mod:`enhancer.stages.noise_blocks`), which is less sure: the weakest of it is left alone.
 
-On 50 training pictures of BSDS500 with independent noise of 3, 5, 10 and 25 levels the differences measure 2.6 to 3.0,
-4.6 to 5.0, 9.3 to 10.7 and 21.2 to 26.2, and at most 0.2 on the clean ones; single channels measure 0 to 5.2, 0 to 6.8,
-5.2 to 11.0 and 21.9 to 25.0.
+docs/quality.md has how close both come to noise that was added.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ class Noise:
     Attributes:
         sigmas: standard deviation of each channel on the scale [0, 1], 0 where all that was found is texture.
         blocks: where it was measured; each a channel or a difference of two that has the noise of a channel.
-        independent: whether each channel has its own; False also where that cannot be told.
+        independent: whether each channel has its own; False also where that cannot be determined.
         estimates: of each channel, the plain wavelet estimate on the scale [0, 1], which takes texture for noise too.
     """
 
@@ -71,7 +69,7 @@ def measure_noise(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None)
         visible: H x W, False where the picture is wholly transparent and its values mean nothing.
 
     Returns:
-        None where the picture has too few blocks that are not clipped (it is tiny, or black and white) to tell.
+        None where the picture has too few blocks that are not clipped (it is tiny, or black and white).
     """
     channels = measure_blocks(pixels, visible)
     if channels is None:

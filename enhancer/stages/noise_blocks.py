@@ -6,19 +6,17 @@ texture for noise: 10.7 levels of 255 on scikit-image's clean ``grass``, 5.0 on 
 * it is taken block by block and a low quantile is kept, since noise is everywhere and texture is not (block-based
   estimation as in S. Pyatykh, J. Hesser, L. Zheng, IEEE Trans. Image Processing 22(2), 2013, with a wavelet in place of
   their principal components);
-* the spectrum tells which is which: white noise is as strong in the diagonal as in the axial details of the wavelet
+* the spectrum distinguishes them: white noise is as strong in the diagonal as in the axial details of the wavelet
   transform, whereas pictures fall off towards the diagonal. What the axial details predict for the texture is taken
   off. (JPEG compression and enlargement kill diagonal details first, so neither is taken for noise either.)
 * so does the distribution: the details of noise are Gaussian, those of texture, however dense, have heavy tails
   (S. Mallat, IEEE Trans. Pattern Analysis and Machine Intelligence 11(7), 1989; D. Zoran, Y. Weiss, "Scale invariance
-  and noise in natural images", ICCV 2009, tell noise from pictures by the kurtosis as well). Where the quietest blocks
+  and noise in natural images", ICCV 2009, separate noise from pictures by kurtosis as well). Where the quietest blocks
   have heavy tails, none of it is called noise;
 * what is stronger in the diagonal than in the axial details is neither noise nor texture but a pattern of sampling, as
   in the red channel of Set14's ``pepper``.
 
-On 50 of BSDS's training pictures that nothing was chosen on, whole and reduced by 2, the estimate of single channels
-takes 1 and 1 of the clean ones for noisier than 3.2 levels; with noise of 5 added it finds 45 and 41 (the others are
-texture through and through), with 10 and more all; its medians lie within 6 % of the truth.
+docs/quality.md has how often that goes wrong.
 """
 
 from __future__ import annotations
@@ -107,7 +105,7 @@ class Blocks:
         )
 
     def measurable(self) -> Blocks | None:
-        """Those that clipping does not hide; None if they are too few to tell anything."""
+        """Those that clipping does not hide; None if they are too few for an estimate."""
         for share in CLIPPED_SHARES:
             if np.count_nonzero(self.hidden < share) >= LEAST_BLOCKS:
                 return self.at(self.hidden < share)
@@ -122,7 +120,7 @@ def measure_blocks(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None
         visible: H x W, False where the picture is wholly transparent.
 
     Returns:
-        Of each channel the blocks that clipping does not hide; None where they are too few to tell anything.
+        Of each channel the blocks that clipping does not hide; None where they are too few for an estimate.
     """
     height, width, channels = pixels.shape
 
@@ -143,7 +141,7 @@ def measure_differences(pixels: FloatPixels, visible: NDArray[np.bool_] | None =
         visible: H x W, False where the picture is wholly transparent.
 
     Returns:
-        Three, of the blocks in which no channel is clipped; None where they are too few to tell anything.
+        Three, of the blocks in which no channel is clipped; None where they are too few for an estimate.
     """
     height, width, _ = pixels.shape
 
@@ -218,14 +216,14 @@ def sampling_bias(side: int) -> float:
 def is_texture(blocks: Blocks, heavy_tails: float = HEAVY_TAILS) -> bool:
     """Whether the quietest blocks, of one channel or a part of it, have not the looks of noise."""
     # Blocks that are even for the most part, as in borders and drawings, say nothing of the rest.
-    told = blocks.at(blocks.diagonal > NO_DETAIL)
-    if not told.diagonal.size:
+    detailed = blocks.at(blocks.diagonal > NO_DETAIL)
+    if not detailed.diagonal.size:
         return True
-    quietest = np.argsort(told.diagonal)[: max(LEAST_BLOCKS, round(QUIET * told.diagonal.size))]
-    along = min(np.median(told.horizontal[quietest]), np.median(told.vertical[quietest]))
-    if np.median(told.diagonal[quietest]) > PATTERN * along:
+    quietest = np.argsort(detailed.diagonal)[: max(LEAST_BLOCKS, round(QUIET * detailed.diagonal.size))]
+    along = min(np.median(detailed.horizontal[quietest]), np.median(detailed.vertical[quietest]))
+    if np.median(detailed.diagonal[quietest]) > PATTERN * along:
         return True
-    return bool(np.median(told.kurtosis[quietest]) >= heavy_tails)
+    return bool(np.median(detailed.kurtosis[quietest]) >= heavy_tails)
 
 
 def _measure_window(

@@ -1,4 +1,4 @@
-"""Where noise differs over the picture: its strength region by region, and the map that a denoiser is told.
+"""Where noise differs over the picture: its strength region by region, and the noise map for a denoiser.
 
 Sensors' noise grows with the light (A. Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for
 single-image raw-data", IEEE Trans. Image Processing 17(10), 2008), lens corrections amplify it in the corners, and
@@ -26,11 +26,11 @@ from enhancer.stages.noise_blocks import (
 )
 
 LEAST_REGION: Final = 96
-"""Side in pixels: nine blocks, the fewest that tell the noise within about 5 %."""
+"""Side in pixels: nine blocks, the fewest that give the noise within about 5 %."""
 MOST_REGIONS: Final = 8
 """Along a side."""
 LEAST_KNOWN: Final = 0.5
-"""Share of the regions whose noise can be told from texture, without which nothing is said of any."""
+"""Least share of the regions whose noise can be separated from texture; below it no map is made."""
 VARIES: Final = 1.5
 MARGIN: Final = 6 / 255
 """Noise is believed to vary where the ninth decile of the regions passes VARIES times the first one by MARGIN, and is
@@ -53,7 +53,7 @@ def noise_regions(channels: list[Blocks], height: int, width: int) -> NDArray[np
 
     Returns:
         Rows x columns standard deviations on the scale [0, 1], the root mean square over the channels, of equal parts
-        of the picture; None where the noise is about the same everywhere, or too little of it can be told.
+        of the picture; None where the noise is about the same everywhere, or it is known of too few parts.
     """
     rows, columns = (min(MOST_REGIONS, max(1, side // LEAST_REGION)) for side in (height, width))
     squares = np.zeros((rows, columns))
@@ -115,9 +115,9 @@ def _at_most(blocks: Blocks, height: int, width: int, rows: int, columns: int) -
     counts = np.bincount(region, minlength=rows * columns)
     # The least of a region's values that is not below their quantile.
     place = np.cumsum(counts) - counts + np.ceil(QUANTILE / 100 * (counts - 1)).astype(int)
-    told = counts >= LEAST_BLOCKS
+    known = counts >= LEAST_BLOCKS
     found = np.zeros(rows * columns)
-    found[told] = ordered[place[told]] / sampling_bias(blocks.side)
+    found[known] = ordered[place[known]] / sampling_bias(blocks.side)
     return found
 
 

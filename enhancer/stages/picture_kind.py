@@ -54,12 +54,12 @@ class Kind:
 
 
 class PictureKind(Stage):
-    """Changes nothing: measures what later stages ask for."""
+    """Changes nothing: measures what later stages need."""
 
     name = NAME
 
     def measure(self, pixels: FloatPixels, context: Context) -> Decision:
-        """Tell the kind.
+        """Classify the picture.
 
         Args:
             pixels: H x W x C, float32 in [0, 1].
@@ -99,8 +99,8 @@ def measure_kind(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) 
     odds = np.exp(logits - logits.max())
     odds /= odds.sum()
     best = int(odds.argmax())
-    told = {name: round(float(value), 3) for name, value in zip(KINDS, odds, strict=True)}
-    return Kind(KINDS[best], told[KINDS[best]], told, round(float(features[FEATURES.index("repeats")]), 3))
+    rounded = {name: round(float(value), 3) for name, value in zip(KINDS, odds, strict=True)}
+    return Kind(KINDS[best], rounded[KINDS[best]], rounded, round(float(features[FEATURES.index("repeats")]), 3))
 
 
 def noisy_ground(pixels: FloatPixels) -> bool:

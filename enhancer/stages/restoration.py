@@ -1,7 +1,7 @@
 """Restoration of really damaged pictures: noise, blocks, ringing and blur together, by one blind net.
 
-JPEG repair and denoising each mend one damage that is measured and drawn as such; what users have is several at once,
-re-saved, correlated, shifted, and the net for clean pictures then enlarges what they leave. A net trained on such
+JPEG repair and denoising each treat one kind of damage, measured and drawn as such. Users' pictures have several at
+once, re-saved, correlated, shifted, and the net for clean pictures then enlarges what they leave. A net trained on such
 damage (enhancer/training/restoration.py) sees the picture as it came. Where the result is to be larger, the net that
 restores also enlarges it, in super-resolution's place in the order; JPEG repair and denoising have nothing left to do.
 """
@@ -39,7 +39,7 @@ class Restoration(Stage):
     for_photographs = True
 
     def idle(self, context: Context) -> str | None:
-        """As every stage, and where the recipe asks for what a restoring net would replace."""
+        """As for every stage, and where the recipe requests what a restoring net would replace."""
         return super().idle(context) if self.wanted(context) else _why_not(context.recipe)
 
     def wanted(self, context: Context) -> bool:
@@ -54,7 +54,7 @@ class Restoration(Stage):
             context: the recipe's ``restoration``; its scale, ``model``, ``denoise_model`` and ``denoise_strength``.
 
         Returns:
-            A decision whose numbers are ``damage`` (0 to 1, the odds that the net mends more than it costs), ``noise``
+            A decision whose numbers are ``damage`` (0 to 1, the odds that the net gains more than it costs), ``noise``
             (levels of 255) and ``quality`` (of the worst JPEG, 100 none) as estimated, where they were looked for; and
             where the picture is restored, the net's name as ``model`` and ``by``: ``restoration``, where this stage
             does it and is applied, or ``super-resolution``, which enlarges it with that net.

@@ -17,6 +17,6 @@ def restored_by(context: Context) -> str | None:
 
 
 def left_to(context: Context) -> str | None:
-    """Why a stage that mends one damage leaves the picture alone: it is restored; None: it is not."""
+    """Why a stage for one kind of damage leaves the picture alone: it was restored; None: it was not."""
     stage = restored_by(context)
     return None if stage is None else f"left to {stage}, which restores the picture"

@@ -4,14 +4,14 @@ The net (:mod:`enhancer.models.architectures.damage`) gives each pixel's log odd
 hysteresis makes of them (J. Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986): connected
 pixels above :data:`MAYBE` among which there is one above :data:`SURE`.
 
-Wires, grass, whiskers and window frames look like scratches, and a picture has them or has scratches. So two questions
-are kept apart. Whether the *picture* is damaged is asked of its surest marks: ``auto`` acts only where the evidence,
-the sum over all marks of the share of the picture that they cover times the odds that belong to their mean log odds,
-reaches :data:`LEAST_EVIDENCE`. So one large, sure mark counts as much as many that are less sure, and a mark that
-merely may be one counts next to nothing: a few whiskers do not reach it. Below that floor not one pixel is touched.
-Where the picture is damaged, *what* is damaged is all marks, for there a likely mark is one: :data:`MAYBE` and
-:data:`SURE` are far lower than what the floor asks for. ``make bench-scratch`` says what both do to pictures that they
-were not chosen on. There is a ceiling too, :data:`MOST_AREA`.
+Wires, grass, whiskers and window frames look like scratches, and a picture has either them or scratches. So there are
+two separate decisions. Whether the *picture* is damaged is decided by its surest marks: ``auto`` acts only where the
+evidence, the sum over all marks of the share of the picture that they cover times the odds that belong to their mean
+log odds, reaches :data:`LEAST_EVIDENCE`. So one large, sure mark counts as much as many that are less sure, and a mark
+that merely may be one counts next to nothing: a few whiskers do not reach it. Below that floor not one pixel is
+touched. Where the picture is damaged, *what* is damaged is all marks, for there a likely mark is one: :data:`MAYBE` and
+:data:`SURE` are far lower than what the floor requires. ``make bench-scratch`` measures both on pictures that they were
+not chosen on. There is a ceiling too, :data:`MOST_AREA`.
 
 Holes are filled by :mod:`enhancer.stages.inpainting`; pixels outside them keep their exact values.
 """
@@ -43,18 +43,8 @@ LEAST_PIXELS: Final = 60
 """Pixels that marks must cover, however small the picture."""
 LEAST_EVIDENCE: Final = 6.0
 """Odds, times share of the picture, that all marks together must reach: a mark that covers one percent of it must have
-mean log odds of 6.4.
-
-Chosen by ``python -m benchmarks.choose_scratch_bounds`` on the 40 pictures of the training folder that were kept from
-the net: as they are, in other sizes and turned, all that scanned too, and damaged by the trained kinds, one to three
-together. It touches 0.8 % of the undamaged views and acts on 51 % of the damaged ones, which have 84 % of all damage;
-what it leaves alone are dust and chips, which flowers in the grass resemble. There, numbers of marks and classifiers of
-a dozen figures act on no more at as many false alarms. Two floors on the area of marks beyond doubt, of straight and of
-any ones, act on 3 % more prints, but these four numbers suit those forty pictures alone: they touch one of the 35 clean
-ones of tests/test_clean_pictures.py and miss the demo's scratched cat; this one does neither.
-
-The two bounds above are low ones of the many that agree with the truth within 0.01 of the best, for damage that was not
-trained is found with less certainty: F1 at 2 pixels is 0.88 on all those prints."""
+mean log odds of 6.4. How this bound and the two above were chosen, the net's card says
+(enhancer/models/bundled/scratches.md)."""
 MOST_AREA: Final = 0.12
 """Share of the picture above which marks are its own texture, such as the joints of brickwork. Drawn damage of training
 pictures covers less, however many kinds come together."""

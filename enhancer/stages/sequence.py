@@ -46,12 +46,12 @@ ROWS: Final = 64
 """That are looked at together for values that are not finite."""
 
 OWN: Final[tuple[Stage, ...]] = (
-    PictureKind(),  # of the picture as it came: what later stages ask for
+    PictureKind(),  # of the picture as it came: what later stages need
     SizeLimit(),  # before all that changes it: everything after it has fewer pixels to pay for
     LensCorrection(),  # by the file's own size and place in the frame
     ImpulseRepair(),  # impulses would spoil every later measurement
     Restoration(),  # of what came, as its net was trained; where it acts, the next two have nothing left to do
-    JpegArtifacts(),  # after impulses, which no JPEG made; before denoising, which cannot tell blocks from detail
+    JpegArtifacts(),  # after impulses, which no JPEG made; before denoising, which takes blocks for detail
     Denoising(),  # before enlarging: noise is measured on the input, and a net that enlarges it cannot be undone
     Scratches(),  # after denoising, which leaves what is no noise; before fading, whose ends a scratch would set
     Fading(),
@@ -164,7 +164,7 @@ def corrected(page: Image, decisions: Iterable[DecisionRecord], recipe: Recipe, 
 def _apply(stage: Stage, unit: FloatPixels, decision: Decision, context: Context, *, came: Pixels) -> FloatPixels:
     """The stage's result, checked: a net that overflowed gives NaN, which would be saved as black.
 
-    Only the artefact guard can mend that, so what it will look at is left to it. A large picture is overwritten where
+    Only the artefact guard can repair that, so what it will look at is left to it. A large picture is overwritten where
     the stage can do with parts of it, unless it is the very one that `came`.
     """
     if in_strips(stage, unit, context):

@@ -16,10 +16,9 @@ The change of luma is added to R, G and B alike, so that the colour differences 
 
 ``auto`` measures the blur at edges (S. Zhuo, T. Sim, "Defocus map estimation from a single image", Pattern Recognition
 44(9), 2011: an edge blurred by sigma, blurred once more by 1, loses a factor ``R = sqrt(1 + 1 / sigma^2)`` of its
-gradient). The sharpest quarter of the edges decides, so that a soft background behind a sharp subject is left alone. On
-Set14, five wallpaper photographs and scikit-image's pictures that quartile's blur is at most 1.23 pixels (an ideal step
-measures 0.8 to 1.0); blurred by 1.5 pixels most measure 1.2 to 1.6, blurred by 2 pixels 1.3 to 2.1. Noisy pictures are
-left alone: their noise would be sharpened.
+gradient). The sharpest quarter of the edges decides, so that a soft background behind a sharp subject is left alone.
+Noisy pictures are left alone: their noise would be sharpened. docs/quality.md has what sharp and blurred pictures
+measure.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class Sharpness(NamedTuple):
     Attributes:
         blur: standard deviation in pixels of the blur at the sharpest quarter of the edges; None: too few edges.
         edges: how many were found.
-        noise: standard deviation of the luma's noise on the scale [0, 1]; None: cannot be told.
+        noise: standard deviation of the luma's noise on the scale [0, 1]; None: cannot be determined.
     """
 
     blur: float | None

@@ -1,9 +1,8 @@
 """Enlargement by any factor from 1 to 8: passes of nets, each followed by a resize to the exact size it is to give.
 
 Reducing a net's surplus by Lanczos costs nothing visible, enlarging past the net does; so the smallest net that is not
-below the wanted scale is taken. Beyond 4, where the catalogue ends, Lanczos makes up the rest. On Set5 at 8x (PSNR-Y,
-border of 8 cut) bicubic has 24.40 dB, DAT-light's x4 and Lanczos 27.08, its x4 and then its x2 27.11: a second pass
-brings 0.02 dB for three to four times the work.
+below the wanted scale is taken. Beyond 4, where the catalogue ends, Lanczos makes up the rest: a second pass of a net
+takes three to four times the work and gains next to nothing (docs/quality.md).
 
 Progressive enhancement (recipe, ``progressive``) divides the way into `stages` equal factors. Each stage takes
 ``blend`` of the net's result and the rest of bicubic enlargement, so that a net's exaggerations are not exaggerated

@@ -1,8 +1,8 @@
-"""Fine-tune the denoiser on one's own noisy pictures, without a clean version of any; refuse a net that is no better.
+"""Fine-tune the denoiser on a user's noisy pictures, without a clean version of any; refuse a net that is no better.
 
-The net learns by Neighbor2Neighbor (:mod:`enhancer.training.neighbours`), and is told of each picture's noise what the
-denoising stage would tell it. Two checks decide whether it may replace the one it started from, both on what it has not
-learned from:
+The net learns by Neighbor2Neighbor (:mod:`enhancer.training.neighbours`), and is given the noise level that the
+denoising stage would measure in each picture. Two checks decide whether it may replace the one it started from, both
+on what it has not learned from:
 
 * on held-out noisy pictures it must give one of two neighbouring half-size pictures from the other with less error,
   beyond what chance would give; this is unbiased without any truth, for noise that is independent from pixel to pixel;

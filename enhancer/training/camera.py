@@ -76,7 +76,7 @@ class Camera:
         Args:
             scene: H x W x 3 on [0, 1] in sRGB.
             random: of the noise.
-            noisy: False: the same development without noise, to tell what the noise adds.
+            noisy: False: the same development without noise, to separate what the noise adds.
 
         Returns:
             float32 of the same shape, on [0, 1].

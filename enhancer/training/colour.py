@@ -126,7 +126,7 @@ def _loss(numbers: Tensor, given: Tensor, truth: Tensor, unfaded: int) -> Tensor
 
 
 def _validator(net: ColourNet, looks: Sequence[Bytes], seed: int) -> Callable[[Mapping[str, Tensor]], dict[str, float]]:
-    """Mean PSNR of held-out pictures, aged always the same, before and after, and how well faded ones are told."""
+    """Mean PSNR of held-out pictures, aged always the same, before and after, and the recognition of faded ones."""
     given, truth = _batch(looks, 4 * len(looks), 0, np.random.default_rng((seed, 0, 1)))
     clean = _tensor([to_unit(look) for look in looks])
     before = _psnr(given, truth)

@@ -27,11 +27,11 @@ Points = NDArray[np.float64]
 FINE: Final = 4
 """Marks are drawn so many times as fine as the picture."""
 SHIFT: Final = 4
-"""Bits behind the point in what OpenCV is told of a place."""
+"""Fractional bits of the coordinates passed to OpenCV."""
 VISIBLE: Final = 16 / 255
 """Change of an encoded value from which a pixel counts as damaged."""
 FAINT: Final = 4 / 255
-"""Change below which it counts as whole; between the two nobody can say."""
+"""Change below which it counts as whole; between the two it is undecided."""
 SEPIA: Final = (1.0, 0.84, 0.62)
 
 

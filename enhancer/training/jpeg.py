@@ -1,7 +1,7 @@
 """Train the net against JPEG artefacts: ``make train-jpeg``.
 
-L1 between what the net makes of a JPEG and the picture before it. The net is told the mean step of the luminance
-quantisation (:func:`enhancer.codecs.jpeg.mean_step`), as FFDNet is told the noise (K. Zhang et al., IEEE TIP 2018), so
+L1 between what the net makes of a JPEG and the picture before it. The net is given the mean step of the luminance
+quantisation (:func:`enhancer.codecs.jpeg.mean_step`), as FFDNet is given the noise (K. Zhang et al., IEEE TIP 2018), so
 that one net serves every quality. The block grid lies anywhere in a patch: the net finds it by itself.
 """
 
@@ -87,7 +87,7 @@ def compressed(
         random: of the draw.
 
     Returns:
-        What the net gets, N x 4 x (side - 16) x (side - 16) with the mean quantiser step behind the colours, and what
+        What the net gets, N x 4 x (side - 16) x (side - 16) with the mean quantiser step after the colours, and what
         it is to give, without that plane.
     """
     given, wanted = [], []

@@ -2,7 +2,7 @@
 
 An entry says how a step's batch is drawn, on the CPU and maybe in other processes, and what the loss of a batch is,
 wherever the net lies. Where there is a CUDA device the net lies there, and a step is one graph (enhancer/training/
-step.py): nets as small as these are otherwise done before the next of their thousand kernels is asked for.
+step.py): nets as small as these otherwise finish each kernel before the next of a thousand is launched.
 """
 
 from __future__ import annotations

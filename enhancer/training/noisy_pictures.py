@@ -35,7 +35,7 @@ Read = Callable[[], bytes]
 
 @dataclass(frozen=True, slots=True)
 class NoisyPicture:
-    """The middle of one picture, H x W x 3 bytes, and what the denoising stage tells a net of its noise, on [0, 1]."""
+    """The middle of one picture, H x W x 3 bytes, and the noise level that denoising gives a net, on [0, 1]."""
 
     pixels: Bytes
     sigma: float
@@ -64,7 +64,7 @@ def read_pictures(
     Args:
         sources: name and reader of each.
         settings: limits, and where weights are.
-        base: catalogue name of the denoiser, whose kind may decide what it is told; None: the default one.
+        base: catalogue name of the denoiser, whose kind may decide the noise level it is given; None: the default one.
         progress: called before each picture with those done and those in all.
     """
     found = Found()

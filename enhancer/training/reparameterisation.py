@@ -27,7 +27,7 @@ EDGES: Final = (
 
 
 class FoldedKernel(nn.Module):
-    """The parameters behind one 3x3 kernel; calling it gives the kernel.
+    """The parameters from which one 3x3 kernel is computed; calling it gives the kernel.
 
     Args:
         given: input channels.

@@ -94,7 +94,7 @@ class Examples:
         self._sampler, self._schedule, self._whole_share, self._seed = sampler, schedule, whole_share, seed
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, the same however often it is asked for.
+        """The batch of a step, the same at every call.
 
         Returns:
             Prints (N x 3 x side x side), truth (N x 1 x side x side, 1 where damaged), and what each pixel counts.

@@ -20,7 +20,7 @@ def averaged_weight(step: int, most: float) -> float:
 
 
 class Step:
-    """Steps done as they are asked for, on any device.
+    """Steps run eagerly, on any device.
 
     Args:
         module: lies on its device already.
@@ -86,7 +86,7 @@ class Step:
 
 
 class CapturedStep(Step):
-    """Steps on a CUDA device, done as they are asked for at first, and then recorded once and played again.
+    """Steps on a CUDA device, run eagerly at first, then captured once as a CUDA graph and replayed.
 
     What changes from step to step, the batch, the rate and the average's weight, is copied to where the record expects
     it (PyTorch's documentation, "CUDA Graphs", on whole-network capture).

@@ -97,7 +97,7 @@ def _examples(paths: list[Path], seed: int, kept: Path) -> Examples:
             possible = [scale for scale in SCALES if min(picture.shape[:2]) >= scale * SMALLEST_SIDE]
             scale = possible[random.integers(len(possible))]
             crop = _crop(picture, scale, random)
-            # Noise and compression apart: together they would tell each other, as they do not in life.
+            # Noise and compression apart: if drawn together, each would predict the other, as in reality they do not.
             compression = STRENGTHS[random.integers(len(STRENGTHS))]
             given, damage = damaged(crop, scale, model, strength, random, compression=compression)
             rows.append(features(to_unit(given)))

@@ -15,7 +15,7 @@ def save_half(weights: Mapping[str, Tensor], path: Path, about: Mapping[str, str
     Args:
         weights: by the names of the net for inference.
         path: of the file, which is replaced.
-        about: goes into the file's header, for whoever asks later where the weights come from.
+        about: goes into the file's header, and records where the weights come from.
 
     Raises:
         OverflowError: a weight is too large for float16.
