@@ -22,11 +22,17 @@ from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.kind_features import CELL, FEATURES, kind_features
 from enhancer.stages.kinds import KINDS, NAME, WORDS
+from enhancer.stages.noise import measure_noise
 from enhancer.stages.sampling import evenly_spread_crops
 
 WEIGHTS: Final = Path(__file__).with_suffix(".json")
 SMALLEST_SIDE: Final = 16
 """Smaller pictures say nothing; they are taken for photographs."""
+MAY_BE_A_PHOTOGRAPH: Final = 0.2
+"""Odds from which a sensor's noise decides for a photograph: it hides the smooth places that the net goes by."""
+SENSOR_NOISE: Final = 3 / 255
+"""Standard deviation of noise that differs from channel to channel, which nothing drawn or rendered has."""
+LEAST_NOISE_SIDE: Final = 32
 LEAST_CELLS: Final = 32
 NOT_CLIPPED: Final = 0.04
 GROUND: Final = (3, 10)
@@ -78,6 +84,10 @@ class PictureKind(Stage):
         kind = measure_kind(pixels, context.visible)
         numbers: dict[str, Any] = {"kind": kind.name, "confidence": kind.confidence, "odds": kind.odds}
         numbers["repeats"] = kind.repeats
+        photograph = kind.odds[KINDS[0]]
+        if kind.name != KINDS[0] and photograph >= MAY_BE_A_PHOTOGRAPH and has_sensor_noise(pixels, context.visible):
+            numbers |= {"kind": KINDS[0], "confidence": photograph}
+            return Decision(False, f"{WORDS[KINDS[0]]}, by its noise (confidence {photograph:.2f})", numbers)
         return Decision(False, f"{WORDS[kind.name]} (confidence {kind.confidence:.2f})", numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -101,6 +111,19 @@ def measure_kind(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) 
     best = int(odds.argmax())
     rounded = {name: round(float(value), 3) for name, value in zip(KINDS, odds, strict=True)}
     return Kind(KINDS[best], rounded[KINDS[best]], rounded, round(float(features[FEATURES.index("repeats")]), 3))
+
+
+def has_sensor_noise(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -> bool:
+    """Whether there is noise as a camera's sensor makes it: visible, and in each channel another.
+
+    Args:
+        pixels: H x W x C, float32 in [0, 1]; grey pictures have one channel and are never sure.
+        visible: as in :class:`enhancer.stages.base.Context`.
+    """
+    if pixels.shape[2] < 3 or min(pixels.shape[:2]) < LEAST_NOISE_SIDE:
+        return False
+    noise = measure_noise(pixels, visible)
+    return noise is not None and noise.independent and noise.strength >= SENSOR_NOISE
 
 
 def noisy_ground(pixels: FloatPixels) -> bool:

@@ -13,7 +13,7 @@ from skimage.util import random_noise
 from enhancer.image import to_unit
 from enhancer.stages.kind_features import FEATURES, kind_features
 from enhancer.stages.kinds import KINDS, no_photograph
-from enhancer.stages.picture_kind import PictureKind, measure_kind, noisy_ground
+from enhancer.stages.picture_kind import PictureKind, has_sensor_noise, measure_kind, noisy_ground
 from enhancer.stages.sequence import STAGES
 from tests.cases.drawn import DRAWINGS, SCREENS, text
 
@@ -81,6 +81,20 @@ def test_odd_sizes_are_measured(context, shape):
     decision = STAGE.measure(np.random.default_rng(1).random(shape, np.float32), context())
     assert decision.numbers["kind"] in KINDS
     assert not decision.applied
+
+
+def test_a_sensors_noise_tells_a_small_dark_photograph_from_a_page(photo, context):
+    """The net alone takes the noisy night sky for paper (0.62)."""
+    whole = Image.fromarray(data.rocket()[80:380, 160:460]).resize((128, 128), Image.Resampling.BICUBIC)
+    noise = np.random.default_rng(7).normal(0, 10, (128, 128, 3))
+    pixels = to_unit(np.clip(np.rint(np.asarray(whole) + noise), 0, 255).astype(np.uint8))
+    assert STAGE.measure(pixels, context()).numbers["kind"] == "photograph"
+    assert has_sensor_noise(pixels)
+
+
+@pytest.mark.parametrize("name", [*DRAWINGS, *SCREENS])
+def test_nothing_drawn_has_a_sensors_noise(name):
+    assert not has_sensor_noise(to_unit({**DRAWINGS, **SCREENS}[name]()))
 
 
 def test_what_cannot_be_seen_does_not_count(photo):
