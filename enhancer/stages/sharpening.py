@@ -106,6 +106,7 @@ class Sharpening(Stage):
         if options.mode == "auto":
             if objection := _sharp_enough(blur) or objection_of_noise(noise, "sharpened"):
                 return Decision(False, objection, numbers)
+            assert blur is not None  # that was an objection
             while kernel < LARGEST_KERNEL and gaussian_sigma(kernel) < 0.7 * blur:
                 kernel += 2
             reason = f"edges are blurred by {blur:.1f} pixels"
