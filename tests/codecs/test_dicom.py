@@ -296,11 +296,12 @@ def test_what_other_formats_lose_is_said(slice_: np.ndarray) -> None:
 
 
 def test_medical_grey_changes_the_mended_pixels_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(15)
     y, x = np.mgrid[:96, :96]
-    clean = (1500 + 600 * np.sin(x / 17) * np.cos(y / 23)).astype(np.uint16) + RNG.integers(0, 3, (96, 96), np.uint16)
+    clean = (1500 + 600 * np.sin(x / 17) * np.cos(y / 23)).astype(np.uint16) + rng.integers(0, 3, (96, 96), np.uint16)
     struck = clean.copy()
-    hit = RNG.random(clean.shape) < 0.01
-    struck[hit] = np.where(RNG.random(int(hit.sum())) < 0.5, 0, 4095)
+    hit = rng.random(clean.shape) < 0.01
+    struck[hit] = np.where(rng.random(int(hit.sum())) < 0.5, 0, 4095)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "IM0001").write_bytes(file_of(ct(struck)))
     [record] = ImageEnhancer(MEDICAL).batch_enhance(tmp_path / "in", tmp_path / "out")

@@ -23,7 +23,7 @@ from sqlalchemy import make_url
 from demo.services.postgres import PostgresServer
 from demo.services.processes import ManagedProcess, free_port
 from demo.services.s3 import S3Server
-from enhancer.ledger import Ledger
+from enhancer.ledger import CountedRun, Ledger
 from tests.batch.site_builder import png
 from tests.model_cache import MODEL_CACHE
 
@@ -62,6 +62,8 @@ class Followed:
     environment: dict[str, str]
     ledger_url: str
     said: str
+    runs: list[CountedRun]
+    published: bool
 
     def shell(self, script: str) -> str:
         done = subprocess.run(
@@ -124,6 +126,8 @@ def followed(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Follo
         },
         ledger_url,
         "",
+        [],
+        published=True,
     )
     # The Airflow that was there before: its database, and a DAG processor that has read the DAGs.
     (home / "passwords.json").write_text(json.dumps({"admin": "admin"}))
@@ -146,17 +150,19 @@ def followed(postgres: PostgresServer, s3: S3Server, service_dir: Path) -> Follo
         else:
             script.append(filled_in(block, replacements))
     made.said = made.shell("\n".join(script))
+    with Ledger(made.ledger_url) as ledger:
+        made.runs = list(ledger.queries.runs())
+    made.published = "Contents" in s3.client.list_objects_v2(Bucket="archive-enhanced", Prefix="scans")
     return made
 
 
 @airflow
 @slow
-def test_looking_first_plans_and_touches_nothing(followed: Followed, s3: S3Server) -> None:
-    with Ledger(followed.ledger_url) as ledger:
-        [planned] = ledger.queries.runs()
+def test_looking_first_plans_and_touches_nothing(followed: Followed) -> None:
+    [planned] = followed.runs
     assert (planned.listed, planned.counts) == (2, {})
     assert planned.state == "finished"
-    assert "Contents" not in s3.client.list_objects_v2(Bucket="archive-enhanced", Prefix="scans")
+    assert not followed.published
 
 
 @airflow

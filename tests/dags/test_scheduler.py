@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -122,11 +123,12 @@ def finished(postgres: PostgresServer, s3: S3Server, service_dir: Path, collecto
 
         def over() -> bool:
             runs = [*airflow.api.dag_runs(DAG), *airflow.api.dag_runs(COLLECTION)]
-            return len(runs) == 3 and all(run["state"] in FINISHED for run in runs)
+            return len(runs) >= 3 and all(run["state"] in FINISHED for run in runs)  # more where midnight passes
 
         assert wait_until(over, timeout_s=600, poll_s=1), f"still not over; logs: {airflow.logs}"
-        [scheduled] = [run for run in airflow.api.dag_runs(DAG) if run["dag_run_id"] != run_id]
-        [collections_night] = airflow.api.dag_runs(COLLECTION)
+        nights = [run for run in airflow.api.dag_runs(DAG) if run["dag_run_id"] != run_id]
+        scheduled = min(nights, key=itemgetter("run_after"))
+        collections_night = min(airflow.api.dag_runs(COLLECTION), key=itemgetter("run_after"))
         yield Finished(
             airflow,
             s3,
