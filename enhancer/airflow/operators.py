@@ -10,29 +10,14 @@ from airflow.sdk import BaseOperator
 from enhancer.airflow.arguments import Thresholds
 from enhancer.airflow.dag_tasks import ENHANCED, TRIGGERS, announced, id_in_ledger, request_of, task_settings
 from enhancer.airflow.retrying import RetryTransient
+from enhancer.collections import REQUEST_VALUES
 from enhancer.errors import RequestError
 from enhancer.reasons import Reason
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_REQUEST: Final = (
-    "input_url",
-    "output_url",
-    "work_url",
-    "reference_url",
-    "prefix",
-    "rules",
-    "recipe",
-    "scale",
-    "denoise_strength",
-    "model",
-    "max_items",
-    "run_gate",
-    "on_rejection",
-    "rerun",
-    "worker_hour_price",
-)
+_REQUEST: Final = (*REQUEST_VALUES, "rerun")
 
 
 class EnhanceOperator(BaseOperator):
