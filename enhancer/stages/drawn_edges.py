@@ -33,7 +33,7 @@ STEEPER: Final = 1.2
 """Times, in each round."""
 CONTRAST: Final = (16 / 255, 48 / 255)
 """Range around a place below which it is no edge, and from which it surely is one."""
-MOST_LIKE_A_PHOTOGRAPH: Final = 0.1
+MOST_LIKE_A_PHOTOGRAPH: Final = 0.18
 """Probability of a photograph up to which a picture is taken for drawn without doubt."""
 BAND: Final = 128
 """Rows of the source that are worked on at once."""
