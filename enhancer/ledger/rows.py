@@ -248,6 +248,11 @@ class FailureGroup(Row):
     example_message: str | None
     known: int
 
+    @property
+    def is_new(self) -> bool:
+        """Whether some of them were not known before this run."""
+        return self.count > self.known
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded(Row):

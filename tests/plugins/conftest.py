@@ -24,7 +24,7 @@ DAG = f"""
 from airflow.sdk import DAG
 from airflow.providers.standard.operators.empty import EmptyOperator
 
-for dag_id in ("{DAG_ID}", "secret_dag"):
+for dag_id in ("{DAG_ID}", "secret_dag", "redrive_failed"):
     with DAG(dag_id, schedule=None) as dag:
         EmptyOperator(task_id="nothing")
     globals()[dag_id] = dag
@@ -73,10 +73,12 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, seeded: Seeded) -> Iterato
 
 @contextmanager
 def api_server(home: Path, seeded: Seeded) -> Iterator[Airflow]:
-    """An api-server with users admin, viewer and nobody (who may log in and do nothing), and one DAG run."""
+    """An api-server with users admin, editor (who may edit DAG runs), viewer and nobody (who may log in and do nothing),
+    and one DAG run.
+    """
     (home / "dags").mkdir()
     (home / "dags" / "dags.py").write_text(DAG)
-    users = {"admin": "admin", "viewer": "viewer", "nobody": ""}
+    users = {"admin": "admin", "editor": "user", "viewer": "viewer", "nobody": ""}
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({name: f"{name}-password" for name in users}))
     port = free_port()

@@ -22,8 +22,13 @@ QUERIES = {
     "/api/run": {"run_id": RUN_ID},
     "/api/items": {"run_id": RUN_ID},
     "/api/item": {"run_id": RUN_ID, "key": NASTY_KEY},
+    "/api/export": {"run_id": RUN_ID, "kind": "csv"},
+    "/collection": {"name": "default"},
 }
-"""A working query for every route; test_every_route_is_known_here keeps it complete."""
+"""A working query for every route that reads; test_every_route_is_known_here keeps it complete."""
+
+ACTIONS = {"/act", "/note", "/plan", "/start", "/redrive"}
+"""The routes that do something; tests/plugins/test_acting.py has them."""
 
 STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg"]
 ABSENT = [
@@ -50,10 +55,12 @@ def test_every_route_is_known_here() -> None:
     from enhancer_ui.app import routes
 
     paths = {route.path for route in routes().routes}
-    assert paths == {*QUERIES, "/static"}
+    assert paths == {*QUERIES, *ACTIONS, "/static"}
+    writing = {route.path for route in routes().routes if "POST" in (getattr(route, "methods", None) or ())}
+    assert writing == ACTIONS
 
 
-@pytest.mark.parametrize("path", [*QUERIES, *STATIC, *ABSENT])
+@pytest.mark.parametrize("path", [*QUERIES, *sorted(ACTIONS), *STATIC, *ABSENT])
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "DELETE"])
 def test_nothing_without_a_login(clients: dict[str | None, httpx.Client], path: str, method: str) -> None:
     answer = clients[None].request(method, path.lstrip("/"), params=QUERIES.get(path))
@@ -108,7 +115,7 @@ def test_the_cookie_of_the_ui_is_a_login(airflow: Airflow) -> None:
     assert httpx.get(f"{airflow.url}/enhancer/static/ui.css", cookies=cookies).status_code == 200
 
 
-def test_nothing_can_be_written(clients: dict[str | None, httpx.Client]) -> None:
+def test_pages_that_read_write_nothing(clients: dict[str | None, httpx.Client]) -> None:
     for path, query in QUERIES.items():
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert clients["admin"].request(method, path.lstrip("/"), params=query).status_code == 405
@@ -145,6 +152,7 @@ def test_paging_passes_over_what_one_may_not_read(clients: dict[str | None, http
         ("api/run", {"run_id": "secret_1"}),
         ("api/items", {"run_id": "secret_1"}),
         ("api/item", {"run_id": "secret_1", "key": "x2/coffee.png"}),
+        ("api/export", {"run_id": "secret_1", "kind": "json"}),
     ],
 )
 def test_no_route_leads_into_such_a_run(
@@ -310,9 +318,52 @@ def test_filters_order_and_pages(clients: dict[str | None, httpx.Client]) -> Non
 
     assert keys(state="rejected") == ["odd/rejected.png"]
     assert keys(search="ROCKET") == ["restore/rocket.jpg"]
-    assert keys(order="worst", limit=2) == ["restore/astronaut-noise.jpg", NASTY_KEY]
+    failed, refused = ["bad/page.png", "bad/truncated.jpg"], ["odd/rejected.png"]
+    assert keys(order="worst", limit=5) == [*failed, *refused, "restore/astronaut-noise.jpg", NASTY_KEY]
+    assert keys(order="psnr", desc="true", limit=2) == ["restore/rocket.jpg", "x2/coffee.png"]
+    assert keys(error="truncated") == ["bad/truncated.jpg"]
+    assert keys(stage="denoise", score_from="0.8", score_to="") == ["x2/coffee.png", "restore/rocket.jpg"]
+    assert keys(net="nothing") == []
     assert keys(limit=1, offset=1) == [NASTY_KEY]
-    assert clients["viewer"].get("api/items", params={"run_id": RUN_ID, "state": "nonsense"}).status_code == 422
+    for wrong in ({"state": "nonsense"}, {"order": "nonsense"}, {"score_from": "x"}, {"known": "x"}, {"mb_to": "inf"}):
+        assert clients["viewer"].get("api/items", params={"run_id": RUN_ID, **wrong}).status_code == 422
+    forged = clients["viewer"].get("api/items", params={"run_id": RUN_ID, "after": "forged"})
+    assert (forged.status_code, "first page" in forged.json()["error"]) == (400, True)
+
+
+def test_pages_of_items_follow_each_other(clients: dict[str | None, httpx.Client]) -> None:
+    whole = clients["viewer"].get("api/items", params={"run_id": RUN_ID, "order": "score"}).json()
+    assert whole["summary"]["next"] is None
+    seen: list[str] = []
+    place: dict[str, str] = {}
+    while True:
+        page = (
+            clients["viewer"].get("api/items", params={"run_id": RUN_ID, "order": "score", "limit": 2, **place}).json()
+        )
+        seen += [item["input"] for item in page["items"]]
+        if page["summary"]["next"] is None:
+            break
+        place = {"after": page["summary"]["next"]}
+    assert seen == [item["input"] for item in whole["items"]]
+
+
+def test_what_is_listed_comes_as_a_file(clients: dict[str | None, httpx.Client]) -> None:
+    import csv
+    import io
+
+    answer = clients["viewer"].get("api/export", params={"run_id": RUN_ID, "kind": "csv", "order": "key"})
+    assert "attachment" in answer.headers["content-disposition"]
+    rows = {row["key"]: row for row in csv.DictReader(io.StringIO(answer.text, newline=""))}
+    assert len(rows) == 9
+    coffee, broken = rows["x2/coffee.png"], rows["bad/truncated.jpg"]
+    assert (coffee["psnr"], coffee["noise"], coffee["state"]) == ("31.42", "", "published")
+    assert float(coffee["gain_db"]) == pytest.approx(2.31)
+    assert (broken["error_class"], broken["psnr"]) == ("truncated", "")
+    assert NASTY_KEY in rows
+    query = {"run_id": RUN_ID, "kind": "json", "state": "quarantined"}
+    envelope = clients["viewer"].get("api/export", params=query).json()
+    assert sorted(item["input"] for item in envelope["items"]) == ["bad/page.png", "bad/truncated.jpg"]
+    assert envelope["summary"]["filters"] == {"state": "quarantined"}
 
 
 def test_the_page_of_a_run_shows_gains_errors_and_counts(clients: dict[str | None, httpx.Client]) -> None:
@@ -321,6 +372,21 @@ def test_the_page_of_a_run_shows_gains_errors_and_counts(clients: dict[str | Non
     assert "bad/truncated.jpg: the full message of truncated" in page
     assert "published <b>5</b>" in page
     assert 'data-live="yes"' in page
+
+
+def test_runs_are_filtered(clients: dict[str | None, httpx.Client]) -> None:
+    def shown(**query: str) -> set[str]:
+        page = clients["viewer"].get("", params=query).text
+        return {name for name in (RUN_ID, "cli_1", "foreign_1") if f'id="run-{name}"' in page}
+
+    assert shown(search="CLI") == {"cli_1"}
+    assert shown(kind="by hand") == {RUN_ID, "foreign_1"}
+    assert shown(collection="default") == {RUN_ID, "foreign_1", "cli_1"}, "cli_1 by its addresses"
+    assert shown(outcome="at work") == {RUN_ID}
+    assert shown(outcome="trouble") == {RUN_ID}
+    assert shown(kind="command line", outcome="failed") == set()
+    assert "No runs match" in clients["viewer"].get("", params={"search": "nothing"}).text
+    assert clients["viewer"].get("", params={"kind": "nonsense"}).status_code == 422
 
 
 def test_the_tab_finds_the_run_of_a_dag_run(clients: dict[str | None, httpx.Client]) -> None:
