@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Engine, Select, Text, and_, case, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Select, Text, and_, case, cast, exists, func, literal_column, or_, select
 from sqlalchemy.sql.selectable import FromClause
 
 from enhancer.errors import RequestError
@@ -21,7 +21,7 @@ from enhancer.ledger.items import NO_SHARD
 from enhancer.ledger.queries import with_scores
 from enhancer.ledger.rows import ScoredItem
 from enhancer.ledger.states import GOOD, ItemState
-from enhancer.ledger.tables import db_now, item, score
+from enhancer.ledger.tables import db_now, item, run, score
 
 Sort = Literal[
     "worst", "position", "key", "state", "attempts", "size", "changed",
@@ -30,6 +30,9 @@ Sort = Literal[
 
 SAMPLE: Final = 400
 """Items whose records are looked at for the names of stages and nets that a run used."""
+
+BINS: Final = 20
+"""Parts of 0..1 that scores are counted in."""
 
 ENDLESS: Final = 1e300
 """Stands for a figure that there is none of, so that it comes last in either direction; no figure is so large."""
@@ -146,11 +149,14 @@ class Browsing:
             more, found = len(found) > limit, found[:limit]
             if backwards:
                 found = found[::-1]
-            rows = with_scores(connection, run_id, [row[:-1] for row in found])
+            keys = [row.key for row in found]
+            # Only keys were sorted: records are long, and a run may have a hundred thousand.
+            whole = connection.execute(select(item).where(item.c.run_id == run_id, item.c.key.in_(keys))).all()
+            rows = with_scores(connection, run_id, sorted(whole, key=lambda row: keys.index(row.key)))
             total = connection.execute(_counted(run_id, matching)).scalar_one()
         if not found:
             return Page([], int(total), None, None)
-        ends = [_token(sort, row[-1], row.key) for row in (found[0], found[-1])]
+        ends = [_token(sort, row.sorted_by, row.key) for row in (found[0], found[-1])]
         has_before, has_after = (more, True) if backwards else (place is not None or offset > 0, more)
         return Page(rows, int(total), ends[0] if has_before else None, ends[1] if has_after else None)
 
@@ -170,8 +176,8 @@ class Browsing:
         """What a run's items may be filtered by; stages and nets as a sample of its records names them."""
         here = item.c.run_id == run_id
         with reading(self._engine) as connection:
-            recipes = connection.execute(select(item.c.recipe_name).where(here).distinct()).scalars().all()
-            went_wrong = (here, item.c.state.not_in(GOOD), item.c.error_class.is_not(None))
+            asked = connection.execute(select(run.c.recipes).where(run.c.run_id == run_id)).scalar_one_or_none()
+            went_wrong = (here, item.c.state.in_(set(ItemState) - GOOD), item.c.error_class.is_not(None))
             errors = connection.execute(select(item.c.error_class).where(*went_wrong).distinct()).scalars().all()
             sample = connection.execute(
                 select(item.c.details).where(here, item.c.details.is_not(None)).order_by(item.c.position).limit(SAMPLE)
@@ -181,7 +187,22 @@ class Browsing:
             for details in sample:
                 stages.update(one["stage"] for one in (details or {}).get("decisions", ()) if one.get("applied"))
                 nets.update((details or {}).get("models") or ())
+        recipes = {str(recipe.get("name")) for recipe in (asked or {}).values()}
         return Facets(sorted(recipes), sorted(errors), sorted(stages), sorted(nets))
+
+    def score_bins(self, run_id: str, matching: ItemFilter) -> list[int]:
+        """How many of the items that match have a score in each of :data:`BINS` equal parts of 0..1; what lies beyond
+        counts in the nearest.
+        """
+        reference, fidelity = _scores()
+        counts = func.coalesce(reference.c.score, fidelity.c.score)
+        part = func.floor(counts * literal_column(str(BINS)))
+        counted = _joined(select(part, func.count()), run_id, matching, (reference, fidelity))
+        bins = [0] * BINS
+        with reading(self._engine) as connection:
+            for number, count in connection.execute(counted.where(counts.is_not(None)).group_by(part)):
+                bins[min(BINS - 1, max(0, int(number)))] += int(count)
+        return bins
 
     def now(self) -> float:
         """The database's clock."""
@@ -190,7 +211,7 @@ class Browsing:
 
 
 def _sorted(run_id: str, matching: ItemFilter, sort: Sort, descending: bool) -> tuple[Select[Any], ColumnElement[Any]]:
-    """Items that match with the value that they are sorted by, and that value's expression."""
+    """The keys of items that match with the value that they are sorted by, and that value's expression."""
     plain: dict[str, ColumnElement[Any]] = {
         "position": item.c.position,
         "key": item.c.key,
@@ -201,7 +222,7 @@ def _sorted(run_id: str, matching: ItemFilter, sort: Sort, descending: bool) -> 
     }
     if sort in plain:
         value = plain[sort]
-        return _joined(select(item, value.label("sorted_by")), run_id, matching), value
+        return _joined(select(item.c.key, value.label("sorted_by")), run_id, matching), value
     reference, fidelity = _scores()
     last = -ENDLESS if descending else ENDLESS
     figures: dict[str, ColumnElement[Any]] = {
@@ -218,7 +239,7 @@ def _sorted(run_id: str, matching: ItemFilter, sort: Sort, descending: bool) -> 
     else:
         value = func.coalesce(figures[sort], last)
     both = (reference, fidelity)
-    return _joined(select(item, value.label("sorted_by")), run_id, matching, both), value
+    return _joined(select(item.c.key, value.label("sorted_by")), run_id, matching, both), value
 
 
 def _scores() -> tuple[FromClause, FromClause]:

@@ -298,7 +298,7 @@ class Queries:
             .order_by(counted.c.count.desc(), counted.c.example_key)
         )
         with reading(self._engine) as connection:
-            return [FailureGroup(*row) for row in connection.execute(statement)]
+            return [FailureGroup(*tuple(row)) for row in connection.execute(statement)]
 
     def progress(self, run_id: str) -> Progress:
         """How far the run is.

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from airflow.api.common.trigger_dag import trigger_dag
-from airflow.exceptions import AirflowException
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.log import Log
+from airflow.sdk.exceptions import AirflowException
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType
 from sqlalchemy import select

@@ -12,14 +12,17 @@ from enhancer.contract import Envelope
 from enhancer.ledger.items import NO_SHARD
 from enhancer.ledger.rows import CountedRun, ScoredItem
 from enhancer.records import gain_db, record_of
-from enhancer_ui.showing import noise_of
+from enhancer_ui.showing import appearance_of
 
 COLUMNS: Final = (
     "key", "state", "known", "attempts", "recipe", "bytes", "width", "height", "output_width", "output_height",
     "target_key", "error_class", "error_stage", "error_message", "psnr", "gain_db", "ssim", "lpips", "score",
-    "fidelity_psnr", "fidelity_score", "artifact_score", "low_frequency_shift", "residual_ratio", "noise",
+    "fidelity_psnr", "fidelity_score", "artifact_score", "low_frequency_shift", "residual_ratio",
+    "noise_before", "noise_after", "sharpness_before", "sharpness_after",
     "approved_as", "approved_by",
 )  # fmt: skip
+
+APPEARANCE: Final = COLUMNS[COLUMNS.index("noise_before") : COLUMNS.index("approved_as")]
 
 _FORMULA: Final = re.compile(r"^[=+\-@\t\r]")
 
@@ -52,11 +55,12 @@ def as_json(run: CountedRun, items: Iterable[ScoredItem], query: dict[str, Any])
 
 
 def _cells(item: ScoredItem) -> list[Any]:
+    seen = appearance_of(item)
     truth, fidelity = item.scores.get("reference") or {}, item.scores.get("fidelity") or {}
     figures = [
         truth.get("psnr"), gain_db(item.scores), truth.get("ssim"), truth.get("lpips"), truth.get("score"),
         *(fidelity.get(name) for name in ("psnr", "score", "artifact_score", "low_frequency_shift", "residual_ratio")),
-        noise_of(item),
+        *(seen.get(name) for name in APPEARANCE),
     ]  # fmt: skip
     return [
         item.key, item.state, int(item.shard_id == NO_SHARD), item.attempts, item.recipe_name, item.size,

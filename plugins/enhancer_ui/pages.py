@@ -147,6 +147,7 @@ def run(
         has_truth=any("reference" in one.scores for one in page.rows),
         failures=reader.failures(run_id),
         facets=reader.facets(run_id),
+        bins=reader.score_bins(run_id, listing.matching),
         progress=None if row.is_finished else reader.progress(run_id),
         listing=listing,
         empty=describing.why_empty(row, is_filtered=listing.is_filtered),

@@ -170,6 +170,11 @@ class Reader:
         with self._reading() as ledger:
             return ledger.browsing.facets(run_id)
 
+    def score_bins(self, run_id: str, matching: ItemFilter) -> list[int]:
+        """How the scores of the items that match are distributed; the run has been checked before."""
+        with self._reading() as ledger:
+            return ledger.browsing.score_bins(run_id, matching)
+
     def actions(self, run_id: str) -> list[Action]:
         """What people did on a run, the newest first; the run has been checked before."""
         with self._reading() as ledger:

@@ -188,13 +188,18 @@ def number(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
-def noise_of(item: ScoredItem) -> float | None:
-    """The noise that was measured in the input, in levels of 255: its strongest channel's."""
+def appearance_of(item: ScoredItem) -> dict[str, float]:
+    """Noise and sharpness before and after, in levels of 255, as the evaluating worker measured them; of pictures that
+    older versions scored the noise that denoising found in the input, if any.
+    """
+    measured = ((item.scores.get("fidelity") or {}).get("protocol") or {}).get("appearance")
+    if isinstance(measured, dict):
+        return measured
     for decision in (item.details or {}).get("decisions", ()):
         levels = (decision.get("numbers") or {}).get("sigma")
         if decision.get("stage") in ("denoising", "restoration") and levels:
-            return float(max(levels)) if isinstance(levels, list) else float(levels)
-    return None
+            return {"noise_before": float(max(levels)) if isinstance(levels, list) else float(levels)}
+    return {}
 
 
 def size(width: int | None, height: int | None) -> str:
@@ -221,6 +226,7 @@ def environment() -> Environment:
         when=when, machine_time=machine_time, filesize=filesize, figure=figure, number=number, encoded=encoded
     )
     loaded.globals.update(
+        appearance_of=appearance_of,
         cost_of=cost_of,
         dag_run_page=dag_run_page,
         duration=duration,
@@ -230,7 +236,6 @@ def environment() -> Environment:
         link=link,
         log_page=log_page,
         meanings=MEANINGS,
-        noise_of=noise_of,
         outcome_of=outcome_of,
         run_bar=run_bar,
         segments=segments,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import get_args
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -26,7 +27,7 @@ def decisions(applied: bool) -> dict[str, object]:
 def browsed(ledger, build):
     """Sixty items of every kind, as rows and scores in plain Python."""
     chance = random.Random(3)
-    build.open("r1")
+    build.open("r1", recipes={"0" * 64: {"name": "photo"}, "1" * 64: {"name": "scan", "scale": 2}})
     rows, scores = [], []
     for number in range(60):
         key = f"{'scan' if number % 4 else 'Photo'}/{chance.randrange(10**6):06}.png"
@@ -143,6 +144,20 @@ def test_what_there_is_to_filter_by(ledger, browsed):
     facets = ledger.browsing.facets("r1")
     assert (facets.recipes, facets.errors) == (["photo", "scan"], ["truncated"])
     assert (facets.stages, facets.nets) == (["denoising"], ["dat-x2"])
+
+
+def test_scores_are_counted_in_parts(ledger, browsed):
+    """Against NumPy's histogram, of all and of some."""
+    for matching, holds in (
+        (ItemFilter(), lambda row: True),
+        (ItemFilter(search="photo"), lambda row: "Photo" in row["key"]),
+    ):
+        scores = [counted(row) for row in browsed.values() if holds(row) and counted(row) is not None]
+        wanted, _ = np.histogram(np.array(scores) + 1e-9, bins=20, range=(0, 1))
+        assert ledger.browsing.score_bins("r1", matching) == wanted.tolist()
+    with ledger.engine.begin() as connection:
+        connection.execute(sa.update(score).values(score=1.0))
+    assert ledger.browsing.score_bins("r1", ItemFilter())[-1] == len([1 for row in browsed.values() if row["scores"]])
 
 
 def test_rows_come_with_their_scores(ledger, browsed):

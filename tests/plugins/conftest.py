@@ -14,9 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
 from demo.services.processes import ManagedProcess, free_port
-from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, Seeded, seed
+from enhancer.ledger import Ledger
+from enhancer.ledger.tables import action, note, run
+from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, DONE, Seeded, add_finished_run, seed
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,6 +72,17 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, seeded: Seeded) -> Iterato
     """The running api-server."""
     with api_server(tmp_path_factory.mktemp("airflow"), seeded) as running:
         yield running
+
+
+@pytest.fixture
+def ledger(airflow: Airflow) -> Iterator[Ledger]:
+    """The server's ledger, with a finished run to decide on; what comes of it is taken away again."""
+    with Ledger(airflow.seeded.ledger_url) as opened:
+        add_finished_run(airflow.seeded, opened)
+        yield opened
+        with opened.engine.begin() as connection:
+            for statement in (delete(action), delete(note), delete(run).where(run.c.run_id == DONE)):
+                connection.execute(statement)
 
 
 @contextmanager

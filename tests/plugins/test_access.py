@@ -356,7 +356,7 @@ def test_what_is_listed_comes_as_a_file(clients: dict[str | None, httpx.Client])
     rows = {row["key"]: row for row in csv.DictReader(io.StringIO(answer.text, newline=""))}
     assert len(rows) == 9
     coffee, broken = rows["x2/coffee.png"], rows["bad/truncated.jpg"]
-    assert (coffee["psnr"], coffee["noise"], coffee["state"]) == ("31.42", "", "published")
+    assert (coffee["psnr"], coffee["noise_after"], coffee["state"]) == ("31.42", "", "published")
     assert float(coffee["gain_db"]) == pytest.approx(2.31)
     assert (broken["error_class"], broken["psnr"]) == ("truncated", "")
     assert NASTY_KEY in rows

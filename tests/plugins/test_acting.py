@@ -9,45 +9,16 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from sqlalchemy import delete
 
 from enhancer.ledger import Ledger
 from enhancer.ledger.rows import Item
-from enhancer.ledger.tables import action, item, note, run
+from enhancer.ledger.tables import run
 from tests.plugins.conftest import Airflow
-from tests.plugins.seeding import DAG_ID, RUN_ID, Seeded, add, item_row, run_row
+from tests.plugins.seeding import DAG_ID, DONE, HOSTILE, ITEMS, RUN_ID
 
 pytestmark = pytest.mark.airflow
 
-DONE = "done_1"
-HOSTILE = ["<b>\"&'.png", "line\r\nbreak.png", "\u202egpj.png", "a%2Fb+c d.png", "../up.png"]
-ITEMS = {
-    "held/a.png": "held",
-    "held/b.png": "held",
-    "no/c.png": "rejected",
-    "no/d.png": "quarantined",
-    "ok.png": "published",
-}
 FORGED = {"none": "", "nonsense": "x", "unsigned": "ImVkaXRvciI.aS0.AAAA"}
-
-
-@pytest.fixture
-def ledger(airflow: Airflow) -> Iterator[Ledger]:
-    """The server's ledger, with a finished run to decide on; what comes of it is taken away again."""
-    with Ledger(airflow.seeded.ledger_url) as opened:
-        _add_run(airflow.seeded, opened)
-        yield opened
-        with opened.engine.begin() as connection:
-            for statement in (delete(action), delete(note), delete(run).where(run.c.run_id == DONE)):
-                connection.execute(statement)
-
-
-def _add_run(seeded: Seeded, ledger: Ledger) -> None:
-    states = {**ITEMS, **dict.fromkeys(HOSTILE, "rejected")}
-    counts = {state: list(states.values()).count(state) for state in set(states.values())}
-    row = run_row(seeded, DONE, outcome="failed", created_at=1.0, items=len(states), summary={"counts": counts})
-    rows = [(item, item_row(DONE, number, key, state)) for number, (key, state) in enumerate(states.items())]
-    add(ledger, (run, row), *rows)
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,7 @@ def run_page(run: CountedRun, **values: Any) -> str:
     may = dict.fromkeys(("decide", "redrive", "start"), False)
     context: dict[str, Any] = {
         **nothing, "collection": None, "total": 0, "before": None, "after": None, "has_truth": False, "may": may,
-        "facets": Facets([], [], [], []), "listing": Listing(), "result": None, "csrf": "", "seen_at": "0", "live": False,
+        "facets": Facets([], [], [], []), "bins": [0] * 20, "listing": Listing(), "result": None, "csrf": "", "seen_at": "0", "live": False,
         "empty": why_empty(run, is_filtered=False),
     }  # fmt: skip
     return shown("run.html", run=run, **context | values)
@@ -280,6 +280,13 @@ def test_new_failures_stand_apart_from_known_ones(found: CountedRun) -> None:
     assert "Known from earlier runs, and left as they are: 7" in page
     assert WAYS_OUT["truncated"] in page
     assert "Nothing new went wrong" in run_page(found, failures=groups[1:])
+
+
+def test_the_distribution_of_scores_leads_to_its_parts(found: CountedRun) -> None:
+    page = html.unescape(run_page(found, bins=[0] * 18 + [3, 1]))
+    assert "Scores of these pictures: 4 have one" in page
+    assert "score_from=0.9&score_to=0.95" in page
+    assert 'height="70.0"' in page
 
 
 @pytest.mark.parametrize(
