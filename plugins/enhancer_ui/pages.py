@@ -25,6 +25,8 @@ router = APIRouter()
 
 RUNS_PER_PAGE: Final = 25
 ITEMS_PER_PAGE: Final = 50
+MOST_PLOTTED: Final = 200_000
+"""Pictures whose scores a page plots; counting millions would hold it up."""
 
 Asker = Annotated[Visitor, Depends(visitor_of)]
 Outcome = Literal["at work", "success", "failed", "trouble"]
@@ -147,7 +149,7 @@ def run(
         has_truth=any("reference" in one.scores for one in page.rows),
         failures=reader.failures(run_id),
         facets=reader.facets(run_id),
-        bins=reader.score_bins(run_id, listing.matching),
+        bins=reader.score_bins(run_id, listing.matching) if row.is_finished and page.total <= MOST_PLOTTED else [0],
         progress=None if row.is_finished else reader.progress(run_id),
         listing=listing,
         empty=describing.why_empty(row, is_filtered=listing.is_filtered),

@@ -133,4 +133,6 @@ def _chart(
 
 def shown(value: float) -> str:
     """A figure of a chart: counts whole, others with as many digits as they need."""
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else figure(value, 1 if value >= 10 else 3)
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return figure(value, 1 if value >= 5 else 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,7 +217,10 @@ def test_times_are_those_of_the_viewers_zone(open_as: Callable[..., Page]) -> No
 
 def test_a_page_asks_less_and_less_often_while_nothing_changes(open_as: Callable[..., Page]) -> None:
     page = open_as("viewer", f"run?run_id={quote(RUN_ID, safe='')}")
-    page.wait_for_function("pause > REFRESH_MS")
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not page.evaluate("pause > REFRESH_MS"):
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(200)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     assert page.evaluate("pause === REFRESH_MS"), "whoever comes back sees what is new soon"
 
@@ -263,7 +267,8 @@ def test_a_key_decides_on_one_picture_and_not_while_one_writes(open_as: Callable
     note.press_sequentially("a raw scan")
     assert ledger.actions.of_run(DONE) == []
     page.get_by_role("button", name="Keep the note").click()
-    page.get_by_text("a raw scan").wait_for()
+    page.wait_for_url(lambda url: url.endswith("#notes"))
+    page.locator(".note", has_text="a raw scan").wait_for()
     page.keyboard.press("a")
     page.get_by_text("1 picture approved as enhanced by editor").wait_for()
     assert [one.verb for one in ledger.actions.of_run(DONE)] == ["approve", "note"]
