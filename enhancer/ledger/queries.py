@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enhancer.errors import RequestError
 from enhancer.ledger.engine import reading
+from enhancer.ledger.figures import figures_of
 from enhancer.ledger.items import NO_SHARD
 from enhancer.ledger.progress import progress_of
 from enhancer.ledger.rows import CountedRun, FailureGroup, Item, Progress, Run, ScoredItem, ScoresByKind
@@ -321,39 +322,10 @@ class Queries:
             ).one()
         return float(now), None if epoch else float(now - created_at)
 
-    def run_figures(self, run_id: str) -> dict[str, float | int | None]:
-        """What a run's trend is plotted by: megapixels that it published (of results that it made), seconds that its
-        workers were busy, and of the scores that count (against the truth where there is one, else against the input)
-        how many there are, their mean and the least.
-        """
-        reference, fidelity = score.alias("reference"), score.alias("fidelity")
-        source: Any = item
-        for scores in (reference, fidelity):
-            same = and_(scores.c.run_id == item.c.run_id, scores.c.key == item.c.key, scores.c.kind == scores.name)
-            source = source.outerjoin(scores, same)
-        counts = func.coalesce(reference.c.score, fidelity.c.score)
-        published = item.c.state == ItemState.PUBLISHED
+    def run_figures(self, run_id: str) -> dict[str, Any]:
+        """What a run's trend is plotted by (:func:`enhancer.ledger.figures.figures_of`)."""
         with reading(self._engine) as connection:
-            pixels, scored, mean, least = connection.execute(
-                select(
-                    func.sum(1e-6 * item.c.output_width * item.c.output_height).filter(published),
-                    func.count(counts),
-                    func.avg(counts),
-                    func.min(counts),
-                )
-                .select_from(source)
-                .where(item.c.run_id == run_id, item.c.shard_id != NO_SHARD)
-            ).one()
-            busy_s = connection.execute(
-                select(func.coalesce(func.sum(shard.c.busy_s), 0.0)).where(shard.c.run_id == run_id)
-            ).scalar_one()
-        return {
-            "megapixels": round(float(pixels or 0), 3),
-            "busy_s": round(float(busy_s), 1),
-            "scored": int(scored),
-            "score_mean": None if mean is None else round(float(mean), 4),
-            "score_least": None if least is None else round(float(least), 4),
-        }
+            return figures_of(connection, run_id)
 
     def cost_history(self, without_dag: str | None = None) -> tuple[float, float]:
         """Estimated and measured seconds of the shards of the newest finished runs, of those that worked at all.

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.reasons import Reason
-from enhancer_ui import acting, api, pages
+from enhancer_ui import acting, api, pages, reports
 from enhancer_ui.reading import LedgerUnavailableError, NoLedgerError
 from enhancer_ui.security import Guard
 
@@ -40,6 +40,7 @@ def routes() -> FastAPI:
     app.include_router(pages.router)
     app.include_router(api.router)
     app.include_router(acting.router)
+    app.include_router(reports.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
     app.add_exception_handler(EnhancerError, _deliberate_error)
     app.add_exception_handler(HTTPException, _refused)

@@ -11,6 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment
 
+from enhancer.batch.layout import REFERENCE_CHECK_DAG
+from enhancer.collections import DEFAULT
 from enhancer.ledger.rows import Action, CountedRun
 from enhancer.records import record_of
 from enhancer.storage.roots import Roots
@@ -214,16 +216,22 @@ def collection(reader: LedgerReader, name: Annotated[str, Query(min_length=1, ma
     collections = Collections(ui_settings())
     now = time.time()
 
+    checked = name == DEFAULT  # the reference check goes by the recipe of this collection
+
     def wanted(run: CountedRun) -> bool:
+        if run.dag_id == REFERENCE_CHECK_DAG:
+            return run.is_finished and checked
         return run.is_finished and not describing.is_dry(run) and collections.of(run) == name
 
-    rows = reader.history(now - trends.NIGHTS * trends.DAY_S, wanted)
+    found = reader.history(now - trends.NIGHTS * trends.DAY_S, wanted)
+    rows = [one for one in found if one.dag_id != REFERENCE_CHECK_DAG]
+    checks = [one for one in found if one.dag_id == REFERENCE_CHECK_DAG]
     return _page(
         "collection.html",
         name=name,
         known=name in collections.dag_ids,
         runs=rows,
-        charts=trends.charts(rows, now),
+        charts=trends.charts(rows, now) + trends.canary_charts(checks, now),
         nights=trends.NIGHTS,
         width=trends.WIDTH,
         height=trends.HEIGHT,

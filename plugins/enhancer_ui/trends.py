@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from enhancer.ledger.rows import CountedRun
 from enhancer.ledger.states import ItemState
@@ -48,7 +50,7 @@ class Chart:
         return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
 
 
-def _figures(run: CountedRun) -> dict[str, float | None]:
+def _figures(run: CountedRun) -> dict[str, Any]:
     return dict((run.summary or {}).get("figures") or {})
 
 
@@ -95,6 +97,16 @@ FIGURES: Final[tuple[tuple[str, str, str, Callable[[CountedRun], float | None]],
 """Each chart's title, meaning and unit, and the figure of a run; None where a run has none."""
 
 
+CLASSES: Final = 4
+"""Classes of errors that have a chart of their own: the most frequent ones."""
+
+CANARY: Final = (
+    ("psnr", "Canary PSNR", "mean of the reference check's pictures with known truth", " dB"),
+    ("ssim", "Canary SSIM", "of the same pictures", ""),
+    ("lpips", "Canary LPIPS", "of the same pictures; lower is better", ""),
+)
+
+
 def charts(runs: Sequence[CountedRun], now: float) -> list[Chart]:
     """The charts of finished runs.
 
@@ -102,7 +114,40 @@ def charts(runs: Sequence[CountedRun], now: float) -> list[Chart]:
         runs: of the last :data:`NIGHTS` days, the oldest first.
         now: the right edge.
     """
-    return [_chart(title, meaning, unit, runs, of, now) for title, meaning, unit, of in FIGURES]
+    drawn = [_chart(title, meaning, unit, runs, of, now) for title, meaning, unit, of in FIGURES]
+    by_class: Counter[str] = Counter()
+    for run in runs:
+        by_class.update(_failures(run) or {})
+    for error_class, _ in by_class.most_common(CLASSES):
+        drawn.append(_chart(error_class, "new failures of this class", "", runs, partial(_of_class, error_class), now))
+    return drawn
+
+
+def canary_charts(checks: Sequence[CountedRun], now: float) -> list[Chart]:
+    """The figures of reference checks, of those that have some.
+
+    Args:
+        checks: of the last :data:`NIGHTS` days, the oldest first.
+        now: the right edge.
+    """
+    drawn = [_chart(title, meaning, unit, checks, partial(_canary, name), now) for name, title, meaning, unit in CANARY]
+    return [chart for chart in drawn if chart.points]
+
+
+def _failures(run: CountedRun) -> dict[str, int] | None:
+    found = _figures(run).get("failures")
+    return found if isinstance(found, dict) else None
+
+
+def _of_class(error_class: str, run: CountedRun) -> float | None:
+    failures = _failures(run)
+    return None if failures is None else failures.get(error_class, 0)
+
+
+def _canary(name: str, run: CountedRun) -> float | None:
+    figures = ((run.summary or {}).get("reference_check") or {}).get("figures") or {}
+    values = [float(one[name]) for one in figures.values() if name in one]
+    return sum(values) / len(values) if values else None
 
 
 def _chart(

@@ -223,14 +223,16 @@ def test_runs_are_searched_by_name_and_address(ledger, build):
 
 def test_a_runs_figures(ledger, build):
     assert ledger.queries.run_figures("nope") == {
-        "megapixels": 0.0, "busy_s": 0.0, "scored": 0, "score_mean": None, "score_least": None
+        "failures": {}, "megapixels": 0.0, "busy_s": 0.0, "scored": 0, "score_mean": None, "score_least": None
     }  # fmt: skip
     scored(ledger, build, [(0.9, 0.1), (None, 0.5), (None, None)])
     with ledger.engine.begin() as connection:
         size = {"state": "published", "output_width": 2000, "output_height": 1500}
         connection.execute(sa.update(item).where(item.c.key != "a2").values(**size))
         connection.execute(sa.update(shard).values(busy_s=12.5))
+        connection.execute(sa.update(item).where(item.c.key == "a2").values(state="failed", error_class="timeout"))
     assert ledger.queries.run_figures("r1") == {
+        "failures": {"timeout": 1},
         "megapixels": 6.0, "busy_s": 12.5, "scored": 2, "score_mean": 0.7, "score_least": 0.5
     }  # fmt: skip
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from enhancer.ledger import Ledger
 from tests.plugins.conftest import Airflow
-from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, NASTY_KEY, RUN_ID, encoded, photo, write
+from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, DONE, NASTY_KEY, RUN_ID, encoded, photo, write
 
 pytestmark = pytest.mark.airflow
 
@@ -26,6 +27,9 @@ QUERIES = {
     "/collection": {"name": "default"},
 }
 """A working query for every route that reads; test_every_route_is_known_here keeps it complete."""
+
+REPORT = "/report"
+"""The report of a run; test_a_report_reaches_nothing has it."""
 
 ACTIONS = {"/act", "/note", "/plan", "/start", "/redrive"}
 """The routes that do something; tests/plugins/test_acting.py has them."""
@@ -55,12 +59,12 @@ def test_every_route_is_known_here() -> None:
     from enhancer_ui.app import routes
 
     paths = {route.path for route in routes().routes}
-    assert paths == {*QUERIES, *ACTIONS, "/static"}
+    assert paths == {*QUERIES, *ACTIONS, REPORT, "/static"}
     writing = {route.path for route in routes().routes if "POST" in (getattr(route, "methods", None) or ())}
     assert writing == ACTIONS
 
 
-@pytest.mark.parametrize("path", [*QUERIES, *sorted(ACTIONS), *STATIC, *ABSENT])
+@pytest.mark.parametrize("path", [*QUERIES, REPORT, *sorted(ACTIONS), *STATIC, *ABSENT])
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "DELETE"])
 def test_nothing_without_a_login(clients: dict[str | None, httpx.Client], path: str, method: str) -> None:
     answer = clients[None].request(method, path.lstrip("/"), params=QUERIES.get(path))
@@ -153,13 +157,15 @@ def test_paging_passes_over_what_one_may_not_read(clients: dict[str | None, http
         ("api/items", {"run_id": "secret_1"}),
         ("api/item", {"run_id": "secret_1", "key": "x2/coffee.png"}),
         ("api/export", {"run_id": "secret_1", "kind": "json"}),
+        ("report", {"run_id": "secret_1"}),
     ],
 )
 def test_no_route_leads_into_such_a_run(
     clients: dict[str | None, httpx.Client], path: str, query: dict[str, str]
 ) -> None:
     assert clients["viewer"].get(path, params=query).status_code == 403
-    assert clients["admin"].get(path, params=query, follow_redirects=True).status_code == 200
+    there = 404 if path == "report" else 200  # it has none
+    assert clients["admin"].get(path, params=query, follow_redirects=True).status_code == there
 
 
 # ------------------------------------------------------------------ pictures
@@ -225,6 +231,22 @@ def test_a_nul_is_a_bad_request_and_no_trouble_of_the_ledger(
     clients: dict[str | None, httpx.Client], page: str, query: dict[str, str]
 ) -> None:
     assert clients["admin"].get(page, params=query).status_code == 422
+
+
+def test_a_report_reaches_nothing(clients: dict[str | None, httpx.Client], airflow: Airflow, ledger: Ledger) -> None:
+    answer = clients["viewer"].get("report", params={"run_id": DONE})
+    assert answer.content == (airflow.seeded.output / f"_enhancer/reports/{DONE}/report.html").read_bytes()
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts")
+    assert "allow-same-origin" not in policy
+    assert "default-src 'none'" in policy
+    again = clients["viewer"].get("report", params={"run_id": DONE}, headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+    for run_id in (RUN_ID, "cli_1", "nope"):
+        assert clients["viewer"].get("report", params={"run_id": run_id}).status_code == 404
+    (airflow.seeded.output / f"_enhancer/reports/{DONE}/report.html").unlink()
+    gone = clients["viewer"].get("report", params={"run_id": DONE})
+    assert (gone.status_code, "is not there" in gone.text) == (404, True)
 
 
 def test_a_foreign_store_is_not_read(airflow: Airflow, clients: dict[str | None, httpx.Client]) -> None:
@@ -311,82 +333,12 @@ def test_items_in_the_contracts_names(clients: dict[str | None, httpx.Client]) -
     assert by_key["x2/coffee.png"]["decisions"][0]["stage"] == "denoise"
 
 
-def test_filters_order_and_pages(clients: dict[str | None, httpx.Client]) -> None:
-    def keys(**query: str | int) -> list[str]:
-        answer = clients["viewer"].get("api/items", params={"run_id": RUN_ID, **query})
-        return [item["input"] for item in answer.json()["items"]]
-
-    assert keys(state="rejected") == ["odd/rejected.png"]
-    assert keys(search="ROCKET") == ["restore/rocket.jpg"]
-    failed, refused = ["bad/page.png", "bad/truncated.jpg"], ["odd/rejected.png"]
-    assert keys(order="worst", limit=5) == [*failed, *refused, "restore/astronaut-noise.jpg", NASTY_KEY]
-    assert keys(order="psnr", desc="true", limit=2) == ["restore/rocket.jpg", "x2/coffee.png"]
-    assert keys(error="truncated") == ["bad/truncated.jpg"]
-    assert keys(stage="denoise", score_from="0.8", score_to="") == ["x2/coffee.png", "restore/rocket.jpg"]
-    assert keys(net="nothing") == []
-    assert keys(limit=1, offset=1) == [NASTY_KEY]
-    for wrong in ({"state": "nonsense"}, {"order": "nonsense"}, {"score_from": "x"}, {"known": "x"}, {"mb_to": "inf"}):
-        assert clients["viewer"].get("api/items", params={"run_id": RUN_ID, **wrong}).status_code == 422
-    forged = clients["viewer"].get("api/items", params={"run_id": RUN_ID, "after": "forged"})
-    assert (forged.status_code, "first page" in forged.json()["error"]) == (400, True)
-
-
-def test_pages_of_items_follow_each_other(clients: dict[str | None, httpx.Client]) -> None:
-    whole = clients["viewer"].get("api/items", params={"run_id": RUN_ID, "order": "score"}).json()
-    assert whole["summary"]["next"] is None
-    seen: list[str] = []
-    place: dict[str, str] = {}
-    while True:
-        page = (
-            clients["viewer"].get("api/items", params={"run_id": RUN_ID, "order": "score", "limit": 2, **place}).json()
-        )
-        seen += [item["input"] for item in page["items"]]
-        if page["summary"]["next"] is None:
-            break
-        place = {"after": page["summary"]["next"]}
-    assert seen == [item["input"] for item in whole["items"]]
-
-
-def test_what_is_listed_comes_as_a_file(clients: dict[str | None, httpx.Client]) -> None:
-    import csv
-    import io
-
-    answer = clients["viewer"].get("api/export", params={"run_id": RUN_ID, "kind": "csv", "order": "key"})
-    assert "attachment" in answer.headers["content-disposition"]
-    rows = {row["key"]: row for row in csv.DictReader(io.StringIO(answer.text, newline=""))}
-    assert len(rows) == 9
-    coffee, broken = rows["x2/coffee.png"], rows["bad/truncated.jpg"]
-    assert (coffee["psnr"], coffee["noise_after"], coffee["state"]) == ("31.42", "", "published")
-    assert float(coffee["gain_db"]) == pytest.approx(2.31)
-    assert (broken["error_class"], broken["psnr"]) == ("truncated", "")
-    assert NASTY_KEY in rows
-    query = {"run_id": RUN_ID, "kind": "json", "state": "quarantined"}
-    envelope = clients["viewer"].get("api/export", params=query).json()
-    assert sorted(item["input"] for item in envelope["items"]) == ["bad/page.png", "bad/truncated.jpg"]
-    assert envelope["summary"]["filters"] == {"state": "quarantined"}
-
-
 def test_the_page_of_a_run_shows_gains_errors_and_counts(clients: dict[str | None, httpx.Client]) -> None:
     page = clients["viewer"].get("run", params={"run_id": RUN_ID}).text
     assert "+7.42" in page
     assert "bad/truncated.jpg: the full message of truncated" in page
     assert "published <b>5</b>" in page
     assert 'data-live="yes"' in page
-
-
-def test_runs_are_filtered(clients: dict[str | None, httpx.Client]) -> None:
-    def shown(**query: str) -> set[str]:
-        page = clients["viewer"].get("", params=query).text
-        return {name for name in (RUN_ID, "cli_1", "foreign_1") if f'id="run-{name}"' in page}
-
-    assert shown(search="CLI") == {"cli_1"}
-    assert shown(kind="by hand") == {RUN_ID, "foreign_1"}
-    assert shown(collection="default") == {RUN_ID, "foreign_1", "cli_1"}, "cli_1 by its addresses"
-    assert shown(outcome="at work") == {RUN_ID}
-    assert shown(outcome="trouble") == {RUN_ID}
-    assert shown(kind="command line", outcome="failed") == set()
-    assert "No runs match" in clients["viewer"].get("", params={"search": "nothing"}).text
-    assert clients["viewer"].get("", params={"kind": "nonsense"}).status_code == 422
 
 
 def test_the_tab_finds_the_run_of_a_dag_run(clients: dict[str | None, httpx.Client]) -> None:

@@ -156,7 +156,7 @@ def test_an_expired_login_is_said(visit: Page, airflow: Airflow) -> None:
 
 # ------------------------------------------------------------------ for everybody
 
-AXE = Path(__file__).with_name("axe-core") / "axe.min.js"
+AXE = Path(__file__).with_name("vendor") / "axe-core" / "axe.min.js"
 """axe-core 4.14.1 (Deque, MPL-2.0), as npm has it."""
 
 VIEWS = {
