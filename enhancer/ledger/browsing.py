@@ -18,7 +18,7 @@ from sqlalchemy.sql.selectable import FromClause
 from enhancer.errors import RequestError
 from enhancer.ledger.engine import reading
 from enhancer.ledger.items import NO_SHARD
-from enhancer.ledger.queries import with_scores
+from enhancer.ledger.queries import KEY_COLUMN, with_scores
 from enhancer.ledger.rows import ScoredItem
 from enhancer.ledger.states import GOOD, ItemState
 from enhancer.ledger.tables import db_now, item, run, score
@@ -152,7 +152,8 @@ class Browsing:
             keys = [row.key for row in found]
             # Only keys were sorted: records are long, and a run may have a hundred thousand.
             whole = connection.execute(select(item).where(item.c.run_id == run_id, item.c.key.in_(keys))).all()
-            rows = with_scores(connection, run_id, sorted(whole, key=lambda row: keys.index(row.key)))
+            by_key = {row[KEY_COLUMN]: row for row in whole}
+            rows = with_scores(connection, run_id, [by_key[key] for key in keys if key in by_key])
             total = connection.execute(_counted(run_id, matching)).scalar_one()
         if not found:
             return Page([], int(total), None, None)

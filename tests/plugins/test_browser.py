@@ -225,6 +225,20 @@ def test_a_page_asks_less_and_less_often_while_nothing_changes(open_as: Callable
     assert page.evaluate("pause === REFRESH_MS"), "whoever comes back sees what is new soon"
 
 
+def test_a_page_has_its_buttons_as_soon_as_the_run_is_over(open_as: Callable[..., Page], ledger: Ledger) -> None:
+    from enhancer.ledger.tables import run
+
+    change = run.update().where(run.c.run_id == DONE)
+    with ledger.engine.begin() as connection:
+        connection.execute(change.values(state="running", finished_at=None))
+    page = open_as("editor", f"run?run_id={DONE}")
+    page.get_by_role("link", name="held/a.png").wait_for()
+    assert page.get_by_role("checkbox").count() == 0
+    with ledger.engine.begin() as connection:
+        connection.execute(change.values(state="finished", finished_at=2.0))
+    page.get_by_role("checkbox", name="Choose held/a.png").wait_for()
+
+
 # ------------------------------------------------------------------ deciding
 
 

@@ -88,10 +88,10 @@ async function refresh() {
   banner.hidden = true;
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("page");
   if (!fresh) return again();
-  page.dataset.live = fresh.dataset.live;
+  if (fresh.dataset.live !== "yes") return location.reload(); // it is over: there is more on the page now
   if (merge(page, fresh)) pause = REFRESH_MS;
   else later();
-  if (page.dataset.live === "yes") again();
+  again();
 }
 
 /** The picture before over the picture after, cut at the slider. */
