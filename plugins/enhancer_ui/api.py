@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -84,12 +83,7 @@ def export(
     """All items that match, as a file: CSV, or JSON in the common envelope."""
     run = reader.run(run_id)
     rows = reader.every_item(run_id, listing.matching, listing.sort, descending=listing.desc)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", run_id)[:100]
-    headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
-    if kind == "csv":
-        return StreamingResponse(exporting.as_csv(rows), media_type="text/csv; charset=utf-8", headers=headers)
-    text = exporting.as_json(run, rows, listing.query())
-    return StreamingResponse(text, media_type="application/json", headers=headers)
+    return exporting.answer(run, rows, kind, listing.query())
 
 
 @router.get("/api/item")

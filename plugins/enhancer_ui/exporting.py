@@ -6,7 +6,10 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
 
 from enhancer.contract import Envelope
 from enhancer.ledger.items import NO_SHARD
@@ -25,6 +28,17 @@ COLUMNS: Final = (
 APPEARANCE: Final = COLUMNS[COLUMNS.index("noise_before") : COLUMNS.index("approved_as")]
 
 _FORMULA: Final = re.compile(r"^[=+\-@\t\r]")
+
+
+def answer(
+    run: CountedRun, items: Iterable[ScoredItem], kind: Literal["csv", "json"], query: dict[str, Any]
+) -> Response:
+    """The items as a download that is named after the run."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", run.run_id)[:100]
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}
+    if kind == "csv":
+        return StreamingResponse(as_csv(items), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(as_json(run, items, query), media_type="application/json", headers=headers)
 
 
 def as_csv(items: Iterable[ScoredItem]) -> Iterator[str]:
