@@ -22,7 +22,7 @@ WORK_DONE: Final[dict[str, float]] = {
     ItemState.SCORED: 0.95,
     ItemState.COMMITTING: 0.95,
 }
-"""The share of a picture's work that lies behind it, by state; all of it in every other. Scoring takes about half of a
+"""The share of a picture's work that is done, by state; all of it in every other state. Scoring takes about half of a
 run of small pictures, and less of large ones (docs/performance.md)."""
 
 _SETTLED: Final = TERMINAL | {ItemState.HELD}

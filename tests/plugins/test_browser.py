@@ -184,8 +184,8 @@ def test_every_view_meets_wcag_aa(open_as: Callable[..., Page], ledger: Ledger, 
             more.evaluate("one => one.open = true")
         page.evaluate(AXE.read_text(encoding="utf-8"))
         found = page.evaluate("rules => axe.run(document, { runOnly: rules })", rules)
-        told = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
-        assert told == [], name
+        violations = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
+        assert violations == [], name
         assert found["passes"], name
         page.context.close()
 
