@@ -95,6 +95,7 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
                 "side_files": found_by_run(ledger, run_id, planned.get("side_files") or {}),
                 "failure_rate": rate,
                 "passed_through": ledger.halts.passed_through(run_id),
+                "figures": ledger.queries.run_figures(run_id),
             }
             write_report(ledger, run_id, outcome, settings, output, summary)
             _sweep(run, settings, ledger)  # before the end: who is killed in between sweeps again

@@ -1,7 +1,7 @@
 """The ledger: what happened to every picture of every run, in a database of its own (never Airflow's).
 
-:class:`Ledger` opens it; its parts each own one idea: runs and their halts, leases, items, results, targets, queries
-for reading, and upkeep.
+:class:`Ledger` opens it; its parts each own one idea: runs and their halts, leases, items, results, targets,
+what people did, queries for reading, pages for browsing, and upkeep.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from types import TracebackType
 
 from sqlalchemy import Connection
 
+from enhancer.ledger.actions import Actions
+from enhancer.ledger.browsing import Browsing
+from enhancer.ledger.decisions import Decisions
 from enhancer.ledger.engine import open_engine
 from enhancer.ledger.halts import Halt, Halts
 from enhancer.ledger.items import Items
@@ -60,7 +63,10 @@ class Ledger:
         self.results = Results(self.engine)
         self.targets = Targets(self.engine)
         self.notices = Notices(self.engine)
+        self.actions = Actions(self.engine)
+        self.decisions = Decisions(self.engine, self.runs)
         self.queries = Queries(self.engine)
+        self.browsing = Browsing(self.engine)
         self.upkeep = Upkeep(self.engine)
 
     def fenced(self, lease: Lease) -> AbstractContextManager[Connection]:

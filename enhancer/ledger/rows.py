@@ -81,6 +81,8 @@ class CountedRun(Run):
     """A run with its items by state; states without items are left out."""
 
     counts: dict[str, int]
+    known: dict[str, int]
+    """Of these, what only repeats an earlier run's verdict without work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +212,33 @@ class Target(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class Action(Row):
+    """What a person did: a line of the audit trail."""
+
+    action_id: int
+    at: float
+    by: str
+    verb: str
+    run_id: str | None
+    count: int
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Row):
+    """A person's note on a picture."""
+
+    note_id: int
+    input_url: str
+    key: str
+    text: str
+    by: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class FailureGroup(Row):
-    """Items of a run that ended alike, with one of them as an example."""
+    """Items of a run that ended alike, with one of them as an example; `known` of them only repeat a verdict."""
 
     state: str
     stage: str | None
@@ -219,6 +246,12 @@ class FailureGroup(Row):
     count: int
     example_key: str
     example_message: str | None
+    known: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether some of them were not known before this run."""
+        return self.count > self.known
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +273,9 @@ class Progress(Row):
         shards: of the run.
         shards_done: with no item open; a held one waits for a person, not for the shard.
         items_per_second: of the enhancement, which is most of the work.
-        eta_s: seconds until no picture waits for it; None where there is no rate yet.
+        eta_s: seconds until the run's pictures are done, by the work of the last quarter of an hour; None where there
+            was none yet.
+        work_done: share of the estimated work that is done, 0..1: an enhanced picture still waits for its scores.
     """
 
     total: int
@@ -250,3 +285,4 @@ class Progress(Row):
     shards_done: int
     items_per_second: float
     eta_s: float | None
+    work_done: float

@@ -217,3 +217,28 @@ notice = Table(
     Column("told_at", Double, nullable=False),
     PrimaryKeyConstraint("kind", "subject"),
 )
+
+action = Table(
+    "action",
+    metadata,
+    Column("action_id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("by", String(200), nullable=False),  # the user in Airflow, or of the machine that the command line ran on
+    Column("verb", String(32), nullable=False),  # approve | release | drop | note | trigger
+    Column("run_id", String(250)),  # of the ledger; outlives the run's row
+    Column("count", Integer, nullable=False),  # pictures that it changed
+    Column("details", JSON, nullable=False),
+    Index(None, "run_id", "at"),
+)
+
+note = Table(
+    "note",
+    metadata,
+    Column("note_id", Integer, primary_key=True, autoincrement=True),
+    Column("input_url", Text, nullable=False),  # a note is on a picture, whatever run it is in
+    Column("key", KEY, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("at", Double, nullable=False),
+    Index(None, "key", "at"),
+)

@@ -23,6 +23,14 @@ NASTY_KEY = 'x2/<script>alert("x")</script> & "quotes" \'ü\' 100%+.png'
 CREATED_AT = 1_795_355_400.0
 
 
+DONE = "done_1"
+"""A finished run with pictures to decide on: :func:`add_finished_run`."""
+HOSTILE = ["<b>\"&'.png", "line\r\nbreak.png", "\u202egpj.png", "a%2Fb+c d.png", "../up.png"]
+ITEMS = {
+    "held/a.png": "held", "held/b.png": "held", "no/c.png": "rejected", "no/d.png": "quarantined", "ok.png": "published"
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Seeded:
     """Where everything is."""
@@ -231,3 +239,15 @@ def _main_run(seeded: Seeded, ledger: Ledger) -> None:
         ledger,
         (shard, {"run_id": RUN_ID, "shard_id": 0, "items": items, "cost_s": 60.0, "lease_epoch": 1, "busy_s": 0.0}),
     )
+
+
+def add_finished_run(seeded: Seeded, ledger: Ledger) -> None:
+    """A run that is over, with held, rejected and quarantined pictures; HOSTILE keys are rejected ones."""
+    states = {**ITEMS, **dict.fromkeys(HOSTILE, "rejected")}
+    counts = {state: list(states.values()).count(state) for state in set(states.values())}
+    report = f"_enhancer/reports/{DONE}/report.html"
+    write(seeded.output, report, b"<!doctype html><title>Report</title><script>document.title = 'read'</script>")
+    values = {"created_at": 1.0, "items": len(states), "report_address": f"{seeded.output}/{report}"}
+    row = run_row(seeded, DONE, outcome="failed", summary={"counts": counts}, **values)
+    rows = [(item, item_row(DONE, number, key, state)) for number, (key, state) in enumerate(states.items())]
+    add(ledger, (run, row), *rows)

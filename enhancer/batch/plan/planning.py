@@ -123,6 +123,7 @@ def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) 
         summary={
             **estimate,
             "repeated_verdicts": tally.repeated,
+            "repeated_by_state": dict(tally.repeated_by_state),
             "refused_keys": tally.refused,
             "side_files": few_kinds(tally.side_files),
             "dry_run": request.dry_run,
