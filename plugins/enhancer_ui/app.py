@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.reasons import Reason
-from enhancer_ui import api, pages
+from enhancer_ui import api, pages, viewing
 from enhancer_ui.security import Guard
 
 _STATUS: Final[dict[str, HTTPStatus]] = {
@@ -37,6 +37,7 @@ def routes() -> FastAPI:
     app = FastAPI(title="Picture enhancement", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(pages.router)
     app.include_router(api.router)
+    app.include_router(viewing.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
     app.add_exception_handler(EnhancerError, _deliberate_error)
     app.add_exception_handler(HTTPException, _refused)
@@ -63,6 +64,6 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _answer(request: Request, status: HTTPStatus, message: str) -> Response:
     path = request.url.path
-    if "/api/" in path or path.endswith("/picture"):
+    if "/api/" in path or "/tiles/" in path or path.endswith(("/picture", "/thumbnail")):
         return JSONResponse({"error": message}, status)
     return pages.message_page(request, status, message)

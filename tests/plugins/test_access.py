@@ -18,12 +18,15 @@ QUERIES = {
     "/item": {"run_id": RUN_ID, "key": "x2/coffee.png"},
     "/dag-run": {"dag_id": DAG_ID, "run_id": DAG_RUN_ID},
     "/picture": {"run_id": RUN_ID, "key": "x2/coffee.png", "side": "after"},
+    "/thumbnail": {"run_id": RUN_ID, "key": "x2/coffee.png", "side": "before"},
     "/api/runs": {},
     "/api/run": {"run_id": RUN_ID},
     "/api/items": {"run_id": RUN_ID},
     "/api/item": {"run_id": RUN_ID, "key": NASTY_KEY},
 }
 """A working query for every route; test_every_route_is_known_here keeps it complete."""
+
+TILES = "/tiles/{run_id}/{position}/{side}/{tile:path}"
 
 STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg"]
 ABSENT = [
@@ -50,7 +53,7 @@ def test_every_route_is_known_here() -> None:
     from enhancer_ui.app import routes
 
     paths = {route.path for route in routes().routes}
-    assert paths == {*QUERIES, "/static"}
+    assert paths == {*QUERIES, TILES, "/static"}
 
 
 @pytest.mark.parametrize("path", [*QUERIES, *STATIC, *ABSENT])
