@@ -36,7 +36,7 @@ MAX_ENTRY_BYTES: Final = 4 * 2**20
 _MAX_INDEX_BYTES = 32 * 2**20
 _TAIL_BYTES = 64 * 2**10
 _LOCAL_HEADER = struct.Struct("<4s22x2H")  # APPNOTE 4.3.7: signature, lengths of name and extra field
-_TILE_NAME = re.compile(r"(full|\d{1,7},\d{1,7},\d{1,7},\d{1,7})/\d{1,7},\d{1,7}/0/default\.jpg")
+_TILE_NAME = re.compile(r"(full|\d{1,7},\d{1,7},\d{1,7},\d{1,7})/(max|\d{1,7},\d{1,7})/0/default\.jpg")
 
 
 def thumbnail_name(side: Side) -> str:
