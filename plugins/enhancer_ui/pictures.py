@@ -29,6 +29,9 @@ __all__ = ["SIDES", "Place", "Side", "View", "answer", "check_shown", "locate", 
 MAX_BYTES: Final = 32 * 2**20
 """The largest object that the page shows; larger ones are for a viewer, not for a frame in the Airflow UI."""
 
+MAX_PIXELS: Final = 50_000_000
+"""Of a picture that browsers are left to show whole; a larger one has a pyramid, or its thumbnail alone."""
+
 THUMBNAIL_BYTES: Final = 512 * 2**10
 THUMBNAIL_PIXELS: Final = 2**20
 

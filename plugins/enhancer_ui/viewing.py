@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request, Response
 
 from enhancer.batch import layout
-from enhancer.batch.views import Side, ViewArchives, thumbnail_name, tile_name
-from enhancer.ledger.rows import Run
+from enhancer.batch.views import SIDES, About, Side, ViewArchives, thumbnail_name, tile_name
+from enhancer.contract import SCHEMA_VERSION
+from enhancer.errors import EnhancerError
+from enhancer.ledger.rows import Item, Run
 from enhancer.storage import open_store
 from enhancer.storage.roots import Roots
-from enhancer_ui import pictures
+from enhancer_ui import pictures, showing
 from enhancer_ui.api import NO_NUL, Key, LedgerReader, RunId
 from enhancer_ui.configuration import ui_settings
 from enhancer_ui.reading import NotFoundError
@@ -74,3 +77,49 @@ def tile(
     if found is None:
         raise NotFoundError(f"There is no tile {tile!r} of picture {position} in run {run_id!r}.")
     return _jpeg(request, found, _TILE_HEADERS)
+
+
+@router.get("/api/views")
+def views(reader: LedgerReader, run_id: RunId, key: Key) -> dict[str, Any]:
+    """What the viewer may show of an item: for each side its size, histogram, thumbnail and the best source there is,
+    ``tiles`` (an IIIF description) or ``picture`` (an address); `reason` says why there is none. A side is null where
+    there is no picture (yet).
+    """
+    run, row = reader.plain_item(run_id, key)
+    roots, settings = Roots.of(ui_settings()), ui_settings()
+    about, trouble = About(), ""
+    try:
+        pictures.check_shown(run.work_url, roots)
+        about = _archives.about(open_store(run.work_url, settings), layout.views_key(run_id, row.position))
+    except EnhancerError as error:  # the pictures themselves may be there all the same
+        trouble = error.message
+    sides = {side: _side(run, row, side, about, pictures.view(run, row, side, roots)) for side in SIDES}
+    return {"schema_version": SCHEMA_VERSION, "sides": sides, "trouble": trouble}
+
+
+def _side(run: Run, row: Item, side: Side, about: About, view: pictures.View) -> dict[str, Any] | None:
+    if view.place is None:
+        return None
+    known = about.sides.get(side)
+    width, height = (row.width, row.height) if side == "before" else (row.output_width, row.output_height)
+    query = {"run_id": run.run_id, "key": row.key, "side": side}
+    found: dict[str, Any] = {
+        "width": width if known is None else known.width,
+        "height": height if known is None else known.height,
+        "histogram": [] if known is None else known.histogram,
+        "note": "" if known is None else known.note,
+        "address": view.place.address,
+        "thumbnail": showing.link("thumbnail", **query) if view.thumbnail else None,
+    }
+    if view.refusal is not None:
+        return {**found, "reason": view.refusal}
+    tiles = None if known is None else known.as_iiif(f"tiles/{quote(run.run_id, safe='')}/{row.position}/{side}")
+    if tiles is not None:
+        return {**found, "tiles": tiles}
+    if view.place.displayable and (width or 0) * (height or 0) <= pictures.MAX_PIXELS:
+        return {**found, "picture": showing.link("picture", **query)}
+    return {
+        **found,
+        "reason": "Browsers do not show this file, and no pyramid of it was kept (the setting ENHANCER_VIEW_PYRAMIDS): "
+        f"fetch it from {view.place.address}",
+    }

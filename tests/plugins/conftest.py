@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from demo.services.processes import ManagedProcess, free_port
+from tests.plugins.browsing import browser, page, visit  # noqa: F401
 from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, Seeded, seed
 
 REPOSITORY = Path(__file__).parents[2]
