@@ -1,49 +1,14 @@
-// <picture-viewer>: a picture before and after its enhancement, in step, around OpenSeadragon (global OpenSeadragon).
+// <picture-viewer>: a picture before and after its enhancement, in step, around OpenSeadragon. Needs
+// openseadragon.min.js and viewer-parts.js before it.
 // Attribute `views`: the address of what there is to show (api/views); or a child <script type="application/json">
 // with the same, for pages that stand alone.
 "use strict";
 
 (() => {
-  const MODES = [
-    { name: "divide", key: "d", words: "Divider", label: "Share of the width that shows the picture before", value: 50 },
-    { name: "pair", key: "s", words: "Side by side" },
-    { name: "fade", key: "f", words: "Fade", label: "How much the picture before covers the one after", value: 50 },
-    { name: "difference", key: "x", words: "Difference", label: "Difference, times", value: 4, min: 1, max: 32, step: 1 },
-    { name: "before", key: "b", words: "Before" },
-    { name: "after", key: "e", words: "After" },
-  ];
+  const { MODES, make, histogram } = viewerParts;
   const SIDES = ["before", "after"];
   const MAX_ZOOM = 8;
   const PIXELS_FROM = 4; // from this zoom on pixels are shown as squares
-  const SVG = "http://www.w3.org/2000/svg";
-
-  function make(tag, properties = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(properties)) {
-      if (name in element && name !== "list") element[name] = value;
-      else element.setAttribute(name, value);
-    }
-    element.append(...children);
-    return element;
-  }
-
-  /** Pixels by brightness of one side, a line for each channel. */
-  function histogram(side, channels) {
-    const colours = channels.length === 1 ? ["grey"] : ["red", "green", "blue"];
-    const svg = document.createElementNS(SVG, "svg");
-    svg.setAttribute("viewBox", "0 0 64 100");
-    svg.setAttribute("preserveAspectRatio", "none");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", `Histogram of the picture ${side}`);
-    channels.forEach((counts, at) => {
-      const line = document.createElementNS(SVG, "path");
-      const steps = counts.map((count, bin) => `L${bin} ${100 - count / 10}L${bin + 1} ${100 - count / 10}`);
-      line.setAttribute("d", `M0 100${steps.join("")}L64 100Z`);
-      line.setAttribute("class", `pv-${colours[at]}`);
-      svg.append(line);
-    });
-    return make("figure", {}, svg, make("figcaption", {}, side));
-  }
 
   class PictureViewer extends HTMLElement {
     async connectedCallback() {
@@ -104,7 +69,8 @@
         modes.append(make("label", { title: `Key ${mode.key}` }, radio, make("span", {}, mode.words)));
       }
       const button = (words, title, act) => {
-        const made = make("button", { type: "button", title, "aria-label": title }, words);
+        const made = make("button", { type: "button", title }, words);
+        if (!/\w/.test(words)) made.setAttribute("aria-label", title);
         made.addEventListener("click", act);
         return made;
       };
@@ -152,8 +118,6 @@
         element,
         drawer: "canvas",
         showNavigationControl: false,
-        maxZoomPixelRatio: MAX_ZOOM,
-        minZoomImageRatio: 0.5,
         visibilityRatio: 0.2,
         zoomPerScroll: 1.3,
         animationTime: still ? 0 : 0.35,
@@ -339,7 +303,15 @@
       this.main.osd.viewport.goHome();
     }
 
+    /** From half of what fits, or one pixel for one, to 800 %, whatever size the loaded files have. */
+    #bound({ viewport }) {
+      const one = this.pixels / this.main.element.clientWidth;
+      viewport.minZoomLevel = Math.min(0.5 * viewport.getHomeZoom(), one);
+      viewport.maxZoomLevel = Math.max(MAX_ZOOM * one, viewport.getHomeZoom());
+    }
+
     #moved(osd) {
+      this.#bound(osd);
       const zoom = this.zoom;
       this.zoomed.value = `${zoom < 0.1 ? (100 * zoom).toFixed(1) : Math.round(100 * zoom)} %`;
       for (const pane of [this.main, this.second]) pane?.osd.drawer?.setImageSmoothingEnabled(zoom < PIXELS_FROM);
@@ -371,6 +343,14 @@
         event.preventDefault();
         this.divider.setPointerCapture(event.pointerId);
         this.divider.addEventListener("pointermove", move);
+      });
+      this.divider.addEventListener("wheel", (event) => {
+        event.preventDefault();
+        const { viewport } = this.main.osd;
+        const box = this.main.element.getBoundingClientRect();
+        const at = new OpenSeadragon.Point(event.clientX - box.left, event.clientY - box.top);
+        viewport.zoomBy(event.deltaY < 0 ? 1.3 : 1 / 1.3, viewport.pointFromPixel(at, true));
+        viewport.applyConstraints();
       });
       const release = () => this.divider.removeEventListener("pointermove", move);
       this.divider.addEventListener("pointerup", release);
