@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from enhancer import viewer
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.reasons import Reason
 from enhancer_ui import api, pages, viewing
@@ -39,6 +40,7 @@ def routes() -> FastAPI:
     app.include_router(api.router)
     app.include_router(viewing.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
+    app.mount("/viewer", StaticFiles(directory=viewer.FOLDER), name="viewer")
     app.add_exception_handler(EnhancerError, _deliberate_error)
     app.add_exception_handler(HTTPException, _refused)
     return app

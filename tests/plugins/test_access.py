@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -26,9 +27,11 @@ QUERIES = {
 }
 """A working query for every route; test_every_route_is_known_here keeps it complete."""
 
+A_TILE = f"tiles/{quote(RUN_ID, safe='')}/12/after/full/max/0/default.jpg"
+"""Of the TIFF; its result is small enough for one tile."""
 TILES = "/tiles/{run_id}/{position}/{side}/{tile:path}"
 
-STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg"]
+STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg", "viewer/viewer.js", A_TILE]
 ABSENT = [
     "nothing",
     "static/nothing.css",
@@ -38,6 +41,10 @@ ABSENT = [
     "openapi.json",
     "api/nothing",
     "static/../app.py",
+    "viewer/nothing.js",
+    A_TILE.replace("/12/", "/11/"),
+    A_TILE.replace("max", "1,1"),
+    A_TILE.replace("full/max", "..%2F..%2Fabout.json"),
 ]
 
 
@@ -53,7 +60,7 @@ def test_every_route_is_known_here() -> None:
     from enhancer_ui.app import routes
 
     paths = {route.path for route in routes().routes}
-    assert paths == {*QUERIES, TILES, "/static"}
+    assert paths == {*QUERIES, TILES, "/static", "/viewer"}
 
 
 @pytest.mark.parametrize("path", [*QUERIES, *STATIC, *ABSENT])

@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 VENDORED = [
-    REPOSITORY / "plugins/enhancer_ui/static/vendor/openseadragon",
+    REPOSITORY / "enhancer/viewer/static/vendor/openseadragon",
     REPOSITORY / "tests/plugins/vendor/axe-core",
 ]
 
@@ -29,4 +29,4 @@ def test_vendored_files_are_the_published_ones(folder: Path) -> None:
 
 
 def test_no_other_folder_holds_scripts_of_others() -> None:
-    assert sorted(path.parent for path in REPOSITORY.glob("plugins/**/vendor/*/*.js")) == VENDORED[:1]
+    assert sorted(path.parent for path in REPOSITORY.glob("[ept]*/**/vendor/*/*.js")) == VENDORED

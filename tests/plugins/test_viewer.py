@@ -74,7 +74,7 @@ def settled(viewer: Locator) -> None:
             const still = () => viewer.main.layers.every(layer => layer.item.getOpacity() === 0 || layer.item.getFullyLoaded());
             for (let at = 0; at < 600; at++) {
                 await new Promise(done => setTimeout(done, 50));
-                if (!osd.isAnimating?.() && still() && Math.abs(osd.viewport.getZoom(true) - osd.viewport.getZoom()) < 1e-6) break;
+                if (still() && viewer.second?.layers.length !== 0 && Math.abs(osd.viewport.getZoom(true) - osd.viewport.getZoom()) < 1e-6) break;
             }
             await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
         }"""
@@ -228,7 +228,6 @@ def test_the_divider_is_dragged_on_the_picture(page: Page, airflow: Airflow, two
 def test_side_by_side_goes_in_step(page: Page, airflow: Airflow) -> None:
     viewer = open_item(page, airflow, "x2/coffee.png")
     press(page, viewer, "s")
-    page.wait_for_function("document.querySelector('picture-viewer').second.layers.length > 0")
     press(page, viewer, "1")
     press(page, viewer, "+")
     places = viewer.evaluate(

@@ -1,7 +1,7 @@
 // <picture-viewer>: a picture before and after its enhancement, in step, around OpenSeadragon. Needs
 // openseadragon.min.js and viewer-parts.js before it.
-// Attribute `views`: the address of what there is to show (api/views); or a child <script type="application/json">
-// with the same, for pages that stand alone.
+// Attribute `views`: the address of what there is to show (api/views); or a child script element of type
+// application/json with the same, for pages that stand alone.
 "use strict";
 
 (() => {
