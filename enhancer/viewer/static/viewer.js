@@ -29,8 +29,10 @@
       this.#listen();
       this.setMode(this.hasBoth ? "divide" : this.sides.after ? "after" : "before");
       await this.#load(this.main, SIDES.slice().reverse());
+      if (!this.isConnected) return;
       this.stage.hidden = this.bar.hidden = !this.main.layers.length;
       this.amount.hidden ||= this.stage.hidden;
+      this.#moved(this.main.osd);
       this.dataset.ready = "yes";
     }
 
