@@ -163,7 +163,8 @@ def _sampled(samples: NDArray[Any]) -> NDArray[Any]:
 def _shrunk(samples: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     if size == (samples.shape[1], samples.shape[0]):
         return samples
-    return cv2.resize(samples, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], samples.shape[2])
+    small: NDArray[Any] = cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
+    return small.reshape(size[1], size[0], samples.shape[2])
 
 
 def _jpeg(shown: Shown, quality: int) -> bytes:
