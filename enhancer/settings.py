@@ -186,6 +186,23 @@ class Settings(BaseSettings):
     lpips_net: Literal["alex", "vgg"] = "alex"
     lpips_crops: int = Field(4, ge=0, description="256-pixel crops scored by LPIPS; 0: the whole picture")
 
+    # What the page shows pictures from, made while they are evaluated.
+    view_thumbnails: bool = Field(
+        True, description="keep thumbnails and histograms of every picture below work_url; false: no pyramids either"
+    )
+    view_pyramids: int = Field(
+        20,
+        ge=0,
+        description="pictures of a shard (refused, worst, sampled) whose sides that no browser shows are kept as "
+        "pyramids of tiles; others as half of view_share allows; 0: none",
+    )
+    view_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of evaluation's time, and of the pictures' bytes, that pyramids may take after the first 3",
+    )
+
     @property
     def models_path(self) -> Path:
         """The model cache."""

@@ -172,11 +172,11 @@ def _write_json(path: Path, ledger: Ledger, run: CountedRun) -> None:
         file.write("]" + after)
 
 
-def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, str]]:
+def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, Any]]:
     """Before and after by key. A picture that kills the worker costs the pictures that were not made yet, not the
     report.
     """
-    pictures: dict[str, dict[str, str]] = {}
+    pictures: dict[str, dict[str, Any]] = {}
     if not GOOD & ledger.items.counts(run_id).keys():
         return pictures
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from enhancer.contract import SCHEMA_VERSION, Envelope
 from enhancer.records import record_of
@@ -101,14 +100,4 @@ def picture(request: Request, reader: LedgerReader, run_id: RunId, key: Key, sid
     place = pictures.locate(run, row, side)
     if place is None:
         raise NotFoundError(f"There is no enhanced picture of {key!r} in this run.")
-    shown = pictures.open_picture(place, ui_settings())
-    headers = {
-        # Should the bytes be something else after all, the browser runs nothing of it.
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cache-Control": "private, no-cache",
-        "ETag": f'"{shown.etag}"',
-    }
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        shown.close()
-        return Response(status_code=304, headers=headers)
-    return StreamingResponse(shown.chunks(), media_type=shown.content_type, headers=headers)
+    return pictures.answer(request, pictures.open_picture(place, ui_settings()))

@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from enhancer import viewer
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.reasons import Reason
-from enhancer_ui import acting, api, pages, reports
+from enhancer_ui import acting, api, pages, reports, viewing
 from enhancer_ui.reading import LedgerUnavailableError, NoLedgerError
 from enhancer_ui.security import Guard
 
@@ -41,7 +42,9 @@ def routes() -> FastAPI:
     app.include_router(api.router)
     app.include_router(acting.router)
     app.include_router(reports.router)
+    app.include_router(viewing.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
+    app.mount("/viewer", StaticFiles(directory=viewer.FOLDER), name="viewer")
     app.add_exception_handler(EnhancerError, _deliberate_error)
     app.add_exception_handler(HTTPException, _refused)
     return app
@@ -76,4 +79,4 @@ def _answer(request: Request, status: HTTPStatus, message: str, title: str | Non
 
 def _is_for_programs(request: Request) -> bool:
     path = request.url.path
-    return "/api/" in path or path.endswith("/picture")
+    return "/api/" in path or "/tiles/" in path or path.endswith(("/picture", "/thumbnail"))

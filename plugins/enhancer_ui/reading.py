@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
-from enhancer.errors import EnhancerError
+from enhancer.errors import EnhancerError, RequestError
 from enhancer.ledger import Ledger
 from enhancer.ledger.browsing import Facets, ItemFilter, Page, Sort
 from enhancer.ledger.engine import parse_url, sqlite_file
@@ -139,6 +139,29 @@ class Reader:
         self._check(row.dag_id)
         return row
 
+    def plain_run(self, run_id: str) -> Run:
+        """One run without its counts, which cost a look at every item of a run that works: for pictures and tiles.
+
+        Raises:
+            NotFoundError, NotAllowedError: see there.
+        """
+        with self._reading():
+            try:
+                row = _ledger(self._url).runs.get(run_id)
+            except RequestError as error:
+                raise NotFoundError(f"The ledger knows no run {run_id!r}.") from error
+        self._check(row.dag_id)
+        return row
+
+    def plain_item(self, run_id: str, key: str) -> tuple[Run, ScoredItem]:
+        """A run without its counts and one of its items.
+
+        Raises:
+            NotFoundError, NotAllowedError: see there.
+        """
+        run = self.plain_run(run_id)
+        return run, self._item(run_id, key)
+
     def run_of_dag_run(self, dag_id: str, dag_run_id: str) -> str | None:
         """The id of the ledger's run that a DAG run made; None where it has not (yet) made one.
 
@@ -214,12 +237,7 @@ class Reader:
         Raises:
             NotFoundError, NotAllowedError: see there.
         """
-        run = self.run(run_id)
-        with self._reading() as ledger:
-            row = ledger.queries.item(run_id, key)
-        if row is None:
-            raise NotFoundError(f"Run {run_id!r} has no picture {key!r}.")
-        return run, row
+        return self.run(run_id), self._item(run_id, key)
 
     def failures(self, run_id: str) -> list[FailureGroup]:
         """The run's failures by class; the run has been checked before."""
@@ -230,6 +248,13 @@ class Reader:
         """How far the run is, its rate and what is left; the run has been checked before."""
         with self._reading() as ledger:
             return ledger.queries.progress(run_id)
+
+    def _item(self, run_id: str, key: str) -> ScoredItem:
+        with self._reading() as ledger:
+            row = ledger.queries.item(run_id, key)
+        if row is None:
+            raise NotFoundError(f"Run {run_id!r} has no picture {key!r}.")
+        return row
 
     def _check(self, dag_id: str | None) -> None:
         if not self._visitor.may_read(dag_id):

@@ -19,6 +19,7 @@ from sqlalchemy import delete
 from demo.services.processes import ManagedProcess, free_port
 from enhancer.ledger import Ledger
 from enhancer.ledger.tables import action, note, run
+from tests.plugins.browsing import browser, page, visit  # noqa: F401
 from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, DONE, Seeded, add_finished_run, seed
 
 REPOSITORY = Path(__file__).parents[2]

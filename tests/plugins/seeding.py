@@ -12,9 +12,13 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import insert
 
+from enhancer.batch.worker.viewmaking import Seen, ViewMaker
+from enhancer.codecs import Limits, decode
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import upgrade
 from enhancer.ledger.tables import item, run, score, shard
+from enhancer.settings import Settings
+from enhancer.storage import open_store
 
 DAG_ID = "image_enhancement"
 DAG_RUN_ID = "manual__2026-11-22T13:50:00.123456+00:00"
@@ -174,6 +178,14 @@ def seed(root: Path) -> Seeded:
     return seeded
 
 
+def keep_views(seeded: Seeded, run_id: str, position: int, before: bytes, after: bytes) -> None:
+    """The views of a picture, as the worker that evaluates makes them."""
+    limits = Limits.from_settings(Settings())
+    sides = [Seen(decode(data, name="seed", limits=limits), len(data)) for data in (before, after)]
+    store = open_store(str(seeded.work), Settings())
+    ViewMaker(store, run_id, Settings()).keep(position, *sides, refused=True, score=None)
+
+
 def _main_run(seeded: Seeded, ledger: Ledger) -> None:
     counted: list[tuple[Any, dict[str, Any]]] = []
 
@@ -226,6 +238,10 @@ def _main_run(seeded: Seeded, ledger: Ledger) -> None:
             }
         counted.append((item, row))
     write(seeded.output, "odd/tiff.tif", encoded(photo("coffee", 4), "TIFF"))
+    for table, row in counted:
+        if table is item and row["key"] in ("x2/coffee.png", "odd/tiff.tif"):
+            before, after = ((root / row["key"]).read_bytes() for root in (seeded.input, seeded.output))
+            keep_views(seeded, RUN_ID, row["position"], before, after)
     write(seeded.work, "staged/rejected", encoded(photo("chelsea", 4), "PNG"))
     for table, row in counted:
         if table is item and row["key"] == "odd/tiff.tif":

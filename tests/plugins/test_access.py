@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ QUERIES = {
     "/item": {"run_id": RUN_ID, "key": "x2/coffee.png"},
     "/dag-run": {"dag_id": DAG_ID, "run_id": DAG_RUN_ID},
     "/picture": {"run_id": RUN_ID, "key": "x2/coffee.png", "side": "after"},
+    "/thumbnail": {"run_id": RUN_ID, "key": "x2/coffee.png", "side": "before"},
     "/api/runs": {},
     "/api/run": {"run_id": RUN_ID},
     "/api/items": {"run_id": RUN_ID},
@@ -34,7 +36,11 @@ REPORT = "/report"
 ACTIONS = {"/act", "/note", "/plan", "/start", "/redrive"}
 """The routes that do something; tests/plugins/test_acting.py has them."""
 
-STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg"]
+A_TILE = f"tiles/{quote(RUN_ID, safe='')}/12/after/full/max/0/default.jpg"
+"""Of the TIFF; its result is small enough for one tile."""
+TILES = "/tiles/{run_id}/{position}/{side}/{tile:path}"
+
+STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg", "viewer/viewer.js", A_TILE]
 ABSENT = [
     "nothing",
     "static/nothing.css",
@@ -44,6 +50,10 @@ ABSENT = [
     "openapi.json",
     "api/nothing",
     "static/../app.py",
+    "viewer/nothing.js",
+    A_TILE.replace("/12/", "/11/"),
+    A_TILE.replace("max", "1,1"),
+    A_TILE.replace("full/max", "..%2F..%2Fabout.json"),
 ]
 
 
@@ -59,7 +69,7 @@ def test_every_route_is_known_here() -> None:
     from enhancer_ui.app import routes
 
     paths = {route.path for route in routes().routes}
-    assert paths == {*QUERIES, *ACTIONS, REPORT, "/static"}
+    assert paths == {*QUERIES, *ACTIONS, REPORT, TILES, "/static", "/viewer"}
     writing = {route.path for route in routes().routes if "POST" in (getattr(route, "methods", None) or ())}
     assert writing == ACTIONS
 

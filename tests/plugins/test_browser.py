@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from enhancer.ledger import Ledger
+from tests.plugins.browsing import WAIT_MS
 from tests.plugins.conftest import Airflow
 from tests.plugins.seeding import CREATED_AT, DAG_ID, DAG_RUN_ID, DONE, NASTY_KEY, RUN_ID
 
@@ -20,36 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Page
 
 pytestmark = [pytest.mark.airflow, pytest.mark.browser]
-
-WAIT_MS = 60_000  # the UI loads slowly on a busy machine
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium on the PATH")
-    with playwright.sync_playwright() as started:
-        # Chromium's own sandbox does not work as root, and these pages are ours.
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser: Browser, airflow: Airflow) -> Iterator[Page]:
-    """A page of the Airflow UI, logged in as a viewer."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1100})
-    opened = context.new_page()
-    opened.set_default_timeout(WAIT_MS)
-    opened.goto(f"{airflow.url}/auth/login")
-    opened.fill("input[name=username]", "viewer")
-    opened.fill("input[name=password]", "viewer-password")
-    opened.click("button[type=submit]")
-    opened.wait_for_url(lambda url: "/auth/login" not in url)
-    yield opened
-    context.close()
 
 
 @pytest.fixture
@@ -69,16 +39,6 @@ def open_as(browser: Browser, airflow: Airflow) -> Iterator[Callable[..., Page]]
     yield opened
     for context in contexts:
         context.close()
-
-
-@pytest.fixture
-def page(visit: Page) -> Iterator[Page]:
-    """The same; the test fails when our page writes an error to the console or breaks its own policy."""
-    complaints: list[str] = []
-    visit.on("console", lambda said: said.type == "error" and complaints.append(f"{said.text} {said.location}"))
-    visit.on("pageerror", lambda error: complaints.append(str(error)))
-    yield visit
-    assert [complaint for complaint in complaints if "/enhancer/" in complaint or "Security Policy" in complaint] == []
 
 
 def loaded(frame: FrameLocator, selector: str) -> None:
@@ -103,12 +63,10 @@ def test_from_the_navigation_to_one_picture(page: Page, tmp_path: Path) -> None:
     assert (tmp_path / "run.png").stat().st_size > 50_000
 
     frame.get_by_role("link", name=NASTY_KEY).click()
-    loaded(frame, "figure img")
-    assert frame.locator("figure img").count() == 2
-    slider = frame.get_by_role("slider")
-    before = frame.locator(".stage img").nth(1)
-    slider.fill("25")
-    assert before.evaluate("image => getComputedStyle(image).clipPath") == "inset(0px 75% 0px 0px)"
+    frame.locator("picture-viewer[data-ready]").wait_for()
+    frame.get_by_role("slider").fill("25")
+    cut = frame.locator(".pv-stage").evaluate("stage => getComputedStyle(stage).getPropertyValue('--pv-cut')")
+    assert cut == "25%"
     page.screenshot(path=tmp_path / "item.png")
 
 

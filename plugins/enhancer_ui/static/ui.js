@@ -1,5 +1,5 @@
 // Small helps; the pages work without them: the frame's colours, times in the reader's zone, a refresh while a run works,
-// a before/after slider, choosing many pictures, keys.
+// choosing many pictures, keys.
 "use strict";
 
 const REFRESH_MS = 3000; // the first refresh, and after anything has changed
@@ -31,7 +31,7 @@ function localTimes(root) {
 }
 
 const PARTS = ["outcome", "summary", "failures", "chips", "rows", "pager"]; // what a refresh may change
-const sent = new Map(); // what the server last sent of each part and row; the page itself changes (times, slider)
+const sent = new Map(); // what the server last sent of each part and row; the page itself changes (times)
 
 function pieces(page) {
   const parts = PARTS.map((id) => page.querySelector("#" + id)).filter(Boolean);
@@ -94,25 +94,8 @@ async function refresh() {
   again();
 }
 
-/** The picture before over the picture after, cut at the slider. */
-function comparison() {
-  const section = document.querySelector(".compare");
-  if (!section) return;
-  const [after, before] = section.querySelectorAll("img");
-  const slider = section.querySelector("input");
-  const cut = () => before.parentElement.style.setProperty("--cut", `${slider.value}%`);
-  slider.addEventListener("input", cut);
-  const show = () => {
-    if (after.naturalWidth && before.naturalWidth) section.hidden = false;
-  };
-  for (const image of [after, before]) image.addEventListener("load", show);
-  cut();
-  show();
-}
-
 /** A picture that is gone or cannot be shown says so in words. */
 async function explain(image) {
-  if (image.closest(".compare")) return;
   const small = image.closest(".thumb") !== null;
   const note = document.createElement(small ? "span" : "p");
   note.className = small ? "nothing" : "blank";
@@ -168,7 +151,6 @@ const page = document.getElementById("page");
 remember(page);
 followTheme();
 localTimes(document);
-comparison();
 choosing();
 keys();
 if (page.dataset.live === "yes") setTimeout(refresh, pause);
