@@ -44,7 +44,7 @@ def events_of(trigger: FolderTrigger | QueueTrigger, *acts: Act, quiet_s: float 
             pending = None
             for act in acts:
                 await asyncio.to_thread(act)
-                pending = pending or asyncio.ensure_future(anext(events))  # type: ignore[arg-type]
+                pending = pending or asyncio.ensure_future(anext(events))
                 done, _ = await asyncio.wait([pending], timeout=quiet_s if act is nothing else LIMIT_S)
                 found.append(pending.result().payload if done else None)
                 pending = None if done else pending
@@ -207,7 +207,8 @@ def test_the_schedule_of_a_collection_says_what_is_watched(tmp_path: Path) -> No
 
 def _assets(schedule: Any) -> list[Any]:
     if isinstance(schedule, AssetOrTimeSchedule):
-        return list(schedule.asset_condition.objects)
+        condition: Any = schedule.asset_condition
+        return list(condition.objects)
     return list(schedule)
 
 

@@ -4,6 +4,7 @@ and API server, PostgreSQL and local folders.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tests.model_cache import MODEL_CACHE
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(900)]
 
+CHECKOUT = Path(__file__).parents[2]
 DAG = "enhance__inbox"
 APPROVAL = "approve_pictures"
 QUESTION = f"/dags/{APPROVAL}/dagRuns/{{run}}/taskInstances/ask/-1/hitlDetails"
@@ -48,6 +50,7 @@ class Inbox:
     late: str
     question: dict[str, Any]
     approved: str
+    deferred: str
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +71,21 @@ def inbox(postgres: PostgresServer, service_dir: Path) -> Iterator[Inbox]:
         recipe = {{ scale = 2, denoise_strength = 0, gate = {{ max_low_frequency_shift = 0 }} }}
         """.replace("recipe = { scale = 1, denoise_strength = 0 }\n", "", 1)
     )
+    dags = service_dir / "inbox" / "dags"
+    shutil.copytree(CHECKOUT / "dags", dags)
+    shutil.copy(CHECKOUT / "tests" / "dags" / "own_deferred.py", dags)
+    put(service_dir / "inbox" / "elsewhere", "cat.png", data.chelsea())
     airflow = AirflowServices(
         service_dir / "arrivals-airflow",
+        dags_folder=dags,
         database=postgres.create_database("arrivals_airflow"),
         environment={
             "ENHANCER_LEDGER_DSN": postgres.create_database("arrivals_ledger"),
             "ENHANCER_COLLECTIONS": str(collections),
             "ENHANCER_APPROVAL": "hitl",
             "ENHANCER_SCHEDULE": "",
+            "ENHANCER_ALLOWED_ROOTS": str(service_dir / "inbox"),
+            "OWN_DAGS_FOLDER": str(service_dir / "inbox"),
             "ENHANCER_TASK_RETRIES": "0",
             "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
             "ENHANCER_THREADS": "1",
@@ -120,7 +130,11 @@ def inbox(postgres: PostgresServer, service_dir: Path) -> Iterator[Inbox]:
         api.call("PATCH", path, json={"chosen_options": ["Approve all"], "params_input": {}})
         approved = asked["dag_run_id"]
         wait(lambda: api.dag_run(APPROVAL, approved)["state"] in FINISHED, "the publishing run did not end")
-        yield Inbox(airflow, out, runs[0], runs[1], question, approved)
+        for dag_id in ("image_enhancement", "deferred"):
+            api.unpause(dag_id)
+        deferred = api.trigger("deferred")
+        wait(lambda: api.dag_run("deferred", deferred)["state"] in FINISHED, "the deferred run did not end")
+        yield Inbox(airflow, out, runs[0], runs[1], question, approved, deferred)
 
 
 def test_what_lay_there_and_what_came_meanwhile_is_published(inbox: Inbox) -> None:
@@ -156,3 +170,16 @@ def test_no_one_is_asked_where_nothing_waits(inbox: Inbox) -> None:
     for run, state in ((inbox.first, "success"), (inbox.late, "skipped")):
         tasks = {task["task_id"]: task["state"] for task in inbox.airflow.api.task_instances(DAG, run)}
         assert tasks["ask_for_approval"] == state
+
+
+def test_an_operator_waits_for_a_run_elsewhere_and_has_its_summary(inbox: Inbox) -> None:
+    api = inbox.airflow.api
+    logs = "".join(log.read_text()[-3000:] for log in (inbox.airflow.logs / "dag_id=deferred").rglob("*.log"))
+    assert api.dag_run("deferred", inbox.deferred)["state"] == "success", logs
+    [elsewhere] = api.dag_runs("image_enhancement")
+    assert elsewhere["dag_run_id"] == f"deferred.{inbox.deferred}.elsewhere.1"
+    summary = api.xcoms("deferred", inbox.deferred, "elsewhere")["return_value"]
+    assert (summary["outcome"], summary["counts"]) == ("success", {"published": 1})
+    assert (inbox.out.parent / "out" / "elsewhere" / "cat.png").exists()
+    scored = api.xcoms("deferred", inbox.deferred, "score")["return_value"]
+    assert (scored["scored"], scored["failed"], scored["missing"]) == (1, 0, 0)
