@@ -15,14 +15,17 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from enhancer.batch.approval import Answer, act_on, undecided
-
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from enhancer.batch.approval import Decision
     from enhancer.settings import Settings
 
 APPROVAL_DAG: Final = "approve_pictures"
+
+APPROVE, ORIGINAL, DROP, LATER = "Approve all", "Publish all as they came", "Drop all", "Decide one by one"
+ANSWERS: Final[dict[str, Decision]] = {APPROVE: "enhanced", ORIGINAL: "original", DROP: "drop", LATER: "later"}
+"""What a person may answer, in the words of the UI."""
 
 
 class AskForApproval(TriggerDagRunOperator):
@@ -42,6 +45,7 @@ class AskForApproval(TriggerDagRunOperator):
     def execute(self, context: Context) -> None:
         """Look into the ledger; start the DAG, at most once for each run."""
         from enhancer.airflow.dag_tasks import task_settings
+        from enhancer.batch.approval import undecided
 
         run_id = context["ti"].xcom_pull(task_ids=self.plan_task, key="run")
         if run_id is None or not undecided(run_id, task_settings()):
@@ -57,6 +61,8 @@ def question(run_id: str, settings: Settings) -> dict[str, str]:
     Raises:
         AirflowSkipException: nothing of it waits for a person any more.
     """
+    from enhancer.batch.approval import undecided
+
     found = undecided(run_id, settings)
     if not found:
         raise AirflowSkipException(f"no picture of run {run_id} waits for a person any more")
@@ -69,9 +75,9 @@ def question(run_id: str, settings: Settings) -> dict[str, str]:
                 f"* Output: `{run.output_url}`",
                 f"* [Before and after](/enhancer/run?run={quote(run_id)}), report: `{run.report_address or '-'}`",
                 "",
-                f"**{Answer.APPROVE}** publishes the results that were held or refused, **{Answer.ORIGINAL}** the "
-                f"pictures as they came; either starts a run. **{Answer.DROP}** rejects what is held. "
-                f"**{Answer.LATER}** changes nothing: decide on the page, or with `enhancer ledger approve`, `release` "
+                f"**{APPROVE}** publishes the results that were held or refused, **{ORIGINAL}** the "
+                f"pictures as they came; either starts a run. **{DROP}** rejects what is held. "
+                f"**{LATER}** changes nothing: decide on the page, or with `enhancer ledger approve`, `release` "
                 "and `drop`.",
             ]
         ),
@@ -88,8 +94,8 @@ def ask(settings: Settings) -> HITLOperator:
         task_id="ask",
         subject="{{ ti.xcom_pull(task_ids='question')['subject'] }}",
         body="{{ ti.xcom_pull(task_ids='question')['body'] }}",
-        options=list(map(str, Answer)),
-        defaults=[str(Answer.LATER)],
+        options=list(ANSWERS),
+        defaults=[LATER],
         response_timeout=timedelta(hours=settings.approval_timeout_hours),
     )
 
@@ -105,6 +111,8 @@ def enter(run_id: str, answered: dict[str, Any], settings: Settings) -> dict[str
     Returns:
         The params of the run that publishes, as of `redrive_failed`; None where there is nothing to publish.
     """
+    from enhancer.batch.approval import act_on
+
     user = answered.get("responded_by_user") or {}
     by = user.get("name") or user.get("id") or "no one, in time"
-    return act_on(run_id, answered["chosen_options"][0], by, settings).redrive
+    return act_on(run_id, ANSWERS[answered["chosen_options"][0]], by, settings).redrive

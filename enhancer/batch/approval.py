@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
-from enhancer.errors import RequestError
 from enhancer.ledger import Item, ItemState, Ledger, Run
 from enhancer.ledger.decisions import items_in
 from enhancer.ledger.items import NO_SHARD
@@ -26,13 +24,8 @@ from enhancer.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-class Answer(StrEnum):
-    """What a person may answer."""
-
-    APPROVE = "Approve all"
-    ORIGINAL = "Publish all as they came"
-    DROP = "Drop all"
-    LATER = "Decide one by one"
+Decision = ApprovedAs | Literal["drop", "later"]
+"""What a person decides: publish all as enhanced or as they came, reject what is held, or nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -100,34 +93,29 @@ class Acted:
     redrive: dict[str, Any] | None
 
 
-def act_on(run_id: str, answer: str, by: str, settings: Settings) -> Acted:
+def act_on(run_id: str, decision: Decision, by: str, settings: Settings) -> Acted:
     """Enter a person's answer in the ledger.
 
     Args:
         run_id: the run that was asked about.
-        answer: an :class:`Answer`. `DROP` rejects what is held; what is rejected stays so.
+        decision: ``drop`` rejects what is held; what is rejected stays so.
         by: who answered; it stands in the ledger with the time.
         settings: name the ledger.
 
     Raises:
-        RequestError: no such run; no such answer.
+        RequestError: the ledger knows no such run, or has no schema.
     """
-    try:
-        chosen = Answer(answer)
-    except ValueError:
-        raise RequestError(f"{answer!r} is no answer; it is one of {', '.join(Answer)}") from None
     check(settings.ledger_url())
     with Ledger(settings.ledger_url()) as ledger:
         found = _undecided(ledger, ledger.runs.get(run_id))
         count = 0
         for run, keys in found.by_run.items():
-            if chosen in (Answer.APPROVE, Answer.ORIGINAL):
-                how: ApprovedAs = "enhanced" if chosen is Answer.APPROVE else "original"
-                count += ledger.runs.approve(run, keys, publish_as=how, by=by)
-            elif chosen is Answer.DROP:
+            if decision == "drop":
                 count += ledger.runs.drop(run, keys)
-    log.info("a person's answer", run=run_id, answer=chosen.value, by=by, pictures=count)
-    publishes = count > 0 and chosen in (Answer.APPROVE, Answer.ORIGINAL)
+            elif decision != "later":
+                count += ledger.runs.approve(run, keys, publish_as=decision, by=by)
+    log.info("a person's answer", run=run_id, decision=decision, by=by, pictures=count)
+    publishes = count > 0 and decision in ("enhanced", "original")
     return Acted(count, _redrive(found) if publishes else None)
 
 
