@@ -86,6 +86,14 @@ class Settings(BaseSettings):
     notify_url: SecretStr | None = Field(
         None, description="webhook for late and failed runs, JSON with a text; None: only logged"
     )
+    approval: Literal["ledger", "hitl"] = Field(
+        "ledger",
+        description="how a person approves what was refused or held: by `enhancer ledger`, or asked by the "
+        "DAG approve_pictures in the Airflow UI too",
+    )
+    approval_timeout_hours: float = Field(
+        72, gt=0, description="how long that DAG waits for an answer; after it nothing is decided"
+    )
     reference_check_schedule: str | None = Field("@daily", description="of the canary run; empty: manual runs only")
     pool: str = "default_pool"
     enhance_pool: str | None = Field(None, description="pool of the enhance and second look tasks; None: pool")
