@@ -27,7 +27,7 @@ from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.ledger import Job, Ledger
 from enhancer.ledger.engine import is_transient
 from enhancer.reasons import Reason
-from enhancer.service.places import JobPlaces
+from enhancer.service.places import prefixes, store_url
 from enhancer.settings import Settings
 from enhancer.storage import open_store
 
@@ -221,13 +221,8 @@ def forget(job: Job, settings: Settings, ledger: Ledger) -> None:
     """
     if job.is_open:
         raise RequestError(f"job {job.job_id} is not over yet: cancel it first", reason=Reason.NOT_READY)
-    places = JobPlaces.of(job.job_id, settings)
-    for url in (places.input_url, places.output_url, places.work_url):
-        store = open_store(url, settings)
-        try:
-            for info in list(store.list()):
-                store.delete(info.key)
-        except EnhancerError as error:
-            if error.reason != Reason.NO_SUCH_STORE:  # a folder that never had a file
-                raise
+    store = open_store(store_url(settings), settings)
+    for prefix in prefixes(job.job_id):
+        for info in list(store.list(prefix)):
+            store.delete(info.key)
     ledger.jobs.expired(job.job_id)

@@ -20,7 +20,7 @@ from enhancer.ledger import ItemState, Job, Ledger
 from enhancer.reasons import Reason
 from enhancer.recipe import describe
 from enhancer.service.dispatcher import CANCELLED, forget
-from enhancer.service.places import JobPlaces, upload_keys
+from enhancer.service.places import JobPlaces, store_url, upload_key, upload_keys
 from enhancer.service.problems import RefusedError, problems
 from enhancer.service.requests import JobRequest, Wishes, form_wishes, refuse_side_files, run_of
 from enhancer.service.security import Caller, caller_with
@@ -130,16 +130,16 @@ def _submit_files(state: Any, caller: Caller, job_id: str, form: FormData, key: 
     refuse_side_files(keys, settings)
     places = JobPlaces.of(job_id, settings)
     run = run_of(places, settings, wishes.params(), keys=keys)
-    store = open_store(places.input_url, settings)
-    for name, file in zip(keys, files, strict=True):
-        store.put(name, file.file.read(), content_type=file.content_type)
+    store = open_store(store_url(settings), settings)
     job = None
     try:
+        for name, file in zip(keys, files, strict=True):
+            store.put(upload_key(job_id, name), file.file.read(), content_type=file.content_type)
         job = _submitted(state, caller, job_id, run.as_params(), key, digest, has_files=True)
     finally:
         if job is None or job.job_id != job_id:  # refused, or a twin of this request came first
             for name in keys:
-                store.delete(name)
+                store.delete(upload_key(job_id, name))
     return job
 
 

@@ -34,7 +34,20 @@ class JobPlaces:
     def of(cls, job_id: str, settings: Settings) -> JobPlaces:
         """Those of one job."""
         root = store_url(settings)
-        return cls(f"{root}/uploads/{job_id}", f"{root}/results/{job_id}", f"{root}/work/{job_id}")
+        return cls(*(f"{root}/{kind}/{job_id}" for kind in KINDS))
+
+
+KINDS: Final = ("uploads", "results", "work")
+
+
+def upload_key(job_id: str, name: str) -> str:
+    """Where an uploaded file lies in the service's store."""
+    return f"uploads/{job_id}/{name}"
+
+
+def prefixes(job_id: str) -> tuple[str, ...]:
+    """In the service's store, all that is a job's own."""
+    return tuple(f"{kind}/{job_id}/" for kind in KINDS)
 
 
 def store_url(settings: Settings) -> str:

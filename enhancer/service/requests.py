@@ -146,7 +146,8 @@ def _checked(address: str, roots: Roots) -> str:
     try:
         plain = canonical(address)
     except EnhancerError as error:
-        raise ForeignAddressError(f"{address} is not allowed: {error.message}") from error
+        # The address is not repeated: it may hold a secret.
+        raise ForeignAddressError(f"an address is not allowed: {error.message}") from error
     if not address.startswith("/") and is_folder(address):
         raise ForeignAddressError(f"{address} is not allowed: a path is absolute")
     if "%" in plain and scheme_of(plain) != "file" and any(code in plain.lower() for code in ("%2e", "%2f", "%5c")):
