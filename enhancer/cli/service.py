@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import sys
 from enum import StrEnum
@@ -74,6 +75,8 @@ def serve(
     with _listening(host, port) as listener:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         print(f"serving on {address}", file=sys.stderr, flush=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _already_stopped)
         uvicorn.Server(config).run(sockets=[listener])
     sys.stderr.flush()
     if application.state.dispatcher.is_busy:
@@ -81,6 +84,10 @@ def serve(
         # the ledger has what the next server needs to go on.
         os._exit(0)
     return Reply(Envelope(command="serve", ok=True, summary={"address": address}), lambda console: None)
+
+
+def _already_stopped(number: int, frame: Any) -> None:
+    """Uvicorn has ended in good order when it sends on the signal that ended it."""
 
 
 def _listening(host: str, port: int) -> socket.socket:

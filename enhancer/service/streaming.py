@@ -89,10 +89,10 @@ def byte_range(text: str, size: int) -> tuple[int, int] | None:
         length = min(int(found[2]), size)
         return (size - length, size) if length else (0, 0)
     start = int(found[1])
-    end = int(found[2]) + 1 if found[2] else size
-    if end <= start:
+    if found[2] and int(found[2]) < start:
         return None
-    return (start, min(end, size)) if start < size else (0, 0)
+    end = min(int(found[2]) + 1, size) if found[2] else size
+    return (start, end) if start < size else (0, 0)
 
 
 def _matches(header: str | None, etag: str) -> bool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+from pathlib import Path
 
 import pytest
 import structlog
+from prometheus_client import generate_latest
 
 from tests.service.conftest import upload
 from tests.service.test_callers import is_problem
@@ -136,6 +139,26 @@ def test_an_unknown_page_is_a_problem_too(serve):
     assert is_problem(serve().get("/nothing"), 404, "not-found")
     assert serve().get("/static/../app.py").status_code == 404
     assert serve().get("/static/..%2f..%2fapp.py").status_code == 404
+
+
+def test_the_openapi_file_is_what_the_service_says(serve):
+    client = serve()
+    file = Path(__file__).parents[2] / "docs" / "openapi.json"
+    said = client.get("/openapi.json").json()
+    if os.environ.get("WRITE_OPENAPI"):
+        file.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    assert json.loads(file.read_text(encoding="utf-8")) == said, "WRITE_OPENAPI=1 writes it anew"
+
+
+def test_metrics_count_requests_by_route_and_jobs_by_state(serve):
+    client = serve("read", "enhance")
+    job = client.post("/v1/jobs", files=[upload()]).json()
+    client.get(job["links"]["self"])
+    text = generate_latest(client.app.state.metrics.registry).decode()
+    count = 'enhancer_service_requests_total{method="GET",route="/v1/jobs/{job_id}",status="200"} 1.0'
+    assert count in text
+    assert 'enhancer_service_jobs{state="queued"} 1.0' in text
+    assert job["id"] not in text
 
 
 def test_no_single_pictures_without_workers(serve):
