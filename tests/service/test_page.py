@@ -58,12 +58,12 @@ def test_from_a_dropped_picture_to_a_downloaded_result(page: Page, tmp_path: Pat
     page.select_option("#scale", "2")
     page.focus("#start")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('status').textContent.startsWith('Finished')")
+    page.locator("#status", has_text="Finished").wait_for()
     assert page.locator("#items li").count() == 2
     assert "cannot be enhanced" in page.inner_text("#items")
     page.focus("#items button")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('canvas').width === 480")
+    page.wait_for_selector("#canvas[width='480']")
     assert page.evaluate("document.activeElement.id") == "slider"
     before = page.evaluate("document.getElementById('canvas').toDataURL()")
     page.keyboard.press("Home")
