@@ -31,9 +31,11 @@ function say(text) {
   $("message").hidden = !text;
 }
 
-function choose(files) {
+function choose(files, dropped) {
   chosen = [...files];
-  $("chosen").textContent = chosen.length === 0 ? "" : chosen.length === 1 ? chosen[0].name : `${chosen.length} pictures`;
+  // Of chosen files the browser's own control says how many there are.
+  const count = chosen.length === 1 ? chosen[0].name : `${chosen.length} pictures`;
+  $("chosen").textContent = dropped && chosen.length > 0 ? `Dropped: ${count}` : "";
 }
 
 async function loadRecipes() {
@@ -179,7 +181,7 @@ function point(event) {
 
 $("token").value = sessionStorage.getItem("token") || "";
 $("token").addEventListener("change", () => { sessionStorage.setItem("token", $("token").value.trim()); loadRecipes(); });
-$("files").addEventListener("change", () => choose($("files").files));
+$("files").addEventListener("change", () => choose($("files").files, false));
 $("form").addEventListener("submit", submit);
 $("cancel").addEventListener("click", () => call(job.links.self, { method: "DELETE" }).catch((error) => say(error.message)));
 $("slider").addEventListener("input", draw);
@@ -189,5 +191,5 @@ for (const name of ["dragover", "dragenter"]) {
   $("drop").addEventListener(name, (event) => { event.preventDefault(); $("drop").classList.add("over"); });
 }
 for (const name of ["dragleave", "drop"]) $("drop").addEventListener(name, () => $("drop").classList.remove("over"));
-$("drop").addEventListener("drop", (event) => { event.preventDefault(); choose(event.dataTransfer.files); });
+$("drop").addEventListener("drop", (event) => { event.preventDefault(); $("files").value = ""; choose(event.dataTransfer.files, true); });
 loadRecipes();
