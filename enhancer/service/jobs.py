@@ -36,8 +36,8 @@ LARGEST_FIELD: Final = 1 << 20
 
 Reader = Annotated[Caller, Depends(caller_with("read"))]
 Worker = Annotated[Caller, Depends(caller_with("enhance"))]
-JobId = Annotated[str, Path(max_length=200)]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+JobId = Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9._~-]+$")]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
 
 JOB_BODY: Final[dict[str, Any]] = {
     "requestBody": {
@@ -286,6 +286,8 @@ def result(job: OwnJob, key: Annotated[str, Path(max_length=1024)], request: Req
     ledger, settings = state.ledger, state.settings
     if job.expired_at is not None:
         raise RefusedError(f"the files of job {job.job_id} were deleted", reason=Reason.EXPIRED)
+    if "\0" in key:  # which no database takes for text
+        raise ObjectGoneError(f"job {job.job_id} has no result of {key!r} (yet)")
     row = None if job.run_id is None else ledger.items.get(job.run_id, key)
     if (row is None and key not in (job.request.get("keys") or ())) or (row is not None and not has_result(row)):
         raise ObjectGoneError(f"job {job.job_id} has no result of {key!r} (yet)")

@@ -99,7 +99,8 @@ class Pool:
                 if task is not None:
                     task.answer.cancel()
         for worker in self._workers:
-            worker.thread.join(5)
+            if worker.thread.is_alive():
+                worker.thread.join(5)
         self._folder.cleanup()
 
     @property

@@ -210,7 +210,7 @@ def form_wishes(fields: dict[str, str]) -> Wishes:
     if given.get("recipe", "").lstrip().startswith("{"):
         try:
             given["recipe"] = json.loads(given["recipe"])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RequestError(f"recipe is not JSON: {error}", reason=Reason.BAD_RECIPE) from error
     try:
         return Wishes.model_validate(given)

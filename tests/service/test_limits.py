@@ -135,6 +135,18 @@ def test_an_uploads_name_leads_nowhere(serve, name):
     assert len(kept.name) <= 130
 
 
+def test_nesting_and_null_bytes_are_no_error_of_the_services(serve):
+    client = serve("enhance", "read")
+    deep = '{"a":' * 100_000 + "1" + "}" * 100_000
+    assert client.post("/v1/jobs", files=[upload()], data={"recipe": deep}).status_code == 422
+    body = f'{{"addresses": ["/a.png"], "recipe": {deep}}}'
+    answer = client.post("/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    assert is_problem(answer, 422, "bad-params")
+    assert client.get("/v1/jobs/a%00b").status_code == 422
+    job = client.post("/v1/jobs", files=[upload()]).json()
+    assert is_problem(client.get(f"/v1/jobs/{job['id']}/results/a%00b.png"), 404, "gone")
+
+
 def test_an_unknown_page_is_a_problem_too(serve):
     assert is_problem(serve().get("/nothing"), 404, "not-found")
     assert serve().get("/static/../app.py").status_code == 404
