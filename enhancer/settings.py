@@ -190,6 +190,29 @@ class Settings(BaseSettings):
         None, description="RFC 3161 authority that signatures are timed by; None: they are not"
     )
 
+    # The HTTP service.
+    service_store: str | None = Field(
+        None, description="folder or s3:// address of uploads and results; None: service in home"
+    )
+    service_jobs: int = Field(1, ge=1, description="jobs that a server works on at once")
+    service_queue: int = Field(100, ge=1, description="open jobs at most; beyond them callers get status 429")
+    service_workers: int = Field(1, ge=0, description="warm worker processes for /v1/enhance; 0: it is off")
+    service_waiting: int = Field(8, ge=0, description="requests that may wait for one of them")
+    service_deadline_s: float = Field(60, gt=0, description="longest time of one request to /v1/enhance")
+    service_max_files: int = Field(100, ge=1, description="pictures of one job")
+    service_max_bytes: int = Field(1 << 28, ge=1, description="of one request's body")
+    service_max_pixels: int = Field(4_000_000, ge=1, description="of a picture that /v1/enhance takes")
+    service_keep_hours: float = Field(
+        24, gt=0, description="uploads and results are deleted so long after their job's end"
+    )
+    service_anonymous: bool = Field(False, description="answer without a token; on the loopback interface only")
+    service_cors_origins: str | None = Field(
+        None, description="comma-separated origins whose pages may call the service; None: none"
+    )
+    service_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of Prometheus metrics on the service's host; None: none"
+    )
+
     # Evaluation.
     lpips_net: Literal["alex", "vgg"] = "alex"
     lpips_crops: int = Field(4, ge=0, description="256-pixel crops scored by LPIPS; 0: the whole picture")
@@ -239,10 +262,10 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *toml)
 
     def worker_environment(self) -> dict[str, str]:
-        """These settings as the environment of a child process, secrets in clear."""
+        """These settings as the environment of a worker process, secrets in clear; a worker serves no callers."""
         environment: dict[str, str] = {}
         for name, value in self:
-            if value is None or name == "config_file":
+            if value is None or name == "config_file" or name.startswith("service_"):
                 continue
             plain: Any = value.get_secret_value() if isinstance(value, SecretStr) else value
             environment[f"ENHANCER_{name.upper()}"] = str(plain)

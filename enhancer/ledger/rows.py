@@ -286,3 +286,63 @@ class Progress(Row):
     items_per_second: float
     eta_s: float | None
     work_done: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token(Row):
+    """Someone who may call the service; the secret itself is kept nowhere."""
+
+    token_id: str
+    name: str
+    digest: str
+    scopes: str
+    rate: int | None
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+
+    @property
+    def scope_names(self) -> frozenset[str]:
+        """What its bearer may do."""
+        return frozenset(self.scopes.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Row):
+    """What a caller of the service asked for; its pictures are those of its run."""
+
+    job_id: str
+    owner: str
+    state: str
+    request: dict[str, Any]
+    has_files: int
+    idempotency_key: str | None
+    body_digest: str | None
+    run_id: str | None
+    attempts: int
+    error_class: str | None
+    error_message: str | None
+    created_at: float
+    not_before: float | None
+    started_at: float | None
+    finished_at: float | None
+    cancelled_at: float | None
+    expired_at: float | None
+    lease_owner: str | None
+    lease_expires_at: float | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to be done for it."""
+        return self.state in ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent(Row):
+    """One thing that happened to a job; numbers go up from 1."""
+
+    job_id: str
+    number: int
+    event: str
+    data: dict[str, Any]
+    at: float

@@ -29,7 +29,7 @@ from enhancer.storage import open_store
 
 log = structlog.get_logger(__name__)
 
-Trigger = Literal["scheduled", "manual", "backfill", "cli"]
+Trigger = Literal["scheduled", "manual", "backfill", "cli", "api"]
 MANY: Final = 10_000
 """Items after which the database is asked to look its table over."""
 
