@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,12 +48,22 @@ def steps() -> list[Step]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    pid = tmp_path / "airflow.pid"
+def folder() -> Iterator[Path]:
+    """An empty folder whose name is as long as the page's, so that tables are as wide."""
+    made = Path(f"/tmp/{secrets.token_hex(2)}")
+    assert len(str(made)) == len(FOLDER)
+    made.mkdir()
+    yield made
+    pid = made / "airflow.pid"
     if pid.exists():
         with suppress(ProcessLookupError):
             os.killpg(int(pid.read_text()), signal.SIGKILL)
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def shown(text: str) -> str:
+    """Without the blanks at the ends of lines."""
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 @pytest.mark.airflow
@@ -68,6 +80,10 @@ def test_every_command_prints_what_the_page_shows(folder: Path) -> None:
         "ENHANCER_MODEL_DIR": str(MODEL_CACHE),
         "ENHANCER_THREADS": "1",
         "COLUMNS": "120",
+        # A machine that is busy with other tests is no failure.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "AIRFLOW__CORE__PARALLELISM": "3",
+        "ENHANCER_TASK_RETRY_DELAY_S": "5",
         # Other tests' servers may have the port.
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
@@ -87,8 +103,8 @@ def test_every_command_prints_what_the_page_shows(folder: Path) -> None:
     log = folder / "airflow.log"
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{log.read_text()[-6000:] if log.exists() else ''}"
     outputs = done.stdout.split(f"{END}\n")[:-1]
-    shown = [step.output for step in steps()]
-    assert [text.replace(str(folder), FOLDER).strip() for text in outputs] == shown
+    printed = [shown(text.replace(str(folder), FOLDER)) for text in outputs]
+    assert printed == [step.output for step in steps()]
 
 
 def test_the_page_has_three_collections_one_of_them_event_driven() -> None:
