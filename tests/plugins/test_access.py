@@ -25,6 +25,7 @@ QUERIES = {
     "/api/run": {"run_id": RUN_ID},
     "/api/items": {"run_id": RUN_ID},
     "/api/item": {"run_id": RUN_ID, "key": NASTY_KEY},
+    "/api/views": {"run_id": RUN_ID, "key": NASTY_KEY},
 }
 """A working query for every route; test_every_route_is_known_here keeps it complete."""
 
@@ -156,6 +157,8 @@ def test_paging_passes_over_what_one_may_not_read(clients: dict[str | None, http
         ("api/run", {"run_id": "secret_1"}),
         ("api/items", {"run_id": "secret_1"}),
         ("api/item", {"run_id": "secret_1", "key": "x2/coffee.png"}),
+        ("api/views", {"run_id": "secret_1", "key": "x2/coffee.png"}),
+        ("thumbnail", {"run_id": "secret_1", "key": "x2/coffee.png", "side": "before"}),
     ],
 )
 def test_no_route_leads_into_such_a_run(
@@ -163,6 +166,12 @@ def test_no_route_leads_into_such_a_run(
 ) -> None:
     assert clients["viewer"].get(path, params=query).status_code == 403
     assert clients["admin"].get(path, params=query, follow_redirects=True).status_code == 200
+
+
+def test_no_tile_leads_into_such_a_run(clients: dict[str | None, httpx.Client]) -> None:
+    tile = "tiles/secret_1/0/after/full/max/0/default.jpg"
+    assert clients["viewer"].get(tile).status_code == 403
+    assert clients["admin"].get(tile).status_code == 404
 
 
 # ------------------------------------------------------------------ pictures
