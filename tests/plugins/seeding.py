@@ -242,6 +242,9 @@ def _main_run(seeded: Seeded, ledger: Ledger) -> None:
         if table is item and row["key"] in ("x2/coffee.png", "odd/tiff.tif"):
             before, after = ((root / row["key"]).read_bytes() for root in (seeded.input, seeded.output))
             keep_views(seeded, RUN_ID, row["position"], before, after)
+        elif table is item and row["key"] == "odd/rejected.png":
+            before, after = (encoded(photo("chelsea", shrink), "PNG") for shrink in (8, 4))
+            keep_views(seeded, RUN_ID, row["position"], before, after)
     write(seeded.work, "staged/rejected", encoded(photo("chelsea", 4), "PNG"))
     for table, row in counted:
         if table is item and row["key"] == "odd/tiff.tif":

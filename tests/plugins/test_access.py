@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ QUERIES = {
     "/api/item": {"run_id": RUN_ID, "key": NASTY_KEY},
     "/api/export": {"run_id": RUN_ID, "kind": "csv"},
     "/collection": {"name": "default"},
+    "/api/views": {"run_id": RUN_ID, "key": NASTY_KEY},
 }
 """A working query for every route that reads; test_every_route_is_known_here keeps it complete."""
 
@@ -168,6 +170,8 @@ def test_paging_passes_over_what_one_may_not_read(clients: dict[str | None, http
         ("api/item", {"run_id": "secret_1", "key": "x2/coffee.png"}),
         ("api/export", {"run_id": "secret_1", "kind": "json"}),
         ("report", {"run_id": "secret_1"}),
+        ("api/views", {"run_id": "secret_1", "key": "x2/coffee.png"}),
+        ("thumbnail", {"run_id": "secret_1", "key": "x2/coffee.png", "side": "before"}),
     ],
 )
 def test_no_route_leads_into_such_a_run(
@@ -176,6 +180,12 @@ def test_no_route_leads_into_such_a_run(
     assert clients["viewer"].get(path, params=query).status_code == 403
     there = 404 if path == "report" else 200  # it has none
     assert clients["admin"].get(path, params=query, follow_redirects=True).status_code == there
+
+
+def test_no_tile_leads_into_such_a_run(clients: dict[str | None, httpx.Client]) -> None:
+    tile = "tiles/secret_1/0/after/full/max/0/default.jpg"
+    assert clients["viewer"].get(tile).status_code == 403
+    assert clients["admin"].get(tile).status_code == 404
 
 
 # ------------------------------------------------------------------ pictures
@@ -318,7 +328,9 @@ def test_names_are_escaped_everywhere(clients: dict[str | None, httpx.Client]) -
         page = clients["viewer"].get(path, params=query).text
         assert "<script>alert" not in page
         assert "&lt;script&gt;alert(" in page
-        assert page.count("<script") == 1  # ours
+        assert page.count("<script") == len(
+            re.findall(r'<script src="(?:static|viewer)/[\w./-]+" defer></script>', page)
+        )
     echoed = clients["viewer"].get("run", params={"run_id": "<script>alert(1)</script>"})
     assert echoed.status_code == 404
     assert "<script>alert" not in echoed.text
