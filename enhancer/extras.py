@@ -40,6 +40,7 @@ EXTRA_OF: Final[dict[str, str]] = {
     "rio_cogeo": "geo",
     "c2pa": "provenance",
     "cryptography": "provenance",
+    "PySide6": "desktop",
 }
 """Importable top-level module -> the smallest extra that brings it."""
 

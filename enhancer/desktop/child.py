@@ -101,7 +101,7 @@ class _Life:
         self._fault: tuple[str, str] | None = None
         self._stderr: deque[str] = deque(maxlen=30)
         self.over = False
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "enhancer.desktop.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from enhancer.batch.side_files import READ, REFUSED
 from enhancer.contract import ItemRecord
+from enhancer.files import READ, REFUSED
 
 
 class State(StrEnum):

@@ -63,7 +63,9 @@ def check_pattern(pattern: str) -> None:
 
 def _bad(pattern: str, why: str) -> RequestError:
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-    return RequestError(f"the name pattern {pattern!r} cannot be used: {why}; it may hold {known}", reason="bad-pattern")
+    return RequestError(
+        f"the name pattern {pattern!r} cannot be used: {why}; it may hold {known}", reason="bad-pattern"
+    )
 
 
 def place_of(output: Path, name: str, pattern: str, *, recipe: str, scale: float) -> Path:

@@ -90,7 +90,8 @@ def test_the_bytes_are_those_of_the_command_line(tmp_path: Path, queue: JobQueue
     runner.start(Order(recipe=RECIPE, output=str(tmp_path / "in")))
     until(lambda: not runner.running)
     record = queue.jobs[0].record
-    assert record is not None and record.error is None
+    assert record is not None
+    assert record.error is None
     assert record.output == str(tmp_path / "in" / "a (2).jpg")
     assert Path(record.output).read_bytes() == (tmp_path / "cli" / "a.jpg").read_bytes()
     assert source.read_bytes() == before
@@ -105,7 +106,8 @@ def test_a_bad_picture_stops_no_other_and_says_why(tmp_path: Path, queue: JobQue
     until(lambda: not runner.running)
     assert [job.state for job in queue.jobs] == [State.FAILED, State.DONE]
     error = queue.jobs[0].record.error  # type: ignore[union-attr]
-    assert error is not None and "a.png" in error.message
+    assert error is not None
+    assert "a.png" in error.message
 
 
 def test_a_killed_worker_costs_its_picture_and_no_other(tmp_path: Path, queue: JobQueue) -> None:
@@ -125,7 +127,9 @@ def test_a_killed_worker_costs_its_picture_and_no_other(tmp_path: Path, queue: J
     runner.close()
     assert [job.state for job in queue.jobs] == [State.FAILED, State.DONE, State.DONE]
     error = queue.jobs[0].record.error  # type: ignore[union-attr]
-    assert error is not None and error.error_class == "worker-died" and "memory" in error.message
+    assert error is not None
+    assert error.error_class == "worker-died"
+    assert "memory" in error.message
 
 
 @pytest.mark.parametrize(("limits", "reason"), [({"memory_mb": 1}, "memory-limit"), ({"deadline_s": 0.01}, "hung")])
@@ -139,7 +143,8 @@ def test_memory_and_time_are_limited(
     until(lambda: not runner.running)
     runner.close()
     error = queue.jobs[0].record.error  # type: ignore[union-attr]
-    assert error is not None and error.error_class == reason
+    assert error is not None
+    assert error.error_class == reason
 
 
 def test_stop_and_go_on_does_every_picture_once(tmp_path: Path, queue: JobQueue) -> None:
@@ -152,7 +157,9 @@ def test_stop_and_go_on_does_every_picture_once(tmp_path: Path, queue: JobQueue)
     runner.start(order)
     assert first.wait(120)
     runner.stop()
-    assert not runner.running and queue.count(State.WORKING) == 0 and queue.count(State.WAITING) > 0
+    assert not runner.running
+    assert queue.count(State.WORKING) == 0
+    assert queue.count(State.WAITING) > 0
     runner.start(order)
     until(lambda: not runner.running)
     runner.close()
@@ -170,5 +177,6 @@ def test_results_are_scored_where_the_truth_is_known(tmp_path: Path, queue: JobQ
     runner.start(Order(recipe=RECIPE, output=str(tmp_path / "out"), truth=str(truth.parent)))
     until(lambda: not runner.running)
     record = queue.jobs[0].record
-    assert record is not None and record.warnings == []
+    assert record is not None
+    assert record.warnings == []
     assert record.scores["reference"]["psnr"] > 20
