@@ -1,4 +1,4 @@
-"""One worker process of the window: started when it is first needed, fed requests, held to a deadline and a memory limit.
+"""One worker process of the window: started when first needed, fed requests, held to a deadline and a memory limit.
 
 The window never waits for it: requests are written to its standard input, answers come in a thread. A child that dies,
 hangs or takes too much memory is reported as the end of its request, and the next request starts a fresh one.
@@ -32,8 +32,8 @@ class Child:
     """A worker process and what it is working on. Its methods may be called from any thread.
 
     Args:
-        on_answer: called in a thread of this object with each answer: a mapping with the request's ``id`` and ``event``;
-            after a death ``event`` is ``died``, with ``class`` and ``message``.
+        on_answer: called in a thread of this object with each answer: a mapping with the request's ``id`` and
+            ``event``; after a death ``event`` is ``died``, with ``class`` and ``message``.
         deadline_s: longest time for one request.
         memory_mb: limit of its resident memory; 0: a share of the machine's.
         environment: variables set for it, over those of this process.

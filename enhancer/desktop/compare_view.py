@@ -53,7 +53,8 @@ class CompareView(QWidget):
     """Shows two versions of a picture synchronously.
 
     The wheel zooms where the pointer is, dragging moves the picture or the divider. Keys: ``+`` and ``-`` zoom, ``0``
-    fits, ``1`` is one pixel of the input to one of the screen, the arrows move the picture, ``,`` and ``.`` the divider.
+    fits, ``1`` is one pixel of the input to one of the screen, the arrows move the picture, ``,`` and ``.`` the
+    divider.
     """
 
     moved = Signal()

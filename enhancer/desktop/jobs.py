@@ -103,7 +103,8 @@ class JobQueue:
     def _own_key(self, key: str) -> str:
         """Two files of one name, from two places, become two results."""
         taken = {job.key for job in self.jobs}
-        stem, suffix = os.path.splitext(key)
+        suffix = Path(key).suffix
+        stem = key.removesuffix(suffix)
         own, number = key, 1
         while own in taken:
             number += 1

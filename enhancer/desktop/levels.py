@@ -93,5 +93,7 @@ def enhanced_crop(
     a, b = round((left - x0) * scale), round((top - y0) * scale)
     w, h = round(width * scale), round(height * scale)
     cut = (slice(b, b + h), slice(a, a + w))
-    inner = result.with_pixels(result.pixels[cut], None if result.alpha is None else result.alpha[cut])
+    pixels: Any = result.pixels[cut]
+    shown: Any = None if result.alpha is None else result.alpha[cut]
+    inner = result.with_pixels(pixels, shown)
     return inner, [decision.model_dump(mode="json") for decision in made.decisions]

@@ -1,4 +1,6 @@
-"""Pictures and previews for the view, from a warm child process of their own: batch and view never wait for each other."""
+"""Pictures and previews for the view, from a warm child process of their own: a batch and the view never wait for each
+other.
+"""
 
 from __future__ import annotations
 

@@ -153,8 +153,8 @@ class Window(QMainWindow):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setMinimumWidth(250)
         self._splitter = QSplitter()
-        for widget in (left, self.comparison, scroll):
-            self._splitter.addWidget(widget)
+        for part in (left, self.comparison, scroll):
+            self._splitter.addWidget(part)
         self._splitter.setChildrenCollapsible(False)
         self._splitter.setSizes([340, 630, 270])
         self._splitter.setStretchFactor(1, 1)
@@ -181,7 +181,11 @@ class Window(QMainWindow):
             action.setCheckable(True)
             action.setChecked(value == str(self._store.value(key, "")))
             group.addAction(action)
-            action.triggered.connect(lambda _=False, chosen=value: (self._store.setValue(key, chosen), do(chosen)))
+            action.triggered.connect(lambda _=False, chosen=value: self._remember(key, chosen, do))
+
+    def _remember(self, key: str, value: str, do: Any) -> None:
+        self._store.setValue(key, value)
+        do(value)
 
     def _next_time(self, value: str) -> None:
         self.statusBar().showMessage(tr("The language changes when the application is opened the next time."), 8000)

@@ -13,6 +13,7 @@ from enhancer.files import visible
 def stage_in_words(stage: str) -> str:
     """A stage's name; one of another package by its own."""
     words = {
+        "picture-kind": tr("Picture kind"),
         "size-limit": tr("Size limit"),
         "lens-correction": tr("Lens correction"),
         "impulse-repair": tr("Stray pixels"),
@@ -35,7 +36,8 @@ def stage_in_words(stage: str) -> str:
 
 def decisions_in_words(decisions: Iterable[dict[str, Any]]) -> str:
     """One line per stage: what acted first, with its reason; then what was left."""
-    acted, left = [], []
+    acted: list[str] = []
+    left: list[str] = []
     for one in decisions:
         line = f"{stage_in_words(one['stage'])}: {one['reason']}"
         (acted if one["applied"] else left).append(visible(line))
