@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QSettings, Qt
+from PySide6.QtCore import QSettings
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 
+from enhancer.desktop.appearance import appear
 from enhancer.desktop.text import ASSETS, install
 from enhancer.desktop.window import Window
 
 NAME: Final = "image-enhancer"
-APPEARANCES: Final = {"": Qt.ColorScheme.Unknown, "light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
 
 
 def run(paths: Sequence[Path] = ()) -> int:
@@ -39,7 +39,7 @@ def prepare(application: QApplication, store: QSettings) -> None:
     """Style, appearance, icon and language as they were chosen."""
     application.setStyle("Fusion")
     application.setWindowIcon(QIcon(str(ASSETS / f"{NAME}.png")))
-    application.styleHints().setColorScheme(APPEARANCES.get(str(store.value("appearance", "")), Qt.ColorScheme.Unknown))
+    appear(application, str(store.value("appearance", "")))
     install(application, str(store.value("language", "")))
 
 

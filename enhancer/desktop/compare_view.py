@@ -207,6 +207,7 @@ class CompareView(QWidget):
             x, y, w, h = (value * self._zoom for value in side.patch.box)
             box = QRectF(place.left() + x, place.top() + y, w, h)
             side.patch.pyramid.paint(painter, box, seen, ratio)
+            painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(QColor(255, 255, 255, 150), 1, Qt.PenStyle.DashLine))
             painter.drawRect(box)
         painter.restore()

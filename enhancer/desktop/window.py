@@ -33,6 +33,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from enhancer.desktop.appearance import appear
 from enhancer.desktop.comparison import Comparison
 from enhancer.desktop.jobs import Job, JobQueue, State
 from enhancer.desktop.order import check_pattern
@@ -191,10 +192,9 @@ class Window(QMainWindow):
         self.statusBar().showMessage(tr("The language changes when the application is opened the next time."), 8000)
 
     def _appear(self, value: str) -> None:
-        schemes = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
         application = QApplication.instance()
         if isinstance(application, QApplication):
-            application.styleHints().setColorScheme(schemes.get(value, Qt.ColorScheme.Unknown))
+            appear(application, value)
 
     # Pictures come and go
 
