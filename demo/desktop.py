@@ -20,7 +20,9 @@ def main() -> int:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
     print(f"Pictures are in {FOLDER / 'pictures'}, truths for scores in {FOLDER / 'truth'}.")
-    return subprocess.run([sys.executable, "-m", "enhancer.cli", "desktop", str(FOLDER / "pictures")], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "enhancer.cli", "desktop", str(FOLDER / "pictures")], check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ class Comparison(QWidget):
             self.view.show_left(None)
             self.view.hint = tr("This picture cannot be shown: {reason}", reason=message)
             self.view.update()
-        elif not path:
+        elif not path and self.job is not None and self.job.state is State.WAITING:
             self.details.setPlainText(tr("No preview: {reason}", reason=message))
 
     def _left_caption(self) -> str:
