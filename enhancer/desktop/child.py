@@ -127,6 +127,8 @@ class _Life:
         """Kill it and be silent about it."""
         self._dropped = True
         _kill(self.process)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)  # what it wrote can be removed only once it writes no more
 
     def _read(self) -> None:
         stdout = self.process.stdout

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from enhancer.contract import ErrorRecord, ItemRecord
 from enhancer.desktop.child import Answer, Child
 from enhancer.desktop.jobs import Job, JobQueue, State
-from enhancer.desktop.order import Order
+from enhancer.desktop.order import Order, place_of
+from enhancer.errors import RequestError
+from enhancer.recipe import parse_recipe
 
 
 class Runner:
@@ -31,6 +36,7 @@ class Runner:
         self._job: Job | None = None
         self._request = 0
         self._since = 0.0
+        self._part = Path()
 
     @property
     def running(self) -> bool:
@@ -55,6 +61,7 @@ class Runner:
             self.child.stop()
             job, self._job = self._job, None
             if job is not None:
+                self._remove_part()
                 job.state = State.WAITING
                 self._on_change(job)
             self._on_change(None)
@@ -81,7 +88,9 @@ class Runner:
             self._on_change(None)
             return
         job.state, self._job, self._since = State.WORKING, job, time.monotonic()
-        self._request = self.child.request("enhance", path=str(job.path), key=job.key, order=self._order.to_json())
+        self._part = Path(self._order.output).expanduser() / f".enhancer-{uuid.uuid4().hex}.part"
+        values = {"path": str(job.path), "key": job.key, "part": str(self._part), "order": self._order.to_json()}
+        self._request = self.child.request("enhance", **values)
         self._on_change(job)
 
     def _answered(self, answer: Answer) -> None:
@@ -89,12 +98,37 @@ class Runner:
             job = self._job
             if job is None or answer["id"] != self._request:
                 return
-            job.record = _record(job, answer)
+            job.record = self._published(_record(job, answer))
             job.state = State.FAILED if job.record.error is not None else State.DONE
             job.seconds = time.monotonic() - self._since
             self._job = None
             self._on_change(job)
             self._next()
+
+    def _published(self, record: ItemRecord) -> ItemRecord:
+        """Give the result its name. Only this process does, once it knows of the result: a worker that is killed at any
+        moment leaves neither half a picture nor one that is made a second time.
+        """
+        order = self._order
+        if record.output is None or order is None:
+            self._remove_part()
+            return record
+        try:
+            recipe = parse_recipe(order.recipe)
+            output = Path(order.output).expanduser()
+            place = place_of(output, record.output, order.pattern, recipe=recipe.name, scale=recipe.scale)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._part.rename(place)
+            return record.model_copy(update={"output": str(place)})
+        except (OSError, RequestError) as error:
+            self._remove_part()
+            message = f"the result cannot be written to {order.output}: {error}; choose another results folder"
+            fault = ErrorRecord(error_class="unwritable", message=message, stage="write")
+            return record.model_copy(update={"output": None, "state": "failed", "error": fault})
+
+    def _remove_part(self) -> None:
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
 
 def _record(job: Job, answer: Answer) -> ItemRecord:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from enhancer.desktop.order import Order, place_of
+from enhancer.desktop.order import Order
 from enhancer.errors import EnhancerError
 from enhancer.extras import imports_of_extras, missing_extra
 
@@ -68,24 +68,24 @@ class Worker:
         return {"event": "pong"}
 
     def do_enhance(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One picture into a file, and its record."""
-        from enhancer.files import read_bytes, write_atomically
-        from enhancer.recipe import parse_recipe
+        """One picture into the file ``part``, and its record, whose output is the name that the result has to get."""
+        from enhancer.files import read_bytes
 
         order = Order(**request["order"])
-        source = Path(request["path"])
-        recipe = parse_recipe(order.recipe)
-        enhancer = self._enhancer(order)
+        source, part = Path(request["path"]), Path(request["part"])
 
         def write(name: str, data: bytes, content_type: str) -> str:
-            place = place_of(Path(order.output), name, order.pattern, recipe=recipe.name, scale=recipe.scale)
-            write_atomically(place, data)
-            return str(place)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            return name
 
-        record = enhancer.enhance_item(request["key"], lambda: read_bytes(source), write)
+        record = self._enhancer(order).enhance_item(request["key"], lambda: read_bytes(source), write)
         record = record.model_copy(update={"input": str(source)})
         if order.truth and record.output is not None:
-            self._score(record, Path(record.output), source, _counterpart(Path(order.truth), request["key"]))
+            self._score(record, part, source, _counterpart(Path(order.truth), request["key"]))
         return {"event": "item", "record": record.model_dump(mode="json", by_alias=True)}
 
     def do_view(self, request: dict[str, Any]) -> dict[str, Any]:

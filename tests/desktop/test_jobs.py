@@ -167,6 +167,29 @@ def test_stop_and_go_on_does_every_picture_once(tmp_path: Path, queue: JobQueue)
     assert sorted(path.name for path in (tmp_path / "out" / "in").iterdir()) == [f"{n}.png" for n in range(4)]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.1, 0.2, 0.4])
+def test_a_stop_at_any_moment_leaves_no_half_result_and_no_second_one(
+    tmp_path: Path, queue: JobQueue, seconds: float
+) -> None:
+    for number in range(3):
+        picture(tmp_path / "in" / f"{number}.png", offset=number * 20)
+    queue.add([tmp_path / "in"])
+    first = threading.Event()
+    runner = Runner(queue, lambda job: first.set() if job is not None and job.state is State.DONE else None)
+    order = Order(recipe=RECIPE, output=str(tmp_path / "out"))
+    runner.start(order)
+    assert first.wait(120)
+    time.sleep(seconds)
+    runner.stop()
+    done = queue.count(State.DONE)
+    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == done
+    runner.start(order)
+    until(lambda: not runner.running)
+    runner.close()
+    found = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert found == ["0.png", "1.png", "2.png"]
+
+
 def test_results_are_scored_where_the_truth_is_known(tmp_path: Path, queue: JobQueue, runner: Runner) -> None:
     truth = picture(tmp_path / "truth" / "a.png", side=96)
     small = tmp_path / "in" / "a.png"
