@@ -9,7 +9,7 @@ SOURCES := enhancer plugins dags demo benchmarks tests
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-drawings bench-sr bench-real bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
+.PHONY: help setup demo demo-desktop up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-drawings bench-sr bench-real bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
 
 help: ## what each target does
 	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-21s %s\n' "$$n" "$$d"; done
@@ -25,6 +25,9 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 
 demo: $(STAMP) ## the nightly run on real pictures: PostgreSQL, S3 and Airflow on this machine, results in demo-output/
 	$(BIN)/python -m demo
+
+demo-desktop: $(STAMP) ## the desktop application on the demo's pictures (docs/desktop.md)
+	$(BIN)/python -m demo.desktop
 
 up: $(STAMP) ## the same, and the services stay up until Ctrl-C; prints the UI's address and login
 	$(BIN)/python -m demo --stay

@@ -44,6 +44,7 @@ EXTRA_OF: Final[dict[str, str]] = {
     "uvicorn": "service",
     "c2pa": "provenance",
     "cryptography": "provenance",
+    "PySide6": "desktop",
 }
 """Importable top-level module -> the smallest extra that brings it."""
 

@@ -14,6 +14,25 @@ _INVISIBLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 """Control characters, separators of lines, marks that turn the direction of text, half surrogate pairs."""
 
 
+READ: Final = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".png", ".apng", ".tif", ".tiff", ".gtiff", ".ptif",
+        ".ptiff", ".webp", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx",
+        ".jpm", ".heic", ".heics", ".heif", ".heifs", ".hif", ".dcm", ".dicom", ".dic", ".ima",
+    }
+)  # fmt: skip
+"""Suffixes of the formats that are read."""
+
+REFUSED: Final = frozenset(
+    {
+        ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw",
+        ".x3f", ".mrw", ".mef", ".mos", ".rwl", ".3fr", ".fff", ".iiq", ".erf", ".kdc", ".dcr", ".raw", ".psd", ".psb",
+        ".jxl", ".exr", ".dds", ".tga", ".sgi", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
+    }
+)  # fmt: skip
+"""Suffixes of pictures that are not read: each is a failure that says what it is and what to export instead."""
+
+
 def visible(text: str) -> str:
     r"""A name, or a message with one, as it may be shown in a terminal or on a page.
 

@@ -38,7 +38,7 @@ def request_of(model: Any, threads: int = 0) -> Any:
     """
     core = _core()
     options = {
-        "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
+        "INFERENCE_NUM_THREADS": threads or _usable_cpus(),
         "INFERENCE_PRECISION_HINT": "f32",  # of what is not int8: no bfloat16 where a CPU has it
         "PERFORMANCE_HINT": "LATENCY",
     }
@@ -111,3 +111,8 @@ class OpenVinoNet:
         if trouble:
             raise OutOfMemory(f"{self._spec.name} in OpenVINO, tile {batch.shape}: {trouble}")
         return np.moveaxis(result, 3, 1)
+
+
+def _usable_cpus() -> int:
+    """CPUs that this process may use; not every system can tell them from all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

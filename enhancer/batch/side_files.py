@@ -15,27 +15,10 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from enhancer.errors import RequestError
+from enhancer.files import READ, REFUSED
 from enhancer.ledger import Item, ItemState, Ledger
 from enhancer.reasons import Reason
 from enhancer.settings import Settings
-
-READ: Final = frozenset(
-    {
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".png", ".apng", ".tif", ".tiff", ".gtiff", ".ptif",
-        ".ptiff", ".webp", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx",
-        ".jpm", ".heic", ".heics", ".heif", ".heifs", ".hif", ".dcm", ".dicom", ".dic", ".ima",
-    }
-)  # fmt: skip
-"""Suffixes of the formats that are read."""
-
-REFUSED: Final = frozenset(
-    {
-        ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw",
-        ".x3f", ".mrw", ".mef", ".mos", ".rwl", ".3fr", ".fff", ".iiq", ".erf", ".kdc", ".dcr", ".raw", ".psd", ".psb",
-        ".jxl", ".exr", ".dds", ".tga", ".sgi", ".pcx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
-    }
-)  # fmt: skip
-"""Suffixes of pictures that are not read: each is a failure that says what it is and what to export instead."""
 
 SYSTEM_FILES: Final = {
     "thumbs.db": "Thumbs.db",

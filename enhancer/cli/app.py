@@ -9,6 +9,7 @@ import typer
 from enhancer.cli import batch, collections, formats, ledger, models, recipes, service
 from enhancer.cli.adapt import adapt
 from enhancer.cli.command import debug
+from enhancer.cli.desktop import desktop
 from enhancer.cli.enhance import enhance
 from enhancer.cli.inspect import inspect
 from enhancer.cli.score import score
@@ -46,6 +47,7 @@ app.command()(score)
 app.command()(inspect)
 app.command()(recipes.recipes)
 app.command()(formats.formats)
+app.command()(desktop)
 models.app.command("adapt")(adapt)
 app.add_typer(models.app, name="models")
 app.add_typer(batch.app, name="batch")

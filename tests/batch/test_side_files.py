@@ -10,9 +10,10 @@ from PIL import Image
 
 from enhancer.batch.plan.planning import plan_run
 from enhancer.batch.plan.redriving import redrive_request
-from enhancer.batch.side_files import REFUSED, Pictures, few_kinds, in_words, kind_of, suffix_of
+from enhancer.batch.side_files import Pictures, few_kinds, in_words, kind_of, suffix_of
 from enhancer.codecs.formats import formats
 from enhancer.errors import RequestError
+from enhancer.files import REFUSED
 from enhancer.ledger import ItemState
 from enhancer.settings import Settings
 from tests.batch.in_process import enhance
