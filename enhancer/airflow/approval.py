@@ -44,11 +44,11 @@ class AskForApproval(TriggerDagRunOperator):
 
     def execute(self, context: Context) -> None:
         """Look into the ledger; start the DAG, at most once for each run."""
-        from enhancer.airflow.dag_tasks import task_settings
+        from enhancer.airflow.connections import settings_from_airflow
         from enhancer.batch.approval import undecided
 
         run_id = context["ti"].xcom_pull(task_ids=self.plan_task, key="run")
-        if run_id is None or not undecided(run_id, task_settings()):
+        if run_id is None or not undecided(run_id, settings_from_airflow()):
             raise AirflowSkipException("no picture of this run waits for a person")
         self.trigger_run_id = run_id
         self.conf = {"run": run_id}
