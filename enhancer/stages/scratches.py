@@ -22,7 +22,7 @@ Holes are filled by :mod:`enhancer.stages.inpainting`; pixels outside them keep 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -57,8 +57,8 @@ SMALLEST_SIDE: Final = 32
 USUAL: Final = 0.5
 """Sensitivity at which the bounds are those above."""
 SPAN: Final = 2 * math.log(9)
-"""Log odds by which the bounds of a mark are lower at sensitivity 1, and higher at 0: at 1 pixels may belong to one from
-a probability of 0.1."""
+"""Log odds by which the bounds of a mark are lower at sensitivity 1, and higher at 0: at 1 they take pixels from a
+probability of 0.1."""
 FLOOR_FACTOR: Final = 100.0
 """The floor is divided by so much at sensitivity 1, and multiplied by it at 0."""
 
@@ -175,7 +175,12 @@ class Scratches(Stage):
 
 
 def _marks(net: Net, pixels: FloatPixels, context: Context, bounds: Bounds) -> Marks:
-    return find_marks(damage_odds(net, pixels), context.visible, maybe=bounds.maybe, sure=bounds.sure)
+    """The marks within `bounds`; the evidence is that of the usual bounds, or fainter marks would lower it."""
+    odds = damage_odds(net, pixels)
+    marks = find_marks(odds, context.visible, maybe=bounds.maybe, sure=bounds.sure)
+    if bounds == Bounds():
+        return marks
+    return replace(marks, evidence=find_marks(odds, context.visible).evidence)
 
 
 def damage_odds(net: Net, pixels: FloatPixels) -> FloatPixels:

@@ -217,15 +217,23 @@ def test_a_more_sensitive_search_marks_at_least_what_a_less_sensitive_one_does(p
         assert areas[-1] > areas[1]
 
 
+def test_fainter_marks_do_not_lower_the_evidence(prints, scan):
+    _, _, scanned = prints["astronaut", "cracks"]
+    usual, more = (STAGE.measure(scanned, scan(sensitivity=sensitivity)) for sensitivity in (0.5, 1))
+    assert more.numbers["evidence"] == usual.numbers["evidence"] > 0
+
+
 def test_always_mends_what_the_floor_would_leave_alone(photo, scan):
-    scanned = photo("coffee")[:320, :320].copy()
+    whole = photo("coffee")[:320, :320]
+    scanned = whole.copy()
     scanned[100, 40:110] = 1  # one line of a pixel, too little to say that the picture is damaged
     assert not STAGE.measure(scanned, scan()).applied
     around = scan(mode="always")
     decision = STAGE.measure(scanned, around)
     assert decision.applied
     result = STAGE.apply(scanned, decision, around)
-    assert np.abs(result - scanned)[100, 40:110].mean() > 0.05
+    before, after = (np.square(picture - whole)[100, 40:110].mean() for picture in (scanned, result))
+    assert after < before
 
 
 def test_always_holds_whatever_kind_of_picture_it_is(scan):
