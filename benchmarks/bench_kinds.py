@@ -33,6 +33,9 @@ Bytes = NDArray[np.uint8]
 
 NOT_PHOTOGRAPHS: Final = {"comic", "ppt3"}
 """Of Set14: a page of a comic and a slide."""
+PAGES: Final = ("cremma_10_2cf05_default", "ocrd_ruempler_gartenbau_1882_0018")
+"""Of photos_free: a manuscript and a page of a printed book, which are documents."""
+DAMAGED: Final = ("noisy scans of text", "photographed pages")
 PRESETS: Final = ("photo", "document", "archive", "web-image", "scan", "old-photo", "low-light")
 WITHIN: Final = 8
 SIDE: Final = 900
@@ -43,17 +46,22 @@ def photographs(data: Path, every: int) -> Iterator[tuple[str, Bytes]]:
     for group, paths in {
         "CBSD68": sorted((data / "cbsd68").glob("*.png")),
         "Set14": [one for one in sorted((data / "set14").iterdir()) if one.stem not in NOT_PHOTOGRAPHS],
-        "photos_free": sorted((data / "photos_free").glob("*.jpg"))[1::2],
+        "photos_free": [one for one in sorted((data / "photos_free").glob("*.jpg"))[1::2] if one.stem not in PAGES],
     }.items():
         for path in paths[::every]:
-            with Image.open(path) as opened:
-                opened.draft("RGB", (SIDE, SIDE))
-                image = opened.convert("RGB")
-            image.thumbnail((SIDE, SIDE))
-            pixels = np.asarray(image)
+            pixels = opened_at(path, SIDE)
             yield group, pixels
             if group != "photos_free":
                 yield from ((f"{group}, {name}", one) for name, one in damaged(pixels))
+
+
+def opened_at(path: Path, side: int) -> Bytes:
+    """Of at most that many pixels a side."""
+    with Image.open(path) as opened:
+        opened.draft("RGB", (side, side))
+        image = opened.convert("RGB")
+    image.thumbnail((side, side))
+    return np.asarray(image)
 
 
 def damaged(pixels: Bytes) -> Iterator[tuple[str, Bytes]]:
@@ -72,6 +80,7 @@ def others(data: Path) -> Iterator[tuple[str, str, Bytes]]:
     yield from (("icons", *one) for one in icons())
     yield from (("pages of text", *one) for one in typeset())
     yield from (("scans of text", *one) for one in scans(1.2))
+    yield from (("photographed pages", name, opened_at(data / "photos_free" / f"{name}.jpg", SIDE)) for name in PAGES)
     yield from (("noisy scans of text", *one) for one in scans(8))
     yield from (("engravings, dither, dots", *one) for one in prints(data))
     yield from (("line drawings and tables", name, make()) for name, make in DRAWINGS.items())
@@ -102,7 +111,7 @@ def main() -> None:
     print_table(confusion["columns"], confusion["rows"])
     for one in mistaken:
         print(f"taken for a photograph: {one['group']}: {one['picture']} {one['odds']}")
-    undamaged = [one for one in drawn if one[0] != "noisy scans of text"][:: options.kept_every]
+    undamaged = [one for one in drawn if one[0] not in DAMAGED][:: options.kept_every]
     kept = [{"preset": name, **worst} for name in PRESETS for worst in _kept(name, undamaged)]
     print_table(["preset", "pictures", "identical", "kept, least"], [[*row.values()][:4] for row in kept])
     figures = {

@@ -9,6 +9,7 @@ statement is real. Seconds of processor time stand beside those of the clock, si
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -29,6 +30,7 @@ from benchmarks.common.results import print_table, write_results
 from benchmarks.scale_ledger import INPUT, OUTPUT, Listing, fill
 from demo.services.postgres import PostgresServer
 from enhancer.ledger import ItemState, Ledger
+from enhancer.ledger.browsing import ItemFilter
 from enhancer.ledger.migrate import upgrade
 from enhancer.recipe import parse_recipe
 from enhancer.settings import Settings
@@ -160,6 +162,7 @@ def page_queries(url: str) -> dict[str, float]:
     with Ledger(url) as ledger:
         queries = ledger.queries
         run_id = "old-250"
+        middle = ledger.browsing.page(run_id, ItemFilter(), offset=queries.items(run_id)[1] // 2, limit=1).after
         asked: dict[str, Callable[[], Any]] = {
             "runs, first page": lambda: queries.runs(limit=50),
             "runs, last page": lambda: queries.runs(limit=50, offset=450),
@@ -169,6 +172,18 @@ def page_queries(url: str) -> dict[str, float]:
             "items, worst first": lambda: queries.items(run_id, order="worst"),
             "items, failed": lambda: queries.items(run_id, state="failed"),
             "items, searched": lambda: queries.items(run_id, search="77.jpg"),
+            **{
+                f"page of items, {name}": functools.partial(ledger.browsing.page, run_id, matching, sort, after=place)
+                for name, matching, sort, place in (
+                    ("worst first", ItemFilter(), "worst", None),
+                    ("worst first, from the middle", ItemFilter(), "worst", middle),
+                    ("by size", ItemFilter(), "size", None),
+                    ("by score from 0.9", ItemFilter(score_from=0.9), "score", None),
+                    ("stage applied", ItemFilter(stage="denoising"), "position", None),
+                )
+            },
+            "what there is to filter by": lambda: ledger.browsing.facets(run_id),
+            "distribution of scores": lambda: ledger.browsing.score_bins(run_id, ItemFilter()),
             "failures by class": lambda: queries.failures_by_class(run_id),
         }
         return {name: round(_median_ms(query), 1) for name, query in asked.items()}

@@ -31,7 +31,10 @@ PARAMS = {
         None, "Instead: published pictures on which this stage acted (a record's decisions name it).", **TEXT
     ),
     "before": Param(None, "With stage: under a pipeline older than this version.", type=["null", "integer"], minimum=1),
-    "input_url": Param(None, "Of the earlier runs. Empty: of the run that is named, or ENHANCER_INPUT_URL.", **TEXT),
+    "collection": Param(
+        None, "Only what runs of this collection left undone; default: the ENHANCER_* settings'.", **TEXT
+    ),
+    "input_url": Param(None, "Of the earlier runs. Empty: of the run or collection, or ENHANCER_INPUT_URL.", **TEXT),
     "output_url": Param(None, "Of the earlier runs. Empty: likewise.", **TEXT),
     "prefix": Param(None, "Only keys that start so.", type=["null", "string"]),
     "max_items": Param(None, "At most so many pictures.", type=["null", "integer"], minimum=1),

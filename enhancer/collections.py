@@ -30,6 +30,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from enhancer.errors import RequestError
 from enhancer.reasons import Reason
 from enhancer.recipe import Rule, parse_recipe, parse_rules
+from enhancer.schedules import BRANCHES, Schedule
 from enhancer.settings import OnRejection, Settings
 
 DEFAULT: Final = "default"
@@ -42,10 +43,6 @@ DEFAULT_DAG: Final = "image_enhancement"
 """The DAG of the collection ``default``."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_PRESETS: Final = ("@once", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly", "@continuous")
-_CRON_FIELD: Final = re.compile(r"[0-9A-Za-z*/,#?-]+")
-_CRON_LIMITS: Final = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7), (0, 59))
-"""Of minute, hour, day, month, weekday and, where there is a sixth field, second."""
 
 
 def _place(value: str) -> str:
@@ -53,22 +50,6 @@ def _place(value: str) -> str:
     if "://" not in value and not Path(value).is_absolute():
         raise ValueError(
             f"{value!r} is a relative path; give an absolute one, or an address such as s3://bucket/prefix"
-        )
-    return value
-
-
-def _in_limits(field: str, limits: tuple[int, int]) -> bool:
-    numbers = map(int, re.findall(r"(?<![/#])\b\d+", field))
-    return bool(_CRON_FIELD.fullmatch(field)) and all(limits[0] <= number <= limits[1] for number in numbers)
-
-
-def _cron(value: str) -> str:
-    fields = value.split()
-    valid = len(fields) in (5, 6) and all(map(_in_limits, fields, _CRON_LIMITS))
-    if value not in _PRESETS and not valid:
-        raise ValueError(
-            f"{value!r} is no cron expression of five fields, nor one of {', '.join(_PRESETS)}; leave it out to run by "
-            "hand"
         )
     return value
 
@@ -99,18 +80,6 @@ def _known_rules(value: tuple[Rule, ...]) -> tuple[Rule, ...]:
 Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
 
 
-class AssetSchedule(BaseModel):
-    """Run whenever an asset is updated.
-
-    Attributes:
-        asset: its URI, such as ``s3://bucket/incoming``; another DAG, a watcher or Airflow's API updates it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    asset: str = Field(min_length=1)
-
-
 class Collection(BaseModel):
     """One collection: what is read and written, how, when, and where its tasks run.
 
@@ -120,7 +89,7 @@ class Collection(BaseModel):
     :class:`~enhancer.settings.Settings`.
 
     Attributes:
-        schedule: a cron expression, a preset such as ``@daily``, or an asset; None: by hand only.
+        schedule: a cron expression, a preset such as ``@daily``, an asset, or arrivals; None: by hand only.
         start: no run is scheduled for a time before it.
         timezone: in which the cron expression is read.
         owner: shown in the Airflow UI.
@@ -148,7 +117,7 @@ class Collection(BaseModel):
     worker_hour_price: float | None = Field(None, ge=0, allow_inf_nan=False)
 
     # Its DAG.
-    schedule: Annotated[str, AfterValidator(_cron)] | AssetSchedule | None = None
+    schedule: Schedule | None = None
     start: date | None = None
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     deadline_minutes: float | None = Field(None, gt=0)
@@ -348,7 +317,7 @@ def _collection(path: Path, text: str, name: str, table: Any, defaults: Mapping[
         _refuse(f"{path}:{_line(text, section, keys)}: collection {name!r}{key}: {message}", error)
 
 
-_BRANCH: Final = re.compile(r"function-|dict\[|AssetSchedule$|str$")
+_BRANCH: Final = re.compile(rf"function-|dict\[|{'|'.join(BRANCHES)}|str$")
 """What pydantic calls the alternatives of a union, in the place of an error."""
 
 

@@ -38,6 +38,10 @@ EXTRA_OF: Final[dict[str, str]] = {
     "pillow_heif": "heic",
     "rasterio": "geo",
     "rio_cogeo": "geo",
+    "fastapi": "service",
+    "prometheus_client": "service",
+    "python_multipart": "service",
+    "uvicorn": "service",
     "c2pa": "provenance",
     "cryptography": "provenance",
 }

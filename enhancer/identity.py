@@ -25,9 +25,10 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
 
     Returns:
         Catalogue names (the denoiser may also be a file) to the sha256 of their weights: the super-resolution net where
-        the recipe enlarges, the fidelity net beside it where that is a perceptual one and is mixed or guarded, the
-        denoiser where its strength is above 0, and for each stage what its options name
-        (:meth:`enhancer.options.StageOptions.nets`): the restoring net only where the recipe may use it.
+        the recipe enlarges, the one for drawings beside it where none is named, the fidelity net beside it where that
+        is a perceptual one and is mixed or guarded, the denoiser where its strength is above 0, and for each stage what
+        its options name (:meth:`enhancer.options.StageOptions.nets`): the restoring net only where the recipe may use
+        it.
 
     Raises:
         ModelError: the recipe names a net that the catalogue does not have, or one of another purpose.
@@ -43,6 +44,8 @@ def weights_for(recipe: Recipe) -> dict[str, str]:
     ]
     if recipe.scale > 1:
         entries.append(super_resolution_entry(recipe.stage_scale, recipe.model))
+        if recipe.model is None:
+            entries.append(catalogue.serving("drawing", recipe.stage_scale))
         beside = fidelity_entry_beside(recipe.stage_scale, recipe.model)
         if beside is not None and (recipe.artifact_guard.wanted() or recipe.super_resolution.blend < 1):
             entries.append(beside)

@@ -305,6 +305,8 @@ class ImageEnhancer(Pipeline):
         read: Callable[[], bytes],
         write: Write,
         watch: Callable[[Document, Enhanced], None] | None = None,
+        *,
+        recipe: Recipe | None = None,
     ) -> ItemRecord:
         """Enhance one picture from wherever it is to wherever it goes; its errors go into its record.
 
@@ -314,14 +316,16 @@ class ImageEnhancer(Pipeline):
             write: called with the result's name, bytes and media type; returns the record's ``output``.
             watch: called with the picture before and after, once it is written; a picture out of the cache has no
                 pixels to show, so the cache is not asked.
+            recipe: None: the enhancer's own.
         """
-        record = ItemRecord(input=key, state="failed", recipe=self.recipe.name, scale=self.recipe.scale)
-        picture = Picture(name=key, recipe=self.recipe, timings=Timings(record.timings))
+        recipe = recipe or self.recipe
+        record = ItemRecord(input=key, state="failed", recipe=recipe.name, scale=recipe.scale)
+        picture = Picture(name=key, recipe=recipe, timings=Timings(record.timings))
         try:
             with picture.timings.measure("read"):
                 picture.data = read()
             record.identity = picture.identity = identity_of(
-                digest(picture.data), self.recipe, self.weights_for(), signer=self._processing.signer
+                digest(picture.data), recipe, self.weights_for(recipe), signer=self._processing.signer
             )
             record.cached = watch is None and self._processing.look_up(picture)
             if not record.cached:

@@ -147,3 +147,13 @@ class Reason(StrEnum):
     FOREIGN_ADDRESS = "foreign-address"
     NOT_ALLOWED = "not-allowed"
     NOT_FOUND = "not-found"
+
+    # ---- the service
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate-limited"
+    QUEUE_FULL = "queue-full"
+    KEY_REUSED = "key-reused"
+    NO_JOB = "no-job"
+    NOT_READY = "not-ready"
+    EXPIRED = "expired"
+    BAD_SIGNATURE = "bad-signature"

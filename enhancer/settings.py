@@ -86,6 +86,14 @@ class Settings(BaseSettings):
     notify_url: SecretStr | None = Field(
         None, description="webhook for late and failed runs, JSON with a text; None: only logged"
     )
+    approval: Literal["ledger", "hitl"] = Field(
+        "ledger",
+        description="how a person approves what was refused or held: by `enhancer ledger`, or asked by the "
+        "DAG approve_pictures in the Airflow UI too",
+    )
+    approval_timeout_hours: float = Field(
+        72, gt=0, description="how long that DAG waits for an answer; after it nothing is decided"
+    )
     reference_check_schedule: str | None = Field("@daily", description="of the canary run; empty: manual runs only")
     pool: str = "default_pool"
     enhance_pool: str | None = Field(None, description="pool of the enhance and second look tasks; None: pool")
@@ -182,9 +190,49 @@ class Settings(BaseSettings):
         None, description="RFC 3161 authority that signatures are timed by; None: they are not"
     )
 
+    # The HTTP service.
+    service_store: str | None = Field(
+        None, description="folder or s3:// address of uploads and results; None: service in home"
+    )
+    service_jobs: int = Field(1, ge=1, description="jobs that a server works on at once")
+    service_queue: int = Field(100, ge=1, description="open jobs at most; beyond them callers get status 429")
+    service_workers: int = Field(1, ge=0, description="warm worker processes for /v1/enhance; 0: it is off")
+    service_waiting: int = Field(8, ge=0, description="requests that may wait for one of them")
+    service_deadline_s: float = Field(60, gt=0, description="longest time of one request to /v1/enhance")
+    service_max_files: int = Field(100, ge=1, description="pictures of one job")
+    service_max_bytes: int = Field(1 << 28, ge=1, description="of one request's body")
+    service_max_pixels: int = Field(4_000_000, ge=1, description="of a picture that /v1/enhance takes")
+    service_keep_hours: float = Field(
+        24, gt=0, description="uploads and results are deleted so long after their job's end"
+    )
+    service_anonymous: bool = Field(False, description="answer without a token; on the loopback interface only")
+    service_cors_origins: str | None = Field(
+        None, description="comma-separated origins whose pages may call the service; None: none"
+    )
+    service_metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of Prometheus metrics on the service's host; None: none"
+    )
+
     # Evaluation.
     lpips_net: Literal["alex", "vgg"] = "alex"
     lpips_crops: int = Field(4, ge=0, description="256-pixel crops scored by LPIPS; 0: the whole picture")
+
+    # What the page shows pictures from, made while they are evaluated.
+    view_thumbnails: bool = Field(
+        True, description="keep thumbnails and histograms of every picture below work_url; false: no pyramids either"
+    )
+    view_pyramids: int = Field(
+        20,
+        ge=0,
+        description="pictures of a shard (refused, worst, sampled) whose sides that no browser shows are kept as "
+        "pyramids of tiles; others as half of view_share allows; 0: none",
+    )
+    view_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of evaluation's time, and of the pictures' bytes, that pyramids may take after the first 3",
+    )
 
     @property
     def models_path(self) -> Path:
@@ -214,10 +262,10 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, *toml)
 
     def worker_environment(self) -> dict[str, str]:
-        """These settings as the environment of a child process, secrets in clear."""
+        """These settings as the environment of a worker process, secrets in clear; a worker serves no callers."""
         environment: dict[str, str] = {}
         for name, value in self:
-            if value is None or name == "config_file":
+            if value is None or name == "config_file" or name.startswith("service_"):
                 continue
             plain: Any = value.get_secret_value() if isinstance(value, SecretStr) else value
             environment[f"ENHANCER_{name.upper()}"] = str(plain)

@@ -13,6 +13,8 @@ MODULES = (
     "enhancer.quality.gate",
     "enhancer.quality.metrics",
     "enhancer.quality.scoring",
+    "enhancer.service.places",
+    "enhancer.service.streaming",
 )
 
 

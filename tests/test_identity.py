@@ -53,11 +53,14 @@ def test_ingredients_cannot_run_together() -> None:
 
 
 def test_only_nets_that_the_recipe_may_use_count() -> None:
-    assert set(weights_for(preset("photo"))) == {"fast-x4", "restore-x4", "denoise", "jpeg"}
-    assert set(weights_for(preset("scan"))) == {"fast-x2", "denoise", "jpeg", "scratches"}
+    assert set(weights_for(preset("photo"))) == {"fast-x4", "drawn-x4", "restore-x4", "denoise", "jpeg"}
+    assert set(weights_for(preset("scan"))) == {"fast-x2", "drawn-x4", "denoise", "jpeg", "scratches"}
     named = preset("photo", scale=2.5, model="dat-light-x3")
     assert set(weights_for(named)) == {"dat-light-x3", "denoise", "jpeg"}
-    assert set(weights_for(preset("photo", scale=8, denoise_strength=0, jpeg={"mode": "off"}))) == {"fast-x4"}
+    assert set(weights_for(preset("photo", scale=8, denoise_strength=0, jpeg={"mode": "off"}))) == {
+        "fast-x4",
+        "drawn-x4",
+    }
     old_photo = preset("old-photo", scale=1, denoise_strength=0)
     assert set(weights_for(old_photo)) == {"jpeg", "scratches", "colour"}
     classical = old_photo.model_copy(update={"fading": FadingOptions(mode="auto", method="classical")})

@@ -101,3 +101,12 @@ def test_no_stroke_is_lost_and_no_page_gets_worse(name: str, damage: str, settin
         assert darkness[line].sum() / wanted[line].sum() >= LEAST_INK  # an impulse that touches it may stay
     before, after = (peak_signal_noise_ratio(truth, pixels) for pixels in (given, result))
     assert after >= before
+
+
+@pytest.mark.parametrize("damage", ["noise", "grain"])
+@pytest.mark.parametrize("name", ["photo", "scan", "document", "archive", "old-photo"])
+def test_visible_noise_goes_from_a_page(name: str, damage: str, settings: Settings) -> None:
+    given = scan(damage)
+    result = ImageEnhancer(preset(name, scale=1), settings=settings).enhance(given)
+    before, after = (peak_signal_noise_ratio(page(), pixels) for pixels in (given, result))
+    assert after >= before + 3

@@ -1,6 +1,7 @@
 """Airflow on a free loopback port: api-server, scheduler and dag-processor, with LocalExecutor or with Celery workers.
 
-Nothing here defers, so there is no triggerer. Production settings are another matter: see airflow.cfg.example.
+A triggerer, for collections that arrivals wake, is started on request. Production settings are another matter: see
+airflow.cfg.example.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class AirflowServices:
         parallelism: tasks at a time.
         broker: URL of a Celery broker; with one, CeleryExecutor runs the tasks and not LocalExecutor.
         workers: Celery workers by name, each with the queues that it serves, one task at a time.
+        triggerer: start one too.
         db_managers: `[database] external_db_managers`.
         start_timeout_s: limit for the whole start; a loaded two-core machine needs a minute.
     """
@@ -67,6 +69,7 @@ class AirflowServices:
         parallelism: int = 3,
         broker: str | None = None,
         workers: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        triggerer: bool = False,
         db_managers: tuple[str, ...] = (LEDGER_MANAGER,),
         start_timeout_s: float = 240,
     ) -> None:
@@ -78,6 +81,7 @@ class AirflowServices:
         self.parallelism = parallelism
         self.broker = broker
         self.workers = dict(workers)
+        self.triggerer = triggerer
         self.db_managers = db_managers
         self.start_timeout_s = start_timeout_s
         self.logs = self.state_dir / "logs"
@@ -110,6 +114,7 @@ class AirflowServices:
                 # Task logs are read from the shared folder, so nobody needs the scheduler's log server.
                 "scheduler": self._process("scheduler", "--skip-serve-logs"),
                 "dag-processor": self._process("dag-processor"),
+                **({"triggerer": self._process("triggerer", "--skip-serve-logs")} if self.triggerer else {}),
                 **{f"worker-{name}": self._worker(name, queues) for name, queues in self.workers.items()},
             }
             for process in self.processes.values():

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 
 from enhancer.airflow.arguments import Thresholds
 from enhancer.airflow.dag import FIRST_DAY, EnhanceDag
 from enhancer.airflow.dag_tasks import late_after
-from enhancer.collections import AssetSchedule, Collection, load_collections
+from enhancer.collections import Collection, load_collections
+from enhancer.schedules import ArrivalSchedule, AssetSchedule
 from enhancer.settings import Settings
 
 PLACEMENT: Final = ("pool", "enhance_pool", "enhance_queue", "evaluate_queue", "executor")
@@ -33,11 +34,11 @@ def dag_of(collection: Collection, settings: Settings) -> EnhanceDag:
 
     Args:
         collection: of the file.
-        settings: for the deadline, where the collection has none.
+        settings: for the deadline and the Connection of a queue, where the collection has none.
     """
     return EnhanceDag(
         collection.dag_id,
-        schedule=_schedule(collection),
+        schedule=_schedule(collection, settings),
         start_date=_start(collection),
         deadline=late_after(collection.deadline_minutes or settings.deadline_minutes),
         default_args={"owner": collection.owner},
@@ -56,10 +57,28 @@ def _placement(collection: Collection) -> dict[str, Any]:
     return {name: getattr(collection, name) for name in PLACEMENT}
 
 
-def _schedule(collection: Collection) -> str | list[Asset] | None:
-    if isinstance(collection.schedule, AssetSchedule):
-        return [Asset(collection.schedule.asset)]
-    return collection.schedule
+def _schedule(collection: Collection, settings: Settings) -> Any:
+    schedule = collection.schedule
+    if not isinstance(schedule, AssetSchedule | ArrivalSchedule):
+        return schedule
+    asset = Asset(schedule.asset) if isinstance(schedule, AssetSchedule) else _arrivals(collection, schedule, settings)
+    if schedule.cron is None:
+        return [asset]
+    times = CronTriggerTimetable(schedule.cron, timezone=collection.timezone)
+    return AssetOrTimeSchedule(timetable=times, assets=[asset])
+
+
+def _arrivals(collection: Collection, schedule: ArrivalSchedule, settings: Settings) -> Asset:
+    """The asset that a watcher updates when pictures arrive."""
+    from enhancer.airflow.arrivals import FolderTrigger, QueueTrigger
+
+    watcher: FolderTrigger | QueueTrigger
+    if schedule.is_queue:
+        watcher = QueueTrigger(schedule.arrivals, schedule.connection or settings.s3_conn_id, schedule.every_s)
+    else:
+        watcher = FolderTrigger(schedule.arrivals, schedule.every_s)
+    name = f"arrivals_{collection.name}"
+    return Asset(name, watchers=[AssetWatcher(name=name, trigger=watcher)])
 
 
 def _start(collection: Collection) -> datetime:

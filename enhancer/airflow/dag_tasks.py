@@ -284,13 +284,16 @@ def announced(result: RunReport) -> dict[str, Any]:
     return {**about, "outcome": result.outcome, "output_url": result.output_url}
 
 
-def run_shards(planned: XComArg, placement: TaskPlacement, on_failure_callback: Any = ()) -> XComArg:
+def run_shards(
+    planned: XComArg, placement: TaskPlacement, on_failure_callback: Any = (), *, asks: bool = True
+) -> XComArg:
     """The tasks after a plan: each shard enhanced, evaluated, looked at again and published, and at last the report.
 
     Args:
         planned: the output of a task that calls :func:`plan_in_airflow`.
         placement: where the tasks go.
         on_failure_callback: of the report, beside the notice that the run failed.
+        asks: start the approval of what was refused or held, where ``ENHANCER_APPROVAL`` is ``hitl``.
 
     Returns:
         The report's output, the run's summary.
@@ -316,6 +319,13 @@ def run_shards(planned: XComArg, placement: TaskPlacement, on_failure_callback: 
     [(plan_task, _)] = planned.iter_references()
     summary = reporting(plan_task=plan_task.task_id, thresholds=thresholds)
     shard.expand(shard=planned) >> summary
+    if asks and SETTINGS.approval == "hitl":
+        from enhancer.airflow.approval import AskForApproval
+
+        # A teardown has no say in the state of the DAG run, which is the report's: a held run fails.
+        asking = AskForApproval(task_id="ask_for_approval", plan_task=plan_task.task_id)
+        asking.as_teardown(on_failure_fail_dagrun=False)
+        summary >> asking
     return summary
 
 

@@ -62,6 +62,11 @@ def is_staged(key: str) -> bool:
     return re.search(r"(^|/)staged/\d{5}-\d+/\d{8}-[0-9a-f]{16}$", key) is not None
 
 
+def views_key(run_id: str, position: int) -> str:
+    """Under work_url: what the page shows of a picture (:mod:`enhancer.batch.views`)."""
+    return f"{run_id}/views/{position:08d}.zip"
+
+
 def report_key(run_id: str, name: str) -> str:
     """Under output_url: a file of the run's report."""
     return f"{RESERVED_PREFIX}reports/{run_id}/{name}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from enhancer import viewer
 from enhancer.files import visible
 from enhancer.ledger import GOOD, TERMINAL, CountedRun, ItemState, Ledger, ScoredItem
 from enhancer.records import gain_db
@@ -18,21 +19,23 @@ MAX_ROWS: Final = 2000
 """Rows of the page's tables; report.json has every item."""
 BINS: Final = 20
 NOT_PUBLISHED: Final = sorted((TERMINAL | {ItemState.HELD}) - GOOD)
+_TEMPLATES: Final = Path(__file__).parent / "templates"
 METRICS: Final = (("psnr", "PSNR, dB"), ("ssim", "SSIM"), ("lpips", "LPIPS (lower is better)"), ("score", "score"))
 
 
-def render_page(ledger: Ledger, run: CountedRun, pictures: Mapping[str, Mapping[str, str]]) -> str:
+def render_page(ledger: Ledger, run: CountedRun, pictures: Mapping[str, Mapping[str, Any]]) -> str:
     """The page as text.
 
     Args:
         ledger: where the run's items are.
         run: its row, with the outcome.
-        pictures: data URLs by key and side (``before``, ``after``), for the items that have them.
+        pictures: by key and side (``before``, ``after``), for the items that have them: data URLs ``thumbnail`` and
+            ``picture``, and a ``histogram``, as :mod:`enhancer.batch.worker.thumbnails` sends them.
     """
     run_id = run.run_id
     worst, total = ledger.queries.items(run_id, order="worst", limit=MAX_ROWS, offset=0)
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: visible(value) if type(value) is str else value,
@@ -49,10 +52,30 @@ def render_page(ledger: Ledger, run: CountedRun, pictures: Mapping[str, Mapping[
         total=total,
         shown=len(rows),
         pictures=pictures,
+        views={row.key: views(row, pictures[row.key]) for row in worst if row.key in pictures},
+        viewer_style=viewer.style() if pictures else "",
+        scripts=[*viewer.scripts(), (_TEMPLATES / "report.js").read_text(encoding="utf-8")] if pictures else [],
         failures=failures,
         failure_classes=ledger.queries.failures_by_class(run_id),
         distributions=distributions(ledger, run_id),
     )
+
+
+def views(row: ScoredItem, pictures: Mapping[str, Any]) -> dict[str, Any]:
+    """What the viewer is given of one item (``static/viewer.js`` of :mod:`enhancer.viewer`). Where a side has no
+    ``picture``, the page's script takes its thumbnail.
+    """
+    sizes = {"before": (row.width, row.height), "after": (row.output_width, row.output_height)}
+    sides: dict[str, Any] = {}
+    for side, (width, height) in sizes.items():
+        found = pictures.get(side)
+        sides[side] = found and {
+            "width": width,
+            "height": height,
+            "histogram": found["histogram"],
+            **({"picture": found["picture"]} if "picture" in found else {}),
+        }
+    return {"sides": sides}
 
 
 def distributions(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:

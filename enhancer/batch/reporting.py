@@ -95,6 +95,7 @@ def report_run(run_id: str, *, settings: Settings) -> RunReport:
                 "side_files": found_by_run(ledger, run_id, planned.get("side_files") or {}),
                 "failure_rate": rate,
                 "passed_through": ledger.halts.passed_through(run_id),
+                "figures": ledger.queries.run_figures(run_id),
             }
             write_report(ledger, run_id, outcome, settings, output, summary)
             _sweep(run, settings, ledger)  # before the end: who is killed in between sweeps again
@@ -171,11 +172,11 @@ def _write_json(path: Path, ledger: Ledger, run: CountedRun) -> None:
         file.write("]" + after)
 
 
-def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, str]]:
+def _thumbnails(ledger: Ledger, run_id: str, settings: Settings) -> dict[str, dict[str, Any]]:
     """Before and after by key. A picture that kills the worker costs the pictures that were not made yet, not the
     report.
     """
-    pictures: dict[str, dict[str, str]] = {}
+    pictures: dict[str, dict[str, Any]] = {}
     if not GOOD & ledger.items.counts(run_id).keys():
         return pictures
 

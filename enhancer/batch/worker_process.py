@@ -191,7 +191,7 @@ class WorkerProcess:
         try:
             self._follow(process, watch)
         finally:
-            _kill(process)
+            kill_group(process)
             watch.exit_code = process.wait()
             if keys is not None:
                 keys.stop()
@@ -209,8 +209,8 @@ class WorkerProcess:
         """Read events until the worker ends; enforce deadline and memory."""
         lines: queue.Queue[str | None] = queue.Queue()
         readers = [
-            threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True),
-            threading.Thread(target=_log_stderr, args=(process.stderr, watch.stderr), daemon=True),
+            threading.Thread(target=pump_lines, args=(process.stdout, lines), daemon=True),
+            threading.Thread(target=relay_stderr, args=(process.stderr, watch.stderr), daemon=True),
         ]
         for reader in readers:
             reader.start()
@@ -226,13 +226,13 @@ class WorkerProcess:
             self._on_tick()
             watch.failure = self._overstepped(process, watch)
             if watch.failure is not None:
-                _kill(process)
+                kill_group(process)
                 break
         if watch.failure is None:
             try:
                 process.wait(timeout=30)  # it closed its output; a hang in its exit handlers must not hang us
             except subprocess.TimeoutExpired:
-                _kill(process)
+                kill_group(process)
         readers[1].join(timeout=5)
 
     def _take(self, event: Event, watch: Watch) -> None:
@@ -241,11 +241,11 @@ class WorkerProcess:
 
     def _overstepped(self, process: subprocess.Popen[str], watch: Watch) -> Failure | None:
         """Measure memory; the reason to kill the worker, if there is one."""
-        rss_mb = _rss_mb(process.pid)
-        watch.peak_rss_mb = max(watch.peak_rss_mb, rss_mb)
+        used_mb = rss_mb(process.pid)
+        watch.peak_rss_mb = max(watch.peak_rss_mb, used_mb)
         limit = self._settings.worker_memory_mb
-        if limit and rss_mb > limit:
-            message = f"the worker used {rss_mb:.0f} MB, more than ENHANCER_WORKER_MEMORY_MB={limit}"
+        if limit and used_mb > limit:
+            message = f"the worker used {used_mb:.0f} MB, more than ENHANCER_WORKER_MEMORY_MB={limit}"
             return Failure(ErrorKind.POISON, Reason.MEMORY_LIMIT, message, "worker")
         deadline_s = self._settings.item_deadline_s
         silence_s, key = watch.silence()
@@ -274,14 +274,16 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     return {**keep, **settings.worker_environment(), "PYTHONUNBUFFERED": "1"}
 
 
-def _rss_mb(pid: int) -> float:
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process."""
     try:
         return float(psutil.Process(pid).memory_info().rss) / 1e6
     except psutil.Error:
         return 0.0  # it has just ended
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """End a worker, and what it may have started, at once."""
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
@@ -289,12 +291,14 @@ def _kill(process: subprocess.Popen[str]) -> None:
             return  # it ended between the look and the kill
 
 
-def _pump(stream: Any, lines: queue.Queue[str | None]) -> None:
+def pump_lines(stream: Any, lines: queue.Queue[str | None]) -> None:
+    """Pass a worker's lines on until it ends, which None says."""
     for line in stream:
         lines.put(line)
     lines.put(None)
 
 
-def _log_stderr(stream: Any, kept: deque[str]) -> None:
+def relay_stderr(stream: Any, kept: deque[str]) -> None:
+    """Pass on what a worker logs, and keep its last lines."""
     for line in stream:
         kept.append(relay(line.rstrip()))

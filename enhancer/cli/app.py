@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enhancer.cli import batch, collections, formats, ledger, models, recipes
+from enhancer.cli import batch, collections, formats, ledger, models, recipes, service
 from enhancer.cli.adapt import adapt
 from enhancer.cli.command import debug
 from enhancer.cli.enhance import enhance
@@ -51,3 +51,5 @@ app.add_typer(models.app, name="models")
 app.add_typer(batch.app, name="batch")
 app.add_typer(collections.app, name="collections")
 app.add_typer(ledger.app, name="ledger")
+app.command()(service.serve)
+app.add_typer(service.app, name="token")

@@ -56,19 +56,13 @@ def check(
 
 def _reply(verb: str, collections: tuple[Collection, ...]) -> Reply:
     from enhancer.cli.output import table
-    from enhancer.collections import AssetSchedule
     from enhancer.contract import Envelope
-
-    def when(one: Collection) -> str:
-        if isinstance(one.schedule, AssetSchedule):
-            return f"asset {one.schedule.asset}"
-        return one.schedule or "by hand"
 
     rows: list[dict[str, Any]] = [
         {
             "name": one.name,
             "dag": one.dag_id,
-            "schedule": when(one),
+            "schedule": str(one.schedule or "by hand"),
             "input_url": one.input_url,
             "output_url": one.output_url,
         }

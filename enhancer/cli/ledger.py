@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
 
     from enhancer.contract import ItemRecord
     from enhancer.ledger import CountedRun, Ledger
+    from enhancer.ledger.decisions import Decided
     from enhancer.settings import Settings
-
-PAGE: Final = 500
 
 app = typer.Typer(no_args_is_help=True, help="Look into the ledger, bring its schema up to date, lift verdicts.")
 
@@ -165,10 +163,13 @@ def release(
 
     A rejected picture is judged as before, and rejected again where nothing has changed: see `approve`.
     """
+    import getpass
+
     from enhancer.cli.command import load_settings
 
+    states = [one.value for one in state or Decidable]
     with open_ledger(load_settings()) as ledger:
-        decided = _decide(ledger, run, keys, [one.value for one in state or Decidable], ledger.runs.release)
+        decided = ledger.decisions.decide(run, keys or None, "release", by=getpass.getuser(), states=states)
         refused = [key for key in decided.keys if _is_refused(ledger, run, key)]
     text = f"{decided.count} verdicts of run {run} are lifted; the next run works on these pictures"
     if refused:
@@ -176,7 +177,7 @@ def release(
             f". {len(refused)} of them the gate refused, and will again unless recipe, gate or version changed: "
             f"`enhancer ledger approve {run}` has them published"
         )
-    return decided.reply("release", text)
+    return _reply(decided, text)
 
 
 class PublishAs(StrEnum):
@@ -207,14 +208,11 @@ def approve(
     name = (by or getpass.getuser()).strip()
     if not name:
         raise typer.BadParameter("a name is needed, for the ledger", param_hint="--by")
-    states = [Decidable.REJECTED.value, Decidable.HELD.value]
     with open_ledger(load_settings()) as ledger:
-        decided = _decide(
-            ledger, run, keys, states, lambda *which: ledger.runs.approve(*which, publish_as=publish_as.value, by=name)
-        )
+        decided = ledger.decisions.decide(run, keys or None, "approve", by=name, publish_as=publish_as.value)
     how = "as enhanced" if publish_as is PublishAs.ENHANCED else "as they came"
-    return decided.reply(
-        "approve", f"{decided.count} pictures of run {run} are approved by {name}; the next run publishes them {how}"
+    return _reply(
+        decided, f"{decided.count} pictures of run {run} are approved by {name}; the next run publishes them {how}"
     )
 
 
@@ -222,11 +220,13 @@ def approve(
 @command("ledger drop")
 def drop(run: RunArgument, keys: Keys = None, as_json: Json = False) -> Reply:
     """Reject what the run gate held of a run; `enhancer ledger release` may lift that again."""
+    import getpass
+
     from enhancer.cli.command import load_settings
 
     with open_ledger(load_settings()) as ledger:
-        decided = _decide(ledger, run, keys, [Decidable.HELD.value], ledger.runs.drop)
-    return decided.reply("drop", f"{decided.count} held pictures of run {run} are rejected")
+        decided = ledger.decisions.decide(run, keys or None, "drop", by=getpass.getuser())
+    return _reply(decided, f"{decided.count} held pictures of run {run} are rejected")
 
 
 @app.command("maintain")
@@ -253,61 +253,33 @@ def maintain(as_json: Json = False) -> Reply:
     return Reply(Envelope(command="ledger maintain", ok=True, summary=done.as_dict()), show)
 
 
-@dataclass(frozen=True)
-class Decided:
-    """What came of a person's decision.
+def _reply(decided: Decided, text: str) -> Reply:
+    """The answer of a command that decided; `text` says what was done."""
+    from enhancer.contract import Envelope
+    from enhancer.files import visible
 
-    Attributes:
-        run: whose pictures were decided on.
-        keys: of those on which it could be decided here.
-        count: how many of them were not decided on like that before.
-        unknown: named pictures on which there was nothing to decide.
-        standing: pictures on which a later run has the last word, with that run.
-    """
+    verb = decided.verb
+    past = {"release": "released", "drop": "dropped", "approve": "approved"}[verb]
+    summary = {
+        "run": decided.run_id,
+        past: decided.count,
+        "no_verdict": decided.unknown,
+        "standing": decided.standing,
+    }
 
-    run: str
-    keys: list[str]
-    count: int
-    unknown: list[str]
-    standing: dict[str, str]
+    def show(console: Console) -> None:
+        console.print(text, soft_wrap=True)
+        for key in decided.unknown:
+            console.print(f"  {visible(key)}: has nothing to {verb} in this run", style="yellow", soft_wrap=True)
+        for key, other in decided.standing.items():
+            console.print(
+                f"  {visible(key)}: run {other} came later and decides: `enhancer ledger {verb} {other}`",
+                style="yellow",
+                soft_wrap=True,
+            )
 
-    def reply(self, verb: str, text: str) -> Reply:
-        """The command's answer; `text` says what was done."""
-        from enhancer.contract import Envelope
-        from enhancer.files import visible
-
-        past = {"release": "released", "drop": "dropped", "approve": "approved"}[verb]
-        summary = {"run": self.run, past: self.count, "no_verdict": self.unknown, "standing": self.standing}
-
-        def show(console: Console) -> None:
-            console.print(text, soft_wrap=True)
-            for key in self.unknown:
-                console.print(f"  {visible(key)}: has nothing to {verb} in this run", style="yellow", soft_wrap=True)
-            for key, other in self.standing.items():
-                console.print(
-                    f"  {visible(key)}: run {other} came later and decides: `enhancer ledger {verb} {other}`",
-                    style="yellow",
-                    soft_wrap=True,
-                )
-
-        ok = not self.unknown and not self.standing
-        return Reply(Envelope(command=f"ledger {verb}", ok=ok, summary=summary), show)
-
-
-def _decide(
-    ledger: Ledger, run: str, keys: list[str] | None, states: list[str], decide: Callable[[str, list[str]], int]
-) -> Decided:
-    """Let `decide` act on the run's items in these states (or on those of `keys` that are)."""
-    row = ledger.runs.get(run)
-    there = _keys_in(ledger, run, states)
-    wanted = list(dict.fromkeys(keys)) if keys else there
-    known = set(there)
-    here = [key for key in wanted if key in known]
-    # A later run that repeated the verdict has one of its own, which is the one that counts: nothing is decided here.
-    later = ledger.runs.verdicts_for(row.input_url, row.output_url, here)
-    standing = {key: other.run_id for key, other in later.items() if other.run_id != run}
-    chosen = [key for key in here if key not in standing]
-    return Decided(run, chosen, decide(run, chosen), [key for key in wanted if key not in known], standing)
+    ok = not decided.unknown and not decided.standing
+    return Reply(Envelope(command=f"ledger {verb}", ok=ok, summary=summary), show)
 
 
 def _is_refused(ledger: Ledger, run: str, key: str) -> bool:
@@ -316,16 +288,6 @@ def _is_refused(ledger: Ledger, run: str, key: str) -> bool:
 
     item = ledger.items.get(run, key)
     return item is not None and item.state == ItemState.REJECTED
-
-
-def _keys_in(ledger: Ledger, run: str, states: list[str]) -> list[str]:
-    """Keys of the run's items in these states, released ones too."""
-    keys: list[str] = []
-    while True:
-        rows, total = ledger.queries.items(run, state=states, limit=PAGE, offset=len(keys))
-        keys += [row.key for row in rows]
-        if not rows or len(keys) >= total:
-            return keys
 
 
 def _show_items(console: Console, row: CountedRun, records: list[ItemRecord], total: int) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import writers
 from pydicom.sequence import Sequence
 from pydicom.sr.coding import Code
 from pydicom.uid import (
@@ -67,6 +68,12 @@ _PUBLIC: Final = (
 """What a result without private data keeps beside the picture's own group (0028)."""
 
 
+_OF_THE_TRANSFER: Final = (0x0000, 0x0002)
+"""Groups of commands and of a file's own header (PS3.7, 9.3, and PS3.10, 7.1), which no data set holds."""
+_REPRESENTATIONS: Final = frozenset({None, *writers})
+"""None stands for what an implicit encoding leaves to the dictionary."""
+
+
 def write_dicom(document: Document, options: OutputOptions, warnings: list[str]) -> bytes:
     """A DICOM file of the pages, one frame each, uncompressed (Explicit VR Little Endian).
 
@@ -85,7 +92,7 @@ def write_dicom(document: Document, options: OutputOptions, warnings: list[str])
         raise RequestError(
             "DICOM holds frames of one size and depth, and the pages differ; ask for TIFF", reason="cannot-hold"
         )
-    dataset = _source_of(document)
+    dataset = _source_of(document, warnings)
     if dataset is not None and first.is_grey != (int(dataset.get("SamplesPerPixel", 1)) == 1):
         raise RequestError(
             "the picture was grey before or is so now, which the DICOM's class does not hold; ask for PNG or TIFF",
@@ -110,12 +117,14 @@ def uid_of(*parts: str | bytes) -> UID:
     return UID(f"2.25.{uuid.UUID(bytes=state.digest(), version=5).int}")
 
 
-def _source_of(document: Document) -> Dataset | None:
+def _source_of(document: Document, warnings: list[str]) -> Dataset | None:
     """The source's data set without its pixels; None where there is none."""
     source = document.first.metadata.source
     if source is None:
         return None
     found = pydicom.dcmread(io.BytesIO(source))
+    if left_out := _drop_unwritable(found):
+        warnings.append(f"left out, since DICOM has no such elements in a picture's data set: {', '.join(left_out)}")
     _state_compression(found)
     swapped = not found.original_encoding[1]
     dataset = Dataset()
@@ -124,6 +133,24 @@ def _source_of(document: Document) -> Dataset | None:
         if keyword in dataset:
             del dataset[keyword]
     return dataset
+
+
+def _drop_unwritable(dataset: Dataset) -> list[str]:
+    """Remove what a damaged file may hold and no file may: groups of the transfer, representations that do not exist.
+
+    Returns:
+        The tags, sorted, those within sequences too.
+    """
+    dropped = []
+    for tag in list(dataset.keys()):
+        representation = dataset.get_item(tag).VR  # of an element as it lies in the file, which is not converted yet
+        if tag.group in _OF_THE_TRANSFER or representation not in _REPRESENTATIONS:
+            del dataset[tag]
+            dropped.append(str(tag))
+        elif representation == "SQ":
+            for item in dataset[tag].value:
+                dropped += _drop_unwritable(item)
+    return sorted(set(dropped))
 
 
 def _decoded(dataset: Dataset, *, swapped: bool) -> dict[Any, Any]:

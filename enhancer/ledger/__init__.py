@@ -1,7 +1,7 @@
 """The ledger: what happened to every picture of every run, in a database of its own (never Airflow's).
 
-:class:`Ledger` opens it; its parts each own one idea: runs and their halts, leases, items, results, targets, queries
-for reading, and upkeep.
+:class:`Ledger` opens it; its parts each own one idea: runs and their halts, leases, items, results, targets,
+what people did, the service's tokens and jobs, queries for reading, pages for browsing, and upkeep.
 """
 
 from __future__ import annotations
@@ -11,17 +11,34 @@ from types import TracebackType
 
 from sqlalchemy import Connection
 
+from enhancer.ledger.actions import Actions
+from enhancer.ledger.browsing import Browsing
+from enhancer.ledger.decisions import Decisions
 from enhancer.ledger.engine import open_engine
 from enhancer.ledger.halts import Halt, Halts
 from enhancer.ledger.items import Items
+from enhancer.ledger.jobs import Jobs
 from enhancer.ledger.leases import Lease, Leases, fenced
 from enhancer.ledger.notices import Notices
 from enhancer.ledger.queries import Queries
 from enhancer.ledger.results import Claim, ClaimLostError, Results
-from enhancer.ledger.rows import CountedRun, Item, Progress, Result, Run, ScoredItem, Shard, Target
+from enhancer.ledger.rows import (
+    CountedRun,
+    Item,
+    Job,
+    JobEvent,
+    Progress,
+    Result,
+    Run,
+    ScoredItem,
+    Shard,
+    Target,
+    Token,
+)
 from enhancer.ledger.runs import Runs
 from enhancer.ledger.states import GOOD, TERMINAL, ItemState
 from enhancer.ledger.targets import TargetCollisionError, Targets
+from enhancer.ledger.tokens import Tokens
 from enhancer.ledger.upkeep import Upkeep
 
 __all__ = [
@@ -33,6 +50,8 @@ __all__ = [
     "Halt",
     "Item",
     "ItemState",
+    "Job",
+    "JobEvent",
     "Lease",
     "Ledger",
     "Progress",
@@ -42,6 +61,7 @@ __all__ = [
     "Shard",
     "Target",
     "TargetCollisionError",
+    "Token",
 ]
 
 
@@ -60,7 +80,12 @@ class Ledger:
         self.results = Results(self.engine)
         self.targets = Targets(self.engine)
         self.notices = Notices(self.engine)
+        self.actions = Actions(self.engine)
+        self.decisions = Decisions(self.engine, self.runs)
+        self.tokens = Tokens(self.engine)
+        self.jobs = Jobs(self.engine)
         self.queries = Queries(self.engine)
+        self.browsing = Browsing(self.engine)
         self.upkeep = Upkeep(self.engine)
 
     def fenced(self, lease: Lease) -> AbstractContextManager[Connection]:

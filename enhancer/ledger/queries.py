@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, Literal, get_args
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import Connection, Engine, Select, and_, exists, func, or_, select
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from enhancer.errors import RequestError
 from enhancer.ledger.engine import reading
+from enhancer.ledger.figures import figures_of
+from enhancer.ledger.items import NO_SHARD
+from enhancer.ledger.progress import progress_of
 from enhancer.ledger.rows import CountedRun, FailureGroup, Item, Progress, Run, ScoredItem, ScoresByKind
-from enhancer.ledger.runs import no_such_run
 from enhancer.ledger.states import AWAIT_A_PERSON, GOOD, TERMINAL, ItemState
 from enhancer.ledger.tables import db_now, item, run, score, shard
 from enhancer.paging import batched
@@ -33,10 +35,9 @@ METRICS: Final = (
     "residual_ratio",
 )
 
-RATE_WINDOW_S: Final = 900.0
-"""The rate of a running run is that of its last quarter of an hour: a run may have stood still for a night before."""
-
 HISTORY_RUNS: Final = 20
+
+KEY_COLUMN: Final = list(item.c.keys()).index("key")
 
 
 class Queries:
@@ -47,11 +48,26 @@ class Queries:
 
     # ---------------------------------------------------------------- runs
 
-    def runs(self, limit: int = 50, offset: int = 0, dag_id: str | None = None) -> list[CountedRun]:
-        """Runs, newest first, each with ``counts``: its items by state, if finished as reported."""
+    def runs(
+        self, limit: int = 50, offset: int = 0, dag_id: str | None = None, *, search: str = "", since: float = 0.0
+    ) -> list[CountedRun]:
+        """Runs, newest first, each with ``counts``: its items by state, if finished as reported.
+
+        Args:
+            limit: the page's length.
+            offset: runs to pass over.
+            dag_id: only of this DAG.
+            search: only with this text in their id or one of their addresses, whatever its case.
+            since: only what began at this moment or later.
+        """
         page = select(run).order_by(run.c.created_at.desc(), run.c.run_id.desc()).limit(limit).offset(offset)
         if dag_id is not None:
             page = page.where(run.c.dag_id == dag_id)
+        if search:
+            named = (run.c.run_id, run.c.input_url, run.c.output_url)
+            page = page.where(or_(*(column.icontains(search, autoescape=True) for column in named)))
+        if since:
+            page = page.where(run.c.created_at >= since)
         return self._runs(page)
 
     def run(self, run_id: str) -> CountedRun | None:
@@ -84,7 +100,29 @@ class Queries:
                 .group_by(item.c.run_id, item.c.state)
             ):
                 counts[run_id][state] = int(count)
-        return [CountedRun(**row.as_dict(), counts=counts[row.run_id]) for row in rows]
+            known = self._known(connection, rows)
+        return [CountedRun(**row.as_dict(), counts=counts[row.run_id], known=known[row.run_id]) for row in rows]
+
+    @staticmethod
+    def _known(connection: Connection, rows: Sequence[Run]) -> dict[str, dict[str, int]]:
+        """Of each run's items those that only repeat a verdict, by state: as planning counted them, which versions up
+        to 0.1.0 did not do.
+        """
+        summaries = {row.run_id: row.summary or {} for row in rows}
+        known = {run_id: dict(summary.get("repeated_by_state") or {}) for run_id, summary in summaries.items()}
+        uncounted = [
+            run_id
+            for run_id, summary in summaries.items()
+            if summary.get("repeated_verdicts") and "repeated_by_state" not in summary
+        ]
+        if uncounted:
+            for run_id, state, count in connection.execute(
+                select(item.c.run_id, item.c.state, func.count())
+                .where(item.c.run_id.in_(uncounted), item.c.shard_id == NO_SHARD)
+                .group_by(item.c.run_id, item.c.state)
+            ):
+                known[run_id][state] = int(count)
+        return known
 
     def annotations(self, name: str, *, dag_id: str) -> Iterator[tuple[str, Any]]:
         """What :meth:`enhancer.ledger.runs.Runs.annotate` noted under `name` in a DAG's finished runs, newest first."""
@@ -135,7 +173,7 @@ class Queries:
         with reading(self._engine) as connection:
             total = connection.execute(select(func.count()).select_from(item).where(*matching)).scalar_one()
             rows = connection.execute(page).all()
-            return _with_scores(connection, run_id, rows), int(total)
+            return with_scores(connection, run_id, rows), int(total)
 
     @staticmethod
     def _ordered(page: Select[Any], order: Order) -> Select[Any]:
@@ -154,7 +192,7 @@ class Queries:
         """One item with scores, or None."""
         with reading(self._engine) as connection:
             rows = connection.execute(select(item).where(item.c.run_id == run_id, item.c.key == key)).all()
-            return next(iter(_with_scores(connection, run_id, rows)), None)
+            return next(iter(with_scores(connection, run_id, rows)), None)
 
     def iter_items(self, run_id: str, batch: int = 500) -> Iterator[ScoredItem]:
         """Every item of the run with scores, in manifest order, `batch` in memory at a time.
@@ -169,7 +207,7 @@ class Queries:
                 position, key = after
                 page = page.where(item.c.position >= position, or_(item.c.position > position, item.c.key > key))
             with reading(self._engine) as connection:
-                rows = _with_scores(connection, run_id, connection.execute(page).all())
+                rows = with_scores(connection, run_id, connection.execute(page).all())
             yield from rows
             if len(rows) < batch:
                 return
@@ -241,18 +279,27 @@ class Queries:
         bad = sorted((TERMINAL | {ItemState.HELD}) - GOOD)
         groups: Sequence[KeyedColumnElement[Any]] = (item.c.state, item.c.stage, item.c.error_class)
         counted = (
-            select(*groups, func.count().label("count"), func.min(item.c.key).label("example_key"))
+            select(
+                *groups,
+                func.count().label("count"),
+                func.min(item.c.key).label("example_key"),
+                func.count().filter(item.c.shard_id == NO_SHARD).label("known"),
+            )
             .where(item.c.run_id == run_id, item.c.state.in_(bad))
             .group_by(*groups)
             .subquery()
         )
         statement = (
-            select(counted, item.c.error_message.label("example_message"))
+            select(
+                *(counted.c[name] for name in ("state", "stage", "error_class", "count", "example_key")),
+                item.c.error_message.label("example_message"),
+                counted.c.known,
+            )
             .join(item, and_(item.c.run_id == run_id, item.c.key == counted.c.example_key))
             .order_by(counted.c.count.desc(), counted.c.example_key)
         )
         with reading(self._engine) as connection:
-            return [FailureGroup(*row) for row in connection.execute(statement)]
+            return [FailureGroup(*tuple(row)) for row in connection.execute(statement)]
 
     def progress(self, run_id: str) -> Progress:
         """How far the run is.
@@ -260,42 +307,8 @@ class Queries:
         Raises:
             RequestError: there is no such run.
         """
-        waiting = (ItemState.PENDING, ItemState.RUNNING)
-        settled = sorted(TERMINAL | {ItemState.HELD})
         with reading(self._engine) as connection:
-            row = connection.execute(
-                select(run.c.created_at, run.c.finished_at, db_now().label("now")).where(run.c.run_id == run_id)
-            ).one_or_none()
-            if row is None:
-                raise no_such_run(run_id)
-            end = row.finished_at or row.now
-            since = row.created_at if row.finished_at else max(row.created_at, end - RATE_WINDOW_S)
-            handled = and_(item.c.attempts > 0, item.c.state.not_in(waiting), item.c.updated_at >= since)
-            states = connection.execute(
-                select(item.c.state, func.count(), func.count().filter(handled))
-                .where(item.c.run_id == run_id)
-                .group_by(item.c.state)
-            ).all()
-            shards = _count(connection, select(func.count()).where(shard.c.run_id == run_id))
-            open_shards = _count(
-                connection,
-                select(func.count(item.c.shard_id.distinct())).where(
-                    item.c.run_id == run_id, item.c.shard_id >= 0, item.c.state.not_in(settled)
-                ),
-            )
-        by_state = {state: int(count) for state, count, _ in states}
-        left = sum(by_state.get(state, 0) for state in waiting)
-        rate = sum(int(recent) for _, _, recent in states) / max(end - since, 1e-3)
-        eta = 0.0 if not left else left / rate if rate else None
-        return Progress(
-            total=sum(by_state.values()),
-            done=sum(count for state, count in by_state.items() if state in TERMINAL),
-            by_state=by_state,
-            shards=shards,
-            shards_done=shards - open_shards,
-            items_per_second=rate,
-            eta_s=eta,
-        )
+            return progress_of(connection, run_id)
 
     def shard_waited(self, run_id: str, shard_id: int) -> tuple[float, float | None]:
         """The database's clock now, and for how many seconds a shard that no one took yet has waited since its run was
@@ -308,6 +321,11 @@ class Queries:
                 .where(shard.c.run_id == run_id, shard.c.shard_id == shard_id)
             ).one()
         return float(now), None if epoch else float(now - created_at)
+
+    def run_figures(self, run_id: str) -> dict[str, Any]:
+        """What a run's trend is plotted by (:func:`enhancer.ledger.figures.figures_of`)."""
+        with reading(self._engine) as connection:
+            return figures_of(connection, run_id)
 
     def cost_history(self, without_dag: str | None = None) -> tuple[float, float]:
         """Estimated and measured seconds of the shards of the newest finished runs, of those that worked at all.
@@ -328,12 +346,13 @@ class Queries:
         return float(estimated), float(measured)
 
 
-def _with_scores(connection: Connection, run_id: str, rows: Sequence[Row[Any]]) -> list[ScoredItem]:
-    scores: dict[str, ScoresByKind] = {row.key: {} for row in rows}
+def with_scores(connection: Connection, run_id: str, rows: Sequence[Sequence[Any]]) -> list[ScoredItem]:
+    """Rows of the item table with their scores."""
+    scores: dict[str, ScoresByKind] = {row[KEY_COLUMN]: {} for row in rows}
     for some in batched(scores):
         for one in connection.execute(select(score).where(score.c.run_id == run_id, score.c.key.in_(some))).mappings():
             scores[one[score.c.key]][one[score.c.kind]] = {name: one[name] for name in (*METRICS, "protocol")}
-    values: Iterator[list[Any]] = ([*row, scores[row.key]] for row in rows)
+    values: Iterator[list[Any]] = ([*row, scores[row[KEY_COLUMN]]] for row in rows)
     return [ScoredItem(*one) for one in values]
 
 
@@ -343,7 +362,3 @@ def _reported_counts(row: Run) -> dict[str, int] | None:
     """
     counts = (row.summary or {}).get("counts")
     return dict(counts) if row.state == "finished" and counts is not None else None
-
-
-def _count(connection: Connection, statement: Select[int]) -> int:
-    return connection.execute(statement).scalar_one()

@@ -81,6 +81,8 @@ class CountedRun(Run):
     """A run with its items by state; states without items are left out."""
 
     counts: dict[str, int]
+    known: dict[str, int]
+    """Of these, what only repeats an earlier run's verdict without work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +212,33 @@ class Target(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class Action(Row):
+    """What a person did: a line of the audit trail."""
+
+    action_id: int
+    at: float
+    by: str
+    verb: str
+    run_id: str | None
+    count: int
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Row):
+    """A person's note on a picture."""
+
+    note_id: int
+    input_url: str
+    key: str
+    text: str
+    by: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class FailureGroup(Row):
-    """Items of a run that ended alike, with one of them as an example."""
+    """Items of a run that ended alike, with one of them as an example; `known` of them only repeat a verdict."""
 
     state: str
     stage: str | None
@@ -219,6 +246,12 @@ class FailureGroup(Row):
     count: int
     example_key: str
     example_message: str | None
+    known: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether some of them were not known before this run."""
+        return self.count > self.known
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +273,9 @@ class Progress(Row):
         shards: of the run.
         shards_done: with no item open; a held one waits for a person, not for the shard.
         items_per_second: of the enhancement, which is most of the work.
-        eta_s: seconds until no picture waits for it; None where there is no rate yet.
+        eta_s: seconds until the run's pictures are done, by the work of the last quarter of an hour; None where there
+            was none yet.
+        work_done: share of the estimated work that is done, 0..1: an enhanced picture still waits for its scores.
     """
 
     total: int
@@ -250,3 +285,64 @@ class Progress(Row):
     shards_done: int
     items_per_second: float
     eta_s: float | None
+    work_done: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token(Row):
+    """Someone who may call the service; the secret itself is kept nowhere."""
+
+    token_id: str
+    name: str
+    digest: str
+    scopes: str
+    rate: int | None
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+
+    @property
+    def scope_names(self) -> frozenset[str]:
+        """What its bearer may do."""
+        return frozenset(self.scopes.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Row):
+    """What a caller of the service asked for; its pictures are those of its run."""
+
+    job_id: str
+    owner: str
+    state: str
+    request: dict[str, Any]
+    has_files: int
+    idempotency_key: str | None
+    body_digest: str | None
+    run_id: str | None
+    attempts: int
+    error_class: str | None
+    error_message: str | None
+    created_at: float
+    not_before: float | None
+    started_at: float | None
+    finished_at: float | None
+    cancelled_at: float | None
+    expired_at: float | None
+    lease_owner: str | None
+    lease_expires_at: float | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to be done for it."""
+        return self.state in ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent(Row):
+    """One thing that happened to a job; numbers go up from 1."""
+
+    job_id: str
+    number: int
+    event: str
+    data: dict[str, Any]
+    at: float

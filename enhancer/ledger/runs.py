@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from enhancer.errors import LeaseLostError, RequestError
@@ -13,15 +13,13 @@ from enhancer.ledger.bulk import insert_rows
 from enhancer.ledger.engine import reading
 from enhancer.ledger.items import close_open_items
 from enhancer.ledger.leases import Lease
-from enhancer.ledger.rows import NOT_APPROVED, PLANNING_FAILED, Item, Run, Shard
-from enhancer.ledger.states import APPROVABLE, AWAIT_A_PERSON, OPEN, ItemState
+from enhancer.ledger.rows import PLANNING_FAILED, Item, Run, Shard
+from enhancer.ledger.states import AWAIT_A_PERSON, OPEN, ItemState
 from enhancer.ledger.tables import db_now, item, run, shard
+from enhancer.ledger.verdicts import ApprovedAs, change
 from enhancer.paging import batched
 from enhancer.reasons import Reason
 from enhancer.version import __version__
-
-ApprovedAs = Literal["enhanced", "original"]
-"""As what a person has a picture published that was not let through."""
 
 
 def no_such_run(run_id: str) -> RequestError:
@@ -284,11 +282,10 @@ class Runs:
 
     def release(self, run_id: str, keys: Iterable[str] | None = None) -> int:
         """Lift the verdicts and holds of a finished run's items (all, or these keys): the next run works on them
-        again, with the stored result of what was held.
+        again, with the stored result of what was held. :mod:`enhancer.ledger.decisions` is for people.
         """
         with self._engine.begin() as connection:
-            which = item.c.state.in_(AWAIT_A_PERSON) & (item.c.released == 0)
-            return self._decide(connection, run_id, keys, which, released=1)
+            return change(connection, run_id, keys, "release", by="")
 
     def approve(self, run_id: str, keys: Iterable[str] | None = None, *, publish_as: ApprovedAs, by: str) -> int:
         """Have the next run publish a finished run's rejected and held items (all, or these keys), whatever its gate
@@ -301,40 +298,9 @@ class Runs:
             by: who decides; it stands in the ledger with the time, also in the row of the run that publishes.
         """
         with self._engine.begin() as connection:
-            values = {"approved_as": publish_as, "approved_by": by[:200], "approved_at": db_now()}
-            return self._decide(connection, run_id, keys, item.c.state.in_(APPROVABLE), released=1, **values)
+            return change(connection, run_id, keys, "approve", by=by, publish_as=publish_as)
 
     def drop(self, run_id: str, keys: Iterable[str] | None = None) -> int:
         """Reject the run's held items that no one released (all, or these keys); the verdict may be lifted later."""
         with self._engine.begin() as connection:
-            dropped = self._decide(
-                connection,
-                run_id,
-                keys,
-                (item.c.state == ItemState.HELD) & (item.c.released == 0),
-                state=ItemState.REJECTED.value,
-                stage="score",
-                error_class=Reason.DROPPED,
-                error_message="held by the run gate, and dropped by a person",
-                **NOT_APPROVED,
-            )
-            summary = connection.execute(
-                select(run.c.summary).where(run.c.run_id == run_id).with_for_update()
-            ).scalar_one_or_none()
-            if dropped and summary and "counts" in summary:
-                counts = {ItemState.REJECTED.value: 0, **summary["counts"]}
-                counts[ItemState.HELD] -= dropped
-                counts[ItemState.REJECTED] += dropped
-                summary = {**summary, "counts": {state: count for state, count in counts.items() if count}}
-                connection.execute(update(run).where(run.c.run_id == run_id).values(summary=summary))
-        return dropped
-
-    @staticmethod
-    def _decide(
-        connection: Connection, run_id: str, keys: Iterable[str] | None, which: ColumnElement[bool], **values: Any
-    ) -> int:
-        """A person's decision on the run's items that are `which`; how many it met."""
-        decided = update(item).where(item.c.run_id == run_id, which).values(updated_at=db_now(), **values)
-        if keys is None:
-            return connection.execute(decided).rowcount
-        return sum(connection.execute(decided.where(item.c.key.in_(some))).rowcount for some in batched(keys))
+            return change(connection, run_id, keys, "drop", by="")

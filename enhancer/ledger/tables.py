@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -61,7 +62,7 @@ run = Table(
     Column("run_id", String(250), primary_key=True),
     Column("state", String(16), nullable=False),  # planning | running | finished
     Column("outcome", String(16)),  # success | failed, once finished
-    Column("trigger", String(16), nullable=False),  # scheduled | manual | backfill | cli
+    Column("trigger", String(16), nullable=False),  # scheduled | manual | backfill | cli | api
     Column("dag_id", String(250)),
     Column("dag_run_id", String(250)),
     Column("input_url", Text, nullable=False),
@@ -216,4 +217,81 @@ notice = Table(
     Column("subject", String(510), nullable=False),  # dag_id/dag_run_id
     Column("told_at", Double, nullable=False),
     PrimaryKeyConstraint("kind", "subject"),
+)
+
+action = Table(
+    "action",
+    metadata,
+    Column("action_id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("by", String(200), nullable=False),  # the user in Airflow, or of the machine that the command line ran on
+    Column("verb", String(32), nullable=False),  # approve | release | drop | note | trigger
+    Column("run_id", String(250)),  # of the ledger; outlives the run's row
+    Column("count", Integer, nullable=False),  # pictures that it changed
+    Column("details", JSON, nullable=False),
+    Index(None, "run_id", "at"),
+)
+
+note = Table(
+    "note",
+    metadata,
+    Column("note_id", Integer, primary_key=True, autoincrement=True),
+    Column("input_url", Text, nullable=False),  # a note is on a picture, whatever run it is in
+    Column("key", KEY, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("at", Double, nullable=False),
+    Index(None, "key", "at"),
+)
+
+service_token = Table(
+    "service_token",
+    metadata,
+    Column("token_id", String(16), primary_key=True),
+    Column("name", String(200), nullable=False),  # whose it is, for people
+    Column("digest", DIGEST, nullable=False),  # blake3 of the secret, which nobody keeps
+    Column("scopes", String(64), nullable=False),  # read, enhance, admin; separated by commas
+    Column("rate", Integer),  # requests a minute; null: as many as the service takes
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)
+
+service_job = Table(
+    "service_job",
+    metadata,
+    Column("job_id", String(200), primary_key=True),
+    Column("owner", String(16), nullable=False),  # token_id of who asked for it, or "anonymous"
+    Column("state", String(16), nullable=False),  # queued | running | finished | failed | cancelled
+    Column("request", JSON, nullable=False),  # params of its run
+    Column("has_files", Integer, nullable=False),  # 1: its input was uploaded with it
+    Column("idempotency_key", String(255)),
+    Column("body_digest", DIGEST),  # of the request that came with the key
+    Column("run_id", String(250)),  # once it was planned
+    Column("attempts", Integer, nullable=False),  # how often a server began it
+    Column("error_class", String(64)),
+    Column("error_message", Text),
+    Column("created_at", Double, nullable=False),
+    Column("not_before", Double),  # back-off of a transient failure
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("cancelled_at", Double),  # when its caller no longer wanted it
+    Column("expired_at", Double),  # when its files were deleted
+    Column("lease_owner", String(250)),  # the server that works on it
+    Column("lease_expires_at", Double),
+    UniqueConstraint("owner", "idempotency_key"),
+    Index(None, "state", "created_at"),
+    Index(None, "owner", "created_at"),
+)
+
+service_event = Table(
+    "service_event",
+    metadata,
+    Column("job_id", String(200), nullable=False),
+    Column("number", Integer, nullable=False),  # from 1, in order
+    Column("event", String(16), nullable=False),  # job | item
+    Column("data", JSON, nullable=False),
+    Column("at", Double, nullable=False),
+    PrimaryKeyConstraint("job_id", "number"),
+    ForeignKeyConstraint(["job_id"], ["service_job.job_id"], ondelete="CASCADE"),
 )

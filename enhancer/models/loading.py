@@ -22,6 +22,7 @@ __all__ = ["LoadedNet", "load_module", "load_net", "recognised"]
 PLANES: Final = {
     "fidelity": ((3,), 3),
     "perceptual": ((3,), 3),
+    "drawing": ((3,), 3),
     "restoration": ((3,), 3),
     "denoise": ((3, 4), 3),
     "jpeg": ((4,), 3),

@@ -1,8 +1,8 @@
 """Edges of what was drawn, written or rendered, after enlarging: one colour on either side, no halo, and straight.
 
-Nets learned on photographs ring beside the edges of text and leave them soft. A rendering has neither: a pixel on an
-edge is the mean of the two colours that meet there. So an enlargement of one is brought to what a rendering at its size
-could be, in a few rounds:
+Nets ring beside the edges of text and leave them soft, less so where they learned from renderings. A rendering has
+neither: a pixel on an edge is the mean of the two colours that meet there. So an enlargement of one is brought to what
+a rendering at its size could be, in a few rounds:
 
 * it stays within the smallest and largest values of the 3 x 3 pixels of the source around each place, channel by
   channel, so that there is no overshoot and plain colours are exact;
@@ -26,14 +26,14 @@ from enhancer.stages.kinds import KINDS, NAME
 
 REACH: Final = 4
 """Pixels of the source around a place that its result depends on: one of the range, one of each round's bilinear
-enlargement, and one more for rounding."""
+enlargement, and some for sizes that are no multiples."""
 WINDOW: Final = 3
 ROUNDS: Final = 2
-STEEPER: Final = 1.2
+STEEPER: Final = 1.15
 """Times, in each round."""
 CONTRAST: Final = (16 / 255, 48 / 255)
 """Range around a place below which it is no edge, and from which it surely is one."""
-MOST_LIKE_A_PHOTOGRAPH: Final = 0.1
+MOST_LIKE_A_PHOTOGRAPH: Final = 0.18
 """Probability of a photograph up to which a picture is taken for drawn without doubt."""
 BAND: Final = 128
 """Rows of the source that are worked on at once."""

@@ -12,8 +12,9 @@ WORDS: Final = {
     "document": "a document or drawing",
     "screen": "a screen or rendering",
 }
-MOST_REPEATS: Final = 0.3
-"""Autocorrelation at a distance above which a printer's screen is assumed."""
+MOST_REPEATS: Final = 0.45
+"""Autocorrelation at a distance above which a printer's screen is assumed. Lines of text reach 0.39 (one pitch, bold),
+a black screen begins at 0.55; of the colour screens, from 0.32 on, the paper is not evenly noisy."""
 
 
 class Measured(Protocol):

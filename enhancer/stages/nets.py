@@ -106,6 +106,14 @@ class Nets:
         entry = None if self._sr_path else fidelity_entry_beside(scale, name)
         return None if entry is None else self._from_catalogue(entry, precision)
 
+    def drawing(self, scale: float, precision: Precision = "auto") -> Net:
+        """The net that enlarges by `scale` (its own may differ) what was drawn, written or rendered.
+
+        Raises:
+            ModelError: its file, which this package carries, is damaged.
+        """
+        return self._from_catalogue(load_catalogue().serving("drawing", scale), precision)
+
     def restoration(self, scale: float, name: str | None = None, precision: Precision = "auto") -> Net:
         """The net that restores damaged pictures and enlarges them by `scale`: `name`, or the catalogue's default.
 

@@ -8,7 +8,8 @@ Progressive enhancement (recipe, ``progressive``) divides the way into `stages` 
 ``blend`` of the net's result and the rest of bicubic enlargement, so that a net's exaggerations are not exaggerated
 again by the next one.
 
-What is surely no photograph gets the edges of a rendering afterwards (:mod:`enhancer.stages.drawn_edges`).
+What is surely no photograph is enlarged by a net that learned from renderings, unless the recipe names another, and
+gets the edges of a rendering afterwards (:mod:`enhancer.stages.drawn_edges`).
 """
 
 from __future__ import annotations
@@ -120,10 +121,12 @@ class SuperResolution(Stage):
 
 
 def net_of(context: Context) -> Net:
-    """The net that the recipe enlarges with, or that restores where the picture is damaged."""
+    """The net that the recipe enlarges with; else the one that restores a damaged picture, or enlarges a drawing."""
     recipe = context.recipe
     if restored_by(context):
         return restoring_net(context)
+    if recipe.model is None and surely_drawn(context) and not context.nets.from_files:
+        return context.nets.drawing(recipe.stage_scale, recipe.precision)
     return context.nets.super_resolution(recipe.stage_scale, recipe.model, recipe.precision)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enhancer.storage.base import Fetched, ObjectInfo, ObjectStore
 from enhancer.storage.local import LocalStore
+from enhancer.storage.ranges import read_range
 from enhancer.storage.registry import StoreKind, canonical_url, is_folder, key_under, open_store, split_address
 from enhancer.storage.s3 import S3Store
 
@@ -21,5 +22,6 @@ __all__ = [
     "is_folder",
     "key_under",
     "open_store",
+    "read_range",
     "split_address",
 ]

@@ -176,6 +176,16 @@ class LocalStore:
                     return Fetched(data, _etag(before))
         raise StorageError(f"{self.address(key)} is being written to: it changed at each reading", reason="changing")
 
+    def get_range(self, key: str, start: int, size: int) -> bytes:
+        """Up to `size` bytes from `start` on; fewer where the file ends before.
+
+        Raises:
+            ObjectGoneError: there is no such file.
+        """
+        with self.open(key) as file, self._trouble(key, "read"):
+            file.seek(start)
+            return file.read(size)
+
     def open(self, key: str) -> BinaryIO:
         """The file, opened for reading.
 

@@ -147,6 +147,20 @@ class S3Store:
                     raise
         raise AssertionError("unreachable")
 
+    def get_range(self, key: str, start: int, size: int) -> bytes:
+        """Up to `size` bytes from `start` on, which must lie within the object; fewer where it ends before.
+
+        Raises:
+            ObjectGoneError: there is no such object.
+        """
+        check_key(key)
+        wanted = f"bytes={start}-{start + size - 1}"
+        with self._trouble("read", key):
+            answer = self._client.get_object(**self._object(key), Range=wanted)
+            with closing(answer["Body"]) as body:
+                data: bytes = body.read()
+        return data
+
     def open(self, key: str) -> BinaryIO:
         """The body as a stream; reading it raises StorageError as the other verbs do.
 

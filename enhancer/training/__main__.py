@@ -28,6 +28,7 @@ ENTRIES: Final = {
     "colour": "colour",
     "scratches": "scratches",
     "traces": "traces",
+    "drawn-x4": "drawings",
     "restore-x1": "restoration",
     "restore-x2": "restoration",
     "restore-x4": "restoration",

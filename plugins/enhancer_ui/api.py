@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from enhancer.contract import SCHEMA_VERSION, Envelope
-from enhancer.ledger.queries import Order
-from enhancer.ledger.states import ItemState
 from enhancer.records import record_of
-from enhancer_ui import pictures
+from enhancer_ui import exporting, pictures
 from enhancer_ui.configuration import ui_settings
+from enhancer_ui.listing import NO_NUL, Listing, Place
 from enhancer_ui.reading import NotFoundError, Reader
 from enhancer_ui.security import Visitor, visitor_of
 
@@ -27,11 +25,9 @@ def reader_of(visitor: Annotated[Visitor, Depends(visitor_of)]) -> Reader:
 LedgerReader = Annotated[Reader, Depends(reader_of)]
 Offset = Annotated[int, Query(ge=0, le=10**9)]
 Limit = Annotated[int, Query(ge=1, le=500)]
-NO_NUL = r"^[^\x00]*$"
-"""What no key, run or DAG has in its name; PostgreSQL refuses to look for it."""
 Key = Annotated[str, Query(min_length=1, max_length=1024, pattern=NO_NUL)]
 RunId = Annotated[str, Query(min_length=1, max_length=250, pattern=NO_NUL)]
-Search = Annotated[str | None, Query(max_length=200, pattern=NO_NUL)]
+Listed = Annotated[Listing, Depends()]
 
 
 @router.get("/api/runs")
@@ -52,22 +48,41 @@ def run(reader: LedgerReader, run_id: RunId) -> dict[str, Any]:
 def items(
     reader: LedgerReader,
     run_id: RunId,
-    state: ItemState | None = None,
-    search: Search = None,
-    order: Order = "position",
+    listing: Listed,
     offset: Offset = 0,
     limit: Limit = 100,
+    after: Place = None,
 ) -> Response:
-    """A page of a run's items in the common envelope; its summary has the run and the number of items that match."""
+    """A page of a run's items in the common envelope; its summary has the run, the number of items that match, and
+    `next`, which is `after` of the next page and null on the last one. In the manifest's order where none is given.
+    """
     run = reader.run(run_id)
-    rows, total = reader.items(run_id, state=state, search=search or None, order=order, limit=limit, offset=offset)
+    page = reader.items(
+        run_id,
+        listing.matching,
+        listing.order or "position",
+        descending=listing.desc,
+        limit=limit,
+        offset=offset,
+        after=after,
+    )
     envelope = Envelope(
         command="ui items",
         ok=True,
-        items=[record_of(run, row) for row in rows],
-        summary={"run": run.as_dict(), "total": total, "offset": offset},
+        items=[record_of(run, row) for row in page.rows],
+        summary={"run": run.as_dict(), "total": page.total, "offset": offset, "next": page.after},
     )
     return Response(envelope.to_json(indent=None), media_type="application/json")
+
+
+@router.get("/api/export")
+def export(
+    reader: LedgerReader, run_id: RunId, listing: Listed, kind: Annotated[Literal["csv", "json"], Query()]
+) -> Response:
+    """All items that match, as a file: CSV, or JSON in the common envelope."""
+    run = reader.run(run_id)
+    rows = reader.every_item(run_id, listing.matching, listing.sort, descending=listing.desc)
+    return exporting.answer(run, rows, kind, listing.query())
 
 
 @router.get("/api/item")
@@ -85,14 +100,4 @@ def picture(request: Request, reader: LedgerReader, run_id: RunId, key: Key, sid
     place = pictures.locate(run, row, side)
     if place is None:
         raise NotFoundError(f"There is no enhanced picture of {key!r} in this run.")
-    shown = pictures.open_picture(place, ui_settings())
-    headers = {
-        # Should the bytes be something else after all, the browser runs nothing of it.
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cache-Control": "private, no-cache",
-        "ETag": f'"{shown.etag}"',
-    }
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        shown.close()
-        return Response(status_code=304, headers=headers)
-    return StreamingResponse(shown.chunks(), media_type=shown.content_type, headers=headers)
+    return pictures.answer(request, pictures.open_picture(place, ui_settings()))

@@ -12,9 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from enhancer import viewer
 from enhancer.errors import EnhancerError, StorageError
 from enhancer.reasons import Reason
-from enhancer_ui import api, pages
+from enhancer_ui import acting, api, pages, reports, viewing
+from enhancer_ui.reading import LedgerUnavailableError, NoLedgerError
 from enhancer_ui.security import Guard
 
 _STATUS: Final[dict[str, HTTPStatus]] = {
@@ -24,6 +26,7 @@ _STATUS: Final[dict[str, HTTPStatus]] = {
     Reason.FOREIGN_ADDRESS: HTTPStatus.FORBIDDEN,
     Reason.GONE: HTTPStatus.NOT_FOUND,
     Reason.LEDGER: HTTPStatus.SERVICE_UNAVAILABLE,
+    Reason.LEDGER_SCHEMA: HTTPStatus.SERVICE_UNAVAILABLE,
     Reason.NO_RUN: HTTPStatus.NOT_FOUND,
     Reason.NOT_ALLOWED: HTTPStatus.FORBIDDEN,
     Reason.NOT_FOUND: HTTPStatus.NOT_FOUND,
@@ -37,7 +40,11 @@ def routes() -> FastAPI:
     app = FastAPI(title="Picture enhancement", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(pages.router)
     app.include_router(api.router)
+    app.include_router(acting.router)
+    app.include_router(reports.router)
+    app.include_router(viewing.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
+    app.mount("/viewer", StaticFiles(directory=viewer.FOLDER), name="viewer")
     app.add_exception_handler(EnhancerError, _deliberate_error)
     app.add_exception_handler(HTTPException, _refused)
     return app
@@ -53,7 +60,10 @@ def _deliberate_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, EnhancerError)
     otherwise = HTTPStatus.BAD_GATEWAY if isinstance(error, StorageError) else HTTPStatus.BAD_REQUEST
     status = _STATUS.get(error.reason, otherwise)
-    return _answer(request, status, error.message)
+    if isinstance(error, NoLedgerError) and not _is_for_programs(request):
+        return pages.set_up_page(request, status, error.message)
+    title = "The ledger cannot be read" if isinstance(error, LedgerUnavailableError) else None
+    return _answer(request, status, error.message, title)
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -61,8 +71,12 @@ def _refused(request: Request, error: Exception) -> Response:
     return _answer(request, HTTPStatus(error.status_code), str(error.detail))
 
 
-def _answer(request: Request, status: HTTPStatus, message: str) -> Response:
-    path = request.url.path
-    if "/api/" in path or path.endswith("/picture"):
+def _answer(request: Request, status: HTTPStatus, message: str, title: str | None = None) -> Response:
+    if _is_for_programs(request):
         return JSONResponse({"error": message}, status)
-    return pages.message_page(request, status, message)
+    return pages.message_page(request, status, message, title)
+
+
+def _is_for_programs(request: Request) -> bool:
+    path = request.url.path
+    return "/api/" in path or "/tiles/" in path or path.endswith(("/picture", "/thumbnail"))

@@ -10,8 +10,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, get_args
+from typing import BinaryIO, Final
 
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from enhancer.batch.views import SIDES, Side
 from enhancer.errors import ObjectGoneError, PictureError
 from enhancer.ledger.rows import Item, Run
 from enhancer.ledger.states import GOOD
@@ -20,11 +24,13 @@ from enhancer.settings import Settings
 from enhancer.storage import open_store
 from enhancer.storage.roots import ForeignAddressError, Roots
 
-Side = Literal["before", "after"]
-SIDES: Final[tuple[Side, ...]] = get_args(Side)
+__all__ = ["SIDES", "Place", "Side", "View", "answer", "check_shown", "locate", "open_picture", "sniff", "view"]
 
 MAX_BYTES: Final = 32 * 2**20
 """The largest object that the page shows; larger ones are for a viewer, not for a frame in the Airflow UI."""
+
+MAX_PIXELS: Final = 50_000_000
+"""Of a picture that browsers are left to show whole; a larger one has a pyramid, or its thumbnail alone."""
 
 THUMBNAIL_BYTES: Final = 512 * 2**10
 THUMBNAIL_PIXELS: Final = 2**20
@@ -108,12 +114,15 @@ class View:
     Attributes:
         place: where it lies; None where there is none.
         refusal: why the store is not read for it; None where it is.
-        thumbnail: whether the whole object is small enough, by what the ledger knows, to stand in a table of many.
+        thumbnail: whether there may be one, by what the ledger knows; the route ``thumbnail`` answers 204 where there
+            is none after all.
+        small: whether the object itself may stand in for a thumbnail that was not made.
     """
 
     place: Place | None
     refusal: str | None
     thumbnail: bool
+    small: bool = False
 
     @property
     def shown(self) -> bool:
@@ -130,11 +139,11 @@ def view(run: Run, item: Item, side: Side, roots: Roots) -> View:
         check_shown(place.url, roots)
     except ForeignAddressError as error:
         return View(place, error.message, thumbnail=False)
-    pixels = (item.output_width or 0) * (item.output_height or 0) if side == "after" else 1
     if item.stage in ("read", "decode"):  # what our decoder refused is no thumbnail for the browser either
-        pixels = 0
+        return View(place, None, thumbnail=False)
+    pixels = (item.output_width or 0) * (item.output_height or 0) if side == "after" else 1
     small = item.size <= THUMBNAIL_BYTES and 0 < pixels <= THUMBNAIL_PIXELS
-    return View(place, None, thumbnail=small and place.displayable)
+    return View(place, None, thumbnail=True, small=small and place.displayable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +208,20 @@ def _type_of(head: bytes, place: Place) -> str:
             reason=Reason.UNSUPPORTED,
         )
     return content_type
+
+
+PRIVATE_PICTURE: Final = {
+    # Should the bytes be something else after all, the browser runs nothing of it.
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, no-cache",
+}
+"""Headers of whatever comes out of a store."""
+
+
+def answer(request: Request, shown: Picture) -> Response:
+    """The object's bytes as a response; 304 where the browser has them."""
+    headers = {**PRIVATE_PICTURE, "ETag": f'"{shown.etag}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        shown.close()
+        return Response(status_code=304, headers=headers)
+    return StreamingResponse(shown.chunks(), media_type=shown.content_type, headers=headers)

@@ -1,4 +1,5 @@
-"""Who may see what. The one file that touches Airflow's internals (read in 3.3.2's source).
+"""Who may see and do what. With :mod:`enhancer_ui.airflow_side` all that touches Airflow's internals (read in 3.3.2's
+source).
 
 Airflow protects no route of a plugin, and FastAPI's own dependencies do not reach mounted static files. So the guard
 stands in front of the whole application: what it does not let through reaches no route, whether that exists or not.
@@ -7,13 +8,16 @@ stands in front of the whole application: what it does not let through reaches n
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView, DagAccessEntity, DagDetails
+from airflow.api_fastapi.auth.tokens import get_signing_key
 from airflow.api_fastapi.core_api.security import bearer_scheme, get_user
 from airflow.models.dag import DagModel
+from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -39,28 +43,75 @@ HEADERS: Final = {
 """On every answer, unless the route sets a stricter one of its own."""
 
 
+Method = Literal["GET", "PUT", "POST"]
+
+FORM_AGE_S: Final = 12 * 3600
+"""How long a page may stay open before its buttons are refused."""
+
+
 class Visitor:
-    """Someone who is logged in and may see plugins; remembers for one request which DAGs they may read."""
+    """Someone who is logged in and may see plugins; remembers for one request what they may do with which DAGs' runs.
+
+    The auth manager may ask a database: not for the event loop.
+    """
 
     def __init__(self, user: BaseUser) -> None:
         self._user = user
-        self._readable: dict[str, bool] = {}
+        self._allowed: dict[tuple[Method, str | None], bool] = {}
+
+    @property
+    def name(self) -> str:
+        """Who they are, for the ledger and for Airflow's log."""
+        return str(self._user.get_name())
 
     def may_read(self, dag_id: str | None) -> bool:
-        """Whether they may read this DAG's runs. The auth manager may ask a database: not for the event loop.
-
-        What belongs to no DAG (a run of the command line) everyone here may read.
+        """Whether they may read this DAG's runs. What belongs to no DAG (a run of the command line) everyone here may
+        read.
         """
-        if dag_id is None:
-            return True
-        if dag_id not in self._readable:
-            self._readable[dag_id] = get_auth_manager().is_authorized_dag(
-                method="GET",
-                access_entity=DagAccessEntity.RUN,
-                details=DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id)),
-                user=self._user,
+        return dag_id is None or self._may("GET", dag_id)
+
+    def may_edit(self, dag_id: str | None) -> bool:
+        """Whether they may edit this DAG's runs, and decide on their pictures; without a DAG: the runs of every DAG."""
+        return self._may("PUT", dag_id)
+
+    def may_trigger(self, dag_id: str) -> bool:
+        """Whether they may start runs of this DAG."""
+        return self._may("POST", dag_id)
+
+    def _may(self, method: Method, dag_id: str | None) -> bool:
+        if (method, dag_id) not in self._allowed:
+            details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id)) if dag_id else None
+            self._allowed[method, dag_id] = get_auth_manager().is_authorized_dag(
+                method=method, access_entity=DagAccessEntity.RUN, details=details, user=self._user
             )
-        return self._readable[dag_id]
+        return self._allowed[method, dag_id]
+
+    def form_token(self) -> str:
+        """What a form of ours sends back: signed with the api-server's key, for this user."""
+        return str(_signer().dumps(str(self._user.get_id())))
+
+    def check_form(self, request: Request, token: str) -> None:
+        """Refuse a POST that no form of ours has sent in this user's name (cross-site request forgery).
+
+        Raises:
+            HTTPException: 403: it came from another site, or its token is missing, forged, somebody else's or too old.
+        """
+        origin, fetched = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+        foreign = origin is not None and urlsplit(origin).hostname != request.base_url.hostname
+        if foreign if fetched is None else fetched != "same-origin":  # a proxy may change the host, not the latter
+            raise HTTPException(HTTPStatus.FORBIDDEN, "This request came from another site; nothing was done.")
+        try:
+            sent_by = _signer().loads(token, max_age=FORM_AGE_S)
+        except BadSignature as error:
+            raise HTTPException(
+                HTTPStatus.FORBIDDEN, "This page is too old, or not one of ours; nothing was done. Load it again."
+            ) from error
+        if sent_by != str(self._user.get_id()):
+            raise HTTPException(HTTPStatus.FORBIDDEN, "This page was loaded by somebody else; nothing was done.")
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(get_signing_key("api", "secret_key"), salt="enhancer-ui-form")
 
 
 def visitor_of(request: Request) -> Visitor:

@@ -14,12 +14,15 @@ import pytest
 import skimage.data
 from skimage.metrics import peak_signal_noise_ratio
 
+from enhancer.batch import layout
 from enhancer.batch.reporting import RunFailedError, report_run
 from enhancer.batch.tasks import enhance_shard, evaluate_shard, publish_shard, second_look_at_shard
+from enhancer.batch.views import ViewArchives
 from enhancer.batch.worker.events import Event
 from enhancer.identity import digest
 from enhancer.options import Gate
 from enhancer.records import record_of
+from enhancer.storage import open_store
 from tests.batch.site_builder import Site
 
 pytestmark = pytest.mark.network  # LPIPS' and FFDNet's weights, once
@@ -123,6 +126,24 @@ def test_states(scored: Site) -> None:
         "unreadable.png": "published",
         "vanished.png": "failed",
     }
+
+
+def test_every_scored_picture_can_be_looked_at(scored: Site) -> None:
+    """Thumbnails of the input and of the result that stands: of a gentler attempt, that one's."""
+    store, archives = open_store(str(scored.work), scored.settings), ViewArchives()
+    for key, row in scored.items("scored").items():
+        archive = layout.views_key("scored", row.position)
+        if not row.scores:
+            assert archives.about(store, archive).sides == {}
+            continue
+        assert [*archives.about(store, archive).sides] == ["before", "after"]
+        result = scored.output / key if row.state == "published" else scored.work / str(row.staged_key)
+        for side, path in (("before", scored.input / key), ("after", result)):
+            found = archives.read(store, archive, f"{side}.jpg")
+            assert found is not None
+            shown = PIL.Image.open(io.BytesIO(found[0])).convert("RGB")
+            whole = PIL.Image.open(path).convert("RGB").resize(shown.size)
+            assert peak_signal_noise_ratio(np.asarray(whole), np.asarray(shown)) > 25, (key, side)
 
 
 def test_a_reference_counts_where_it_fits_and_can_be_read(scored: Site) -> None:

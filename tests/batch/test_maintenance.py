@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from enhancer.batch import layout
 from enhancer.batch.maintenance import maintain
 from enhancer.batch.reporting import RunFailedError, report_run
 from enhancer.errors import StorageError
@@ -94,6 +95,8 @@ def test_what_is_past_retention_goes_and_the_last_word_stays(new_site: Callable[
     site = new_site(tmp_path, retention_days=1e-9, orphan_ttl_s=0)
     site.put(a_png=png(1), b_png=png(2), c_png=png(3), d_png=png(4))
     plan = site.plan("r1")
+    site.work.joinpath("r1", "views").mkdir(parents=True)
+    site.work.joinpath(layout.views_key("r1", 0)).write_bytes(b"what the page showed of a.png")
     site.stage("r1", "a.png", b"result a")
     site.stage("r1", "d.png", b"result d")
     site.settle("r1", "b.png", ItemState.QUARANTINED, error_class="truncated")

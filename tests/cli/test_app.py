@@ -49,6 +49,7 @@ def test_models_list_needs_neither_torch_nor_network(tmp_path):
         "balanced-x4",
         "fast-x2",
         "fast-x4",
+        "drawn-x4",
         "restore-x1",
         "restore-x4",
         "denoise",

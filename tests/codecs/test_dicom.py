@@ -199,6 +199,25 @@ def test_untouched_files_of_real_devices_keep_every_sample(name: str) -> None:
     np.testing.assert_array_equal(again.pixel_array, parsed(data).pixel_array)
 
 
+@pytest.mark.parametrize(
+    ("damage", "tag"),
+    [((b"\x10\x00\x20\x00LO", b"\x10\x00\x20\x00CM"), "(0010,0020)"),  # a representation that does not exist
+     ((b"\x10\x00\x20\x00LO", b"\x02\x00\x20\x00LO"), "(0002,0020)"),  # a group of the file's header
+     ((b"\x10\x00\x20\x00LO", b"\x00\x00\x20\x00LO"), "(0000,0020)")],  # of a command
+)  # fmt: skip
+def test_elements_that_cannot_be_written_are_left_out_with_a_warning(
+    damage: tuple[bytes, bytes], tag: str, slice_: np.ndarray
+) -> None:
+    data = file_of(ct(slice_, PatientID="ABC 123"))
+    assert data.count(damage[0]) == 1
+    made = encode(read(data.replace(*damage)), options=OutputOptions())
+    again = parsed(made.data)
+    np.testing.assert_array_equal(again.pixel_array, slice_)
+    assert again.StudyInstanceUID == STUDY
+    assert "ABC 123" not in str(again)
+    assert [warning for warning in made.warnings if tag in warning]
+
+
 def test_encodings_that_pillow_lacks(slice_: np.ndarray) -> None:
     plain, packed = ("MR_small.dcm", "MR_small_jpeg_ls_lossless.dcm")
     one, other = (read((BUNDLED / name).read_bytes()).first.pixels for name in (plain, packed))

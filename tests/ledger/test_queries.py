@@ -183,11 +183,58 @@ def test_failures_by_class(ledger, build):
         ledger.items.move(lease, key, ItemState(state), stage=stage, error_class=error_class, error_message=message)
     found = ledger.queries.failures_by_class("r1")
     assert [tuple(row.as_dict().values()) for row in found] == [
-        ("quarantined", "decode", "truncated", 2, "a0", "m0"),
-        ("failed", "read", "storage", 1, "a3", "m3"),
-        ("quarantined", "read", "truncated", 1, "a4", "m4"),
+        ("quarantined", "decode", "truncated", 2, "a0", "m0", 0),
+        ("failed", "read", "storage", 1, "a3", "m3", 0),
+        ("quarantined", "read", "truncated", 1, "a4", "m4", 0),
     ]
-    assert list(found[0].as_dict()) == ["state", "stage", "error_class", "count", "example_key", "example_message"]
+    assert list(found[0].as_dict())[-2:] == ["example_message", "known"]
+
+
+def test_failures_known_from_earlier_runs_are_counted_apart(ledger, build):
+    """As planning counted them, and in runs of versions that did not count, from their rows."""
+    for run_id, summary in (
+        ("new", {"repeated_verdicts": 2, "repeated_by_state": {"quarantined": 2}}),
+        ("old", {"repeated_verdicts": 2}),
+    ):
+        build.open(run_id)
+        known = {"shard_id": -1, "state": "quarantined", "stage": "decode", "error_class": "truncated"}
+        ledger.runs.add_items([build.row(run_id, key, n, **known) for n, key in enumerate(("k0", "k1"))])
+        ledger.runs.add_items([build.row(run_id, "a0", 2)])
+        ledger.runs.add_shards(run_id, [(0, 1, 60.0)])
+        ledger.runs.start(run_id, items=3, shards=1, summary=summary)
+        lease = ledger.leases.take(run_id, 0, "w", 60)
+        ledger.items.move(lease, "a0", ItemState.QUARANTINED, stage="decode", error_class="truncated")
+        counted = ledger.queries.run(run_id)
+        assert (counted.counts, counted.known) == ({"quarantined": 3}, {"quarantined": 2})
+        (failure,) = ledger.queries.failures_by_class(run_id)
+        assert (failure.count, failure.known) == (3, 2)
+
+
+def test_runs_are_searched_by_name_and_address(ledger, build):
+    build.run("night-1", ())
+    build.run("night-2", (), input_url="s3://Scans/in")
+    found = ledger.queries.runs
+    assert [row.run_id for row in found(search="scans")] == ["night-2"]
+    assert [row.run_id for row in found(search="NIGHT")] == ["night-2", "night-1"]
+    assert found(search="%") == []
+    assert found(since=ledger.browsing.now() + 60) == []
+    assert len(found(since=ledger.browsing.now() - 60)) == 2
+
+
+def test_a_runs_figures(ledger, build):
+    assert ledger.queries.run_figures("nope") == {
+        "failures": {}, "megapixels": 0.0, "busy_s": 0.0, "scored": 0, "score_mean": None, "score_least": None
+    }  # fmt: skip
+    scored(ledger, build, [(0.9, 0.1), (None, 0.5), (None, None)])
+    with ledger.engine.begin() as connection:
+        size = {"state": "published", "output_width": 2000, "output_height": 1500}
+        connection.execute(sa.update(item).where(item.c.key != "a2").values(**size))
+        connection.execute(sa.update(shard).values(busy_s=12.5))
+        connection.execute(sa.update(item).where(item.c.key == "a2").values(state="failed", error_class="timeout"))
+    assert ledger.queries.run_figures("r1") == {
+        "failures": {"timeout": 1},
+        "megapixels": 6.0, "busy_s": 12.5, "scored": 2, "score_mean": 0.7, "score_least": 0.5
+    }  # fmt: skip
 
 
 def shift(ledger, seconds):
@@ -202,7 +249,7 @@ def test_progress(ledger, build):
     fresh = ledger.queries.progress("r1")
     assert fresh.as_dict() == {
         "total": 8, "done": 0, "by_state": {"pending": 8}, "shards": 2, "shards_done": 0,
-        "items_per_second": 0.0, "eta_s": None,
+        "items_per_second": 0.0, "eta_s": None, "work_done": 0.0,
     }  # fmt: skip
     lease = ledger.leases.take("r1", 1, "w", 60)
     for key in ("a1", "a3", "a5", "a7"):
@@ -217,6 +264,40 @@ def test_progress(ledger, build):
     assert (end.done, end.shards_done, end.eta_s) == (8, 2, 0.0)
     with pytest.raises(RequestError):
         ledger.queries.progress("nope")
+
+
+def test_an_enhanced_picture_is_not_yet_done(ledger, build):
+    """262 of 300 enhanced is neither "0 of 300" nor seconds from the end: all of them wait for their scores."""
+    build.run("r1", tuple(f"a{n}" for n in range(10)))
+    shift(ledger, 100)
+    lease = ledger.leases.take("r1", 0, "w", 60)
+    for number in range(10):
+        ledger.items.move(lease, f"a{number}", ItemState.RUNNING)
+    for number in range(9):
+        ledger.items.move(lease, f"a{number}", ItemState.ENHANCED)
+    enhanced = ledger.queries.progress("r1")
+    assert (enhanced.done, enhanced.by_state) == (0, {"enhanced": 9, "running": 1})
+    assert 0.4 < enhanced.work_done < 0.7
+    assert enhanced.eta_s == pytest.approx(100 * (1 - enhanced.work_done) / enhanced.work_done, rel=0.1)
+    for number in range(9):
+        ledger.items.move(lease, f"a{number}", ItemState.SCORED)
+    scored_now = ledger.queries.progress("r1")
+    assert enhanced.work_done < scored_now.work_done < 0.9
+    assert 0 < scored_now.eta_s < enhanced.eta_s
+
+
+def test_a_large_shard_weighs_more_than_a_small_one(ledger, build):
+    run_id = build.open("r1")
+    ledger.runs.add_items([build.row(run_id, "small", 0, 0), build.row(run_id, "large", 1, 1)])
+    ledger.runs.add_items([build.row(run_id, "known", 2, -1, state="quarantined")])
+    ledger.runs.add_shards(run_id, [(0, 1, 10.0), (1, 1, 90.0)])
+    ledger.runs.start(run_id, items=3, shards=2)
+    lease = ledger.leases.take(run_id, 0, "w", 60)
+    ledger.items.move(lease, "small", ItemState.RUNNING)
+    ledger.items.move(lease, "small", ItemState.FAILED)
+    now = ledger.queries.progress(run_id)
+    assert (now.total, now.done) == (3, 2)
+    assert now.work_done == pytest.approx(0.1), "a repeated verdict is no work"
 
 
 def test_the_rate_is_that_of_the_last_quarter_of_an_hour(ledger, build):

@@ -16,6 +16,8 @@ PAIRS = [
     (rows.Item, tables.item),
     (rows.Result, tables.result),
     (rows.Target, tables.target),
+    (rows.Action, tables.action),
+    (rows.Note, tables.note),
 ]
 
 

@@ -14,9 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
 from demo.services.processes import ManagedProcess, free_port
-from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, Seeded, seed
+from enhancer.ledger import Ledger
+from enhancer.ledger.tables import action, note, run
+from tests.plugins.browsing import browser, page, visit  # noqa: F401
+from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, DONE, Seeded, add_finished_run, seed
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -24,7 +28,7 @@ DAG = f"""
 from airflow.sdk import DAG
 from airflow.providers.standard.operators.empty import EmptyOperator
 
-for dag_id in ("{DAG_ID}", "secret_dag"):
+for dag_id in ("{DAG_ID}", "secret_dag", "redrive_failed"):
     with DAG(dag_id, schedule=None) as dag:
         EmptyOperator(task_id="nothing")
     globals()[dag_id] = dag
@@ -71,12 +75,25 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, seeded: Seeded) -> Iterato
         yield running
 
 
+@pytest.fixture
+def ledger(airflow: Airflow) -> Iterator[Ledger]:
+    """The server's ledger, with a finished run to decide on; what comes of it is taken away again."""
+    with Ledger(airflow.seeded.ledger_url) as opened:
+        add_finished_run(airflow.seeded, opened)
+        yield opened
+        with opened.engine.begin() as connection:
+            for statement in (delete(action), delete(note), delete(run).where(run.c.run_id == DONE)):
+                connection.execute(statement)
+
+
 @contextmanager
 def api_server(home: Path, seeded: Seeded) -> Iterator[Airflow]:
-    """An api-server with users admin, viewer and nobody (who may log in and do nothing), and one DAG run."""
+    """An api-server with users admin, editor (who may edit DAG runs), viewer and nobody (who may log in and do nothing),
+    and one DAG run.
+    """
     (home / "dags").mkdir()
     (home / "dags" / "dags.py").write_text(DAG)
-    users = {"admin": "admin", "viewer": "viewer", "nobody": ""}
+    users = {"admin": "admin", "editor": "user", "viewer": "viewer", "nobody": ""}
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({name: f"{name}-password" for name in users}))
     port = free_port()

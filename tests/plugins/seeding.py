@@ -12,15 +12,27 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import insert
 
+from enhancer.batch.worker.viewmaking import Seen, ViewMaker
+from enhancer.codecs import Limits, decode
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import upgrade
 from enhancer.ledger.tables import item, run, score, shard
+from enhancer.settings import Settings
+from enhancer.storage import open_store
 
 DAG_ID = "image_enhancement"
 DAG_RUN_ID = "manual__2026-11-22T13:50:00.123456+00:00"
 RUN_ID = "manual__2026-11-22T13:50:00.123456+00:00~2"
 NASTY_KEY = 'x2/<script>alert("x")</script> & "quotes" \'ü\' 100%+.png'
 CREATED_AT = 1_795_355_400.0
+
+
+DONE = "done_1"
+"""A finished run with pictures to decide on: :func:`add_finished_run`."""
+HOSTILE = ["<b>\"&'.png", "line\r\nbreak.png", "\u202egpj.png", "a%2Fb+c d.png", "../up.png"]
+ITEMS = {
+    "held/a.png": "held", "held/b.png": "held", "no/c.png": "rejected", "no/d.png": "quarantined", "ok.png": "published"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,14 @@ def seed(root: Path) -> Seeded:
     return seeded
 
 
+def keep_views(seeded: Seeded, run_id: str, position: int, before: bytes, after: bytes) -> None:
+    """The views of a picture, as the worker that evaluates makes them."""
+    limits = Limits.from_settings(Settings())
+    sides = [Seen(decode(data, name="seed", limits=limits), len(data)) for data in (before, after)]
+    store = open_store(str(seeded.work), Settings())
+    ViewMaker(store, run_id, Settings()).keep(position, *sides, refused=True, score=None)
+
+
 def _main_run(seeded: Seeded, ledger: Ledger) -> None:
     counted: list[tuple[Any, dict[str, Any]]] = []
 
@@ -218,6 +238,10 @@ def _main_run(seeded: Seeded, ledger: Ledger) -> None:
             }
         counted.append((item, row))
     write(seeded.output, "odd/tiff.tif", encoded(photo("coffee", 4), "TIFF"))
+    for table, row in counted:
+        if table is item and row["key"] in ("x2/coffee.png", "odd/tiff.tif"):
+            before, after = ((root / row["key"]).read_bytes() for root in (seeded.input, seeded.output))
+            keep_views(seeded, RUN_ID, row["position"], before, after)
     write(seeded.work, "staged/rejected", encoded(photo("chelsea", 4), "PNG"))
     for table, row in counted:
         if table is item and row["key"] == "odd/tiff.tif":
@@ -231,3 +255,15 @@ def _main_run(seeded: Seeded, ledger: Ledger) -> None:
         ledger,
         (shard, {"run_id": RUN_ID, "shard_id": 0, "items": items, "cost_s": 60.0, "lease_epoch": 1, "busy_s": 0.0}),
     )
+
+
+def add_finished_run(seeded: Seeded, ledger: Ledger) -> None:
+    """A run that is over, with held, rejected and quarantined pictures; HOSTILE keys are rejected ones."""
+    states = {**ITEMS, **dict.fromkeys(HOSTILE, "rejected")}
+    counts = {state: list(states.values()).count(state) for state in set(states.values())}
+    report = f"_enhancer/reports/{DONE}/report.html"
+    write(seeded.output, report, b"<!doctype html><title>Report</title><script>document.title = 'read'</script>")
+    values = {"created_at": 1.0, "items": len(states), "report_address": f"{seeded.output}/{report}"}
+    row = run_row(seeded, DONE, outcome="failed", summary={"counts": counts}, **values)
+    rows = [(item, item_row(DONE, number, key, state)) for number, (key, state) in enumerate(states.items())]
+    add(ledger, (run, row), *rows)

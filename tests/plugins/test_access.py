@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
 import pytest
 
+from enhancer.ledger import Ledger
 from tests.plugins.conftest import Airflow
-from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, NASTY_KEY, RUN_ID, encoded, photo, write
+from tests.plugins.seeding import DAG_ID, DAG_RUN_ID, DONE, NASTY_KEY, RUN_ID, encoded, photo, write
 
 pytestmark = pytest.mark.airflow
 
@@ -18,14 +20,27 @@ QUERIES = {
     "/item": {"run_id": RUN_ID, "key": "x2/coffee.png"},
     "/dag-run": {"dag_id": DAG_ID, "run_id": DAG_RUN_ID},
     "/picture": {"run_id": RUN_ID, "key": "x2/coffee.png", "side": "after"},
+    "/thumbnail": {"run_id": RUN_ID, "key": "x2/coffee.png", "side": "before"},
     "/api/runs": {},
     "/api/run": {"run_id": RUN_ID},
     "/api/items": {"run_id": RUN_ID},
     "/api/item": {"run_id": RUN_ID, "key": NASTY_KEY},
+    "/api/export": {"run_id": RUN_ID, "kind": "csv"},
+    "/collection": {"name": "default"},
 }
-"""A working query for every route; test_every_route_is_known_here keeps it complete."""
+"""A working query for every route that reads; test_every_route_is_known_here keeps it complete."""
 
-STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg"]
+REPORT = "/report"
+"""The report of a run; test_a_report_reaches_nothing has it."""
+
+ACTIONS = {"/act", "/note", "/plan", "/start", "/redrive"}
+"""The routes that do something; tests/plugins/test_acting.py has them."""
+
+A_TILE = f"tiles/{quote(RUN_ID, safe='')}/12/after/full/max/0/default.jpg"
+"""Of the TIFF; its result is small enough for one tile."""
+TILES = "/tiles/{run_id}/{position}/{side}/{tile:path}"
+
+STATIC = ["static/ui.css", "static/ui.js", "static/icon.svg", "viewer/viewer.js", A_TILE]
 ABSENT = [
     "nothing",
     "static/nothing.css",
@@ -35,6 +50,10 @@ ABSENT = [
     "openapi.json",
     "api/nothing",
     "static/../app.py",
+    "viewer/nothing.js",
+    A_TILE.replace("/12/", "/11/"),
+    A_TILE.replace("max", "1,1"),
+    A_TILE.replace("full/max", "..%2F..%2Fabout.json"),
 ]
 
 
@@ -50,10 +69,12 @@ def test_every_route_is_known_here() -> None:
     from enhancer_ui.app import routes
 
     paths = {route.path for route in routes().routes}
-    assert paths == {*QUERIES, "/static"}
+    assert paths == {*QUERIES, *ACTIONS, REPORT, TILES, "/static", "/viewer"}
+    writing = {route.path for route in routes().routes if "POST" in (getattr(route, "methods", None) or ())}
+    assert writing == ACTIONS
 
 
-@pytest.mark.parametrize("path", [*QUERIES, *STATIC, *ABSENT])
+@pytest.mark.parametrize("path", [*QUERIES, REPORT, *sorted(ACTIONS), *STATIC, *ABSENT])
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS", "DELETE"])
 def test_nothing_without_a_login(clients: dict[str | None, httpx.Client], path: str, method: str) -> None:
     answer = clients[None].request(method, path.lstrip("/"), params=QUERIES.get(path))
@@ -108,7 +129,7 @@ def test_the_cookie_of_the_ui_is_a_login(airflow: Airflow) -> None:
     assert httpx.get(f"{airflow.url}/enhancer/static/ui.css", cookies=cookies).status_code == 200
 
 
-def test_nothing_can_be_written(clients: dict[str | None, httpx.Client]) -> None:
+def test_pages_that_read_write_nothing(clients: dict[str | None, httpx.Client]) -> None:
     for path, query in QUERIES.items():
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert clients["admin"].request(method, path.lstrip("/"), params=query).status_code == 405
@@ -145,13 +166,16 @@ def test_paging_passes_over_what_one_may_not_read(clients: dict[str | None, http
         ("api/run", {"run_id": "secret_1"}),
         ("api/items", {"run_id": "secret_1"}),
         ("api/item", {"run_id": "secret_1", "key": "x2/coffee.png"}),
+        ("api/export", {"run_id": "secret_1", "kind": "json"}),
+        ("report", {"run_id": "secret_1"}),
     ],
 )
 def test_no_route_leads_into_such_a_run(
     clients: dict[str | None, httpx.Client], path: str, query: dict[str, str]
 ) -> None:
     assert clients["viewer"].get(path, params=query).status_code == 403
-    assert clients["admin"].get(path, params=query, follow_redirects=True).status_code == 200
+    there = 404 if path == "report" else 200  # it has none
+    assert clients["admin"].get(path, params=query, follow_redirects=True).status_code == there
 
 
 # ------------------------------------------------------------------ pictures
@@ -217,6 +241,22 @@ def test_a_nul_is_a_bad_request_and_no_trouble_of_the_ledger(
     clients: dict[str | None, httpx.Client], page: str, query: dict[str, str]
 ) -> None:
     assert clients["admin"].get(page, params=query).status_code == 422
+
+
+def test_a_report_reaches_nothing(clients: dict[str | None, httpx.Client], airflow: Airflow, ledger: Ledger) -> None:
+    answer = clients["viewer"].get("report", params={"run_id": DONE})
+    assert answer.content == (airflow.seeded.output / f"_enhancer/reports/{DONE}/report.html").read_bytes()
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts")
+    assert "allow-same-origin" not in policy
+    assert "default-src 'none'" in policy
+    again = clients["viewer"].get("report", params={"run_id": DONE}, headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+    for run_id in (RUN_ID, "cli_1", "nope"):
+        assert clients["viewer"].get("report", params={"run_id": run_id}).status_code == 404
+    (airflow.seeded.output / f"_enhancer/reports/{DONE}/report.html").unlink()
+    gone = clients["viewer"].get("report", params={"run_id": DONE})
+    assert (gone.status_code, "is not there" in gone.text) == (404, True)
 
 
 def test_a_foreign_store_is_not_read(airflow: Airflow, clients: dict[str | None, httpx.Client]) -> None:
@@ -301,18 +341,6 @@ def test_items_in_the_contracts_names(clients: dict[str | None, httpx.Client]) -
     assert by_key["x2/coffee.png"]["output"] == "x2/coffee.png"
     assert by_key["odd/rejected.png"]["output"] is None, "it was not published"
     assert by_key["x2/coffee.png"]["decisions"][0]["stage"] == "denoise"
-
-
-def test_filters_order_and_pages(clients: dict[str | None, httpx.Client]) -> None:
-    def keys(**query: str | int) -> list[str]:
-        answer = clients["viewer"].get("api/items", params={"run_id": RUN_ID, **query})
-        return [item["input"] for item in answer.json()["items"]]
-
-    assert keys(state="rejected") == ["odd/rejected.png"]
-    assert keys(search="ROCKET") == ["restore/rocket.jpg"]
-    assert keys(order="worst", limit=2) == ["restore/astronaut-noise.jpg", NASTY_KEY]
-    assert keys(limit=1, offset=1) == [NASTY_KEY]
-    assert clients["viewer"].get("api/items", params={"run_id": RUN_ID, "state": "nonsense"}).status_code == 422
 
 
 def test_the_page_of_a_run_shows_gains_errors_and_counts(clients: dict[str | None, httpx.Client]) -> None:

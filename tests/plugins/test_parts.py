@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,12 +16,11 @@ from PIL import Image
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
-from enhancer.ledger import Ledger  # noqa: E402
 from enhancer.settings import Settings  # noqa: E402
 from enhancer_ui import pictures  # noqa: E402
 from enhancer_ui.plugin import EnhancerPlugin, LazyApp  # noqa: E402
 from enhancer_ui.reading import LedgerUnavailableError, Reader, Visitor  # noqa: E402
-from enhancer_ui.showing import environment  # noqa: E402
+from enhancer_ui.showing import environment, run_bar  # noqa: E402
 from tests.plugins.seeding import RUN_ID, Seeded  # noqa: E402
 
 
@@ -171,24 +169,43 @@ def test_bars_add_up(seeded: Seeded) -> None:
     assert sum(part.count for part in stretches) == 9
     assert stretches[-1].start + stretches[-1].width == pytest.approx(100)
     assert segments({}) == []
+    assert sum(part.count for part in run_bar(run)) == 9 + run.quick_skipped
 
 
-# ------------------------------------------------------------------ side files
+# ------------------------------------------------------------------ colours
 
 
-@pytest.mark.parametrize(
-    ("summary", "shown"),
-    [({"side_files": {".json": 3, "<b>": 1}}, True), ({"side_files": {}}, False), ({}, False), (None, False)],
-)
-def test_the_runs_page_counts_side_files_by_kind(seeded: Seeded, summary: dict[str, Any] | None, shown: bool) -> None:
-    with Ledger(seeded.ledger_url) as ledger:
-        found = ledger.queries.run(RUN_ID)
-    assert found is not None
-    nothing: dict[str, Any] = {"items": [], "thumbnails": {}, "failures": [], "progress": None, "tab": False}
-    page = environment().get_template("run.html")
-    filters = {"state": "", "search": "", "order": "worst"}
-    run = replace(found, state="finished", summary=summary)
-    html = page.render(run=run, total=0, page=1, pages=1, live=False, filters=filters, **nothing)
-    assert ("Side files" in html) is shown
-    if shown:
-        assert "no pictures: .json 3, &lt;b&gt; 1" in html
+def _tokens() -> dict[str, tuple[str, str]]:
+    css = (REPOSITORY / "plugins/enhancer_ui/static/ui.css").read_text(encoding="utf-8")
+    return {name: (light, dark) for name, light, dark in re.findall(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\)", css)}
+
+
+def _luminance(colour: list[float]) -> float:
+    """WCAG 2.2's relative luminance."""
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _contrast(one: list[float], other: list[float]) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_words_have_the_contrast_that_wcag_asks_for(theme: int) -> None:
+    """4.5 : 1 for badges (a tone mixed with the text's colour, on 14 % of it), quiet words and links, on every ground."""
+    css = (REPOSITORY / "plugins/enhancer_ui/static/ui.css").read_text(encoding="utf-8")
+    shares = re.search(r"--shown: (\d+)%", css)
+    assert shares is not None
+    share = int(shares[1]) / 100
+    named = {name: [int(pair[theme][i : i + 2], 16) / 255 for i in (1, 3, 5)] for name, pair in _tokens().items()}
+
+    def mixed(one: str, part: float, other: str) -> list[float]:
+        return [a * part + b * (1 - part) for a, b in zip(named[one], named[other], strict=True)]
+
+    for ground in ("page", "raised"):
+        for word in ("text", "quiet", "link"):
+            assert _contrast(named[word], named[ground]) >= 4.5, (word, ground)
+        for tone in ("good", "calm", "busy", "idle", "warn", "bad"):
+            assert _contrast(mixed(tone, share, "text"), mixed(tone, 0.14, ground)) >= 4.5, (tone, ground)
+            assert _contrast(named[tone], named["page"]) >= 3, (tone, "a bar's stretch")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from enhancer.errors import ErrorKind, ObjectGoneError, PictureError, StorageError
-from enhancer.storage import LocalStore, ObjectStore, S3Store, key_under, open_store, split_address
+from enhancer.storage import LocalStore, ObjectStore, S3Store, key_under, open_store, read_range, split_address
 
 KINDS = ["local", "s3"]
 
@@ -72,6 +72,27 @@ def test_what_is_put_is_got(store):
         assert (stream.read(3), stream.read()) == (data[:3], data[3:])
     assert [*store.list()] == [info]
     assert '"' not in info.etag
+
+
+def test_a_range_is_read(store):
+    data = bytes(range(256)) * 5
+    store.put("x/a.png", data)
+    assert read_range(store, "x/a.png", 300, 7) == data[300:307]
+    assert read_range(store, "x/a.png", 1270, 100) == data[1270:]
+    with pytest.raises(ObjectGoneError):
+        read_range(store, "x/b.png", 0, 1)
+
+
+def test_a_store_without_ranges_is_read_up_to_there(make_store):
+    class Plain:
+        """What another package's store may be: the verbs of the contract and no more."""
+
+        def __init__(self, store: ObjectStore) -> None:
+            self.open = store.open
+
+    store = make_store("local")
+    store.put("a", b"0123456789")
+    assert read_range(Plain(store), "a", 3, 4) == b"3456"
 
 
 def test_an_empty_object(store):

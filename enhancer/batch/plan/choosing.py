@@ -45,6 +45,7 @@ class Tally:
     side_files: Counter[str] = field(default_factory=Counter)
     quick_skipped: int = 0
     repeated: int = 0
+    repeated_by_state: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     items: int = 0
     bytes: int = 0
@@ -71,6 +72,7 @@ def work_of(
         for row in _decide(request, ledger, run_id, page, pictures, tally):
             if "cost_s" not in row:
                 tally.repeated += 1
+                tally.repeated_by_state[row["state"]] += 1
                 verdicts.append(row)
                 continue
             _count(row, tally)

@@ -29,7 +29,7 @@ from enhancer.storage import open_store
 
 log = structlog.get_logger(__name__)
 
-Trigger = Literal["scheduled", "manual", "backfill", "cli"]
+Trigger = Literal["scheduled", "manual", "backfill", "cli", "api"]
 MANY: Final = 10_000
 """Items after which the database is asked to look its table over."""
 
@@ -123,6 +123,7 @@ def _plan(request: RunRequest, settings: Settings, ledger: Ledger, run_id: str) 
         summary={
             **estimate,
             "repeated_verdicts": tally.repeated,
+            "repeated_by_state": dict(tally.repeated_by_state),
             "refused_keys": tally.refused,
             "side_files": few_kinds(tally.side_files),
             "dry_run": request.dry_run,

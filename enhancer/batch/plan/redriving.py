@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from enhancer.batch.plan.request import Redrive, RunRequest
+from enhancer.collections import find_collection
 from enhancer.errors import RequestError
 from enhancer.ledger import Item, ItemState, Ledger
 from enhancer.ledger.migrate import check
@@ -30,13 +31,24 @@ def redrive_request(params: Mapping[str, Any], settings: Settings) -> RunRequest
 
     Args:
         params: ``run``, ``error_class``, ``quarantined``, ``stage``, ``before`` as in
-            :class:`~enhancer.batch.plan.request.Redrive`; addresses and the like as of any run.
+            :class:`~enhancer.batch.plan.request.Redrive`; ``collection``, whose addresses hold where no
+            run is named; addresses and the like as of any run.
         settings: fill in what the params leave open.
 
     Raises:
-        RequestError: a param that is missing or invalid, a run that the ledger does not know, a ledger without schema.
+        RequestError: a param that is missing or invalid, a run that the ledger does not know, an unknown collection, a
+            ledger without schema.
     """
     given = dict(params)
+    if (name := given.pop("collection", None)) is not None:
+        collection = find_collection(name, settings)
+        settings = collection.settings(settings)
+        own = collection.request_values()
+        given |= {
+            key: own[key]
+            for key in ("input_url", "output_url", "work_url", "reference_url")
+            if key in own and not given.get(key)
+        }
     redrive = {name: given.pop(name, None) for name in Redrive.model_fields}
     if redrive["run"] is not None:
         check(settings.ledger_url())

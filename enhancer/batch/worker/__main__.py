@@ -1,4 +1,5 @@
-"""The worker process: ``python -m enhancer.batch.worker MODE RUN SHARD EPOCH OWNER [--only KEY]``; ``thumbnails RUN``.
+"""The worker process: ``python -m enhancer.batch.worker MODE RUN SHARD EPOCH OWNER [--only KEY]``; ``thumbnails RUN``;
+``requests``.
 
 A fresh interpreter, because CUDA does not survive the fork that runs an Airflow task, because memory goes back to the
 system at its end, and because a picture that kills its decoder kills this process and not the task. Settings and
@@ -17,6 +18,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import get_args
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -58,8 +60,15 @@ def limit_threads(settings: Settings) -> None:
             os.environ[name] = str(settings.threads)
 
 
-def run(arguments: argparse.Namespace, settings: Settings, events: EventStream) -> None:
-    """Do the work of one mode."""
+def run(
+    arguments: argparse.Namespace, settings: Settings, events: EventStream, lines: SimpleQueue[str] | None = None
+) -> None:
+    """Do the work of one mode; `lines` are those of standard input, for the mode that lives on them."""
+    if lines is not None:
+        from enhancer.batch.worker.on_request import OnRequest
+
+        OnRequest(settings, events).run(lines)
+        return
     if arguments.mode == "thumbnails":
         from enhancer.batch.worker.thumbnails import send_thumbnails
 
@@ -92,6 +101,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         shard.add_argument("owner")
         shard.add_argument("--only", help="work on this key alone")
     modes.add_parser("thumbnails").add_argument("run")
+    modes.add_parser("requests")
     return parser.parse_args(argv)
 
 
@@ -100,16 +110,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     faulthandler.enable()
     keys = ReceivedKeys()
-    die_with_supervisor(keys.take)
+    lines = SimpleQueue[str]() if arguments.mode == "requests" else None
+    die_with_supervisor(keys.take if lines is None else lines.put)
     events = EventStream()
-    log_to_supervisor(run=arguments.run, **({} if arguments.mode == "thumbnails" else {"shard": arguments.shard}))
+    named = {name: value for name, value in vars(arguments).items() if name in ("run", "shard")}
+    log_to_supervisor(**named)
     settings = get_settings()
     limit_threads(settings)
     if settings.s3_key_source is not None:
         s3_keys.register(settings.s3_key_source, keys)
     try:
         with imports_of_extras():
-            run(arguments, settings, events)
+            run(arguments, settings, events, lines)
     except LeaseLostError as error:
         events.send("error", reason=error.reason, message=error.message)
         return EXIT_LEASE_LOST

@@ -23,6 +23,7 @@ from enhancer.batch.second_look import is_marked, marked, unmarked
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.judging import Judged, expectation_of, judged, score_columns
 from enhancer.batch.worker.shard_work import ShardWork, log_failure
+from enhancer.batch.worker.viewmaking import Seen, ViewMaker
 from enhancer.codecs import decode, target_key
 from enhancer.errors import ErrorKind, LeaseLostError, PictureError, StorageError
 from enhancer.identity import digest, identity_of
@@ -50,6 +51,7 @@ class EvaluateShard(ShardWork):
         self._scorer = LpipsScorer(settings)
         self._processing = Processing(self._pipeline, limits=self._limits)
         self._nets: Nets = NoNets(settings)
+        self._views = ViewMaker(self._work, lease.run_id, settings)
 
     def run(self, only: str | None = None) -> None:
         """Judge every picture of the shard that this pass is for (or `only` alone), unless the run is stopped.
@@ -107,11 +109,19 @@ class EvaluateShard(ShardWork):
         after = self._result(picture, stored, stored.address)
         truth = self._truth(row.key)
         found = judged(before, after.first, truth, expected, picture.recipe, self._scorer)
+        self._keep_views(row, picture, Seen(after, stored.size or 0), found)
         if row.approved_as == "original":
             return self._pass_through(row, picture, found)
         if found.verdict.passed or row.approved_as == "enhanced":
             return self._record(row, found, passed=True)
         return self._refused(row, picture, truth, found)
+
+    def _keep_views(self, row: Item, picture: Picture, after: Seen, found: Judged) -> None:
+        """What the page shows of the picture and of this result of it."""
+        before = Seen(picture.document, len(picture.data))
+        judged_by = next((one for one in found.scores if one.kind == "reference"), found.scores[0])
+        refused = not found.verdict.passed
+        self._views.keep(row.position, before, after, refused=refused, score=judged_by.score)
 
     def _input(self, row: Item) -> bytes:
         """The input's bytes, the very ones that were enhanced.
@@ -204,6 +214,7 @@ class EvaluateShard(ShardWork):
         why = f"for the gate refused the result: {'; '.join(found.verdict.reasons)}"
         if row.approved_as is not None:
             why = f"as {row.approved_by} decided"
+        self._keep_views(row, picture, Seen(picture.document, len(data)), found)
         details = {
             "warnings": [
                 f"published unenhanced, {why}",

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 ShardMode = Literal["enhance", "evaluate", "second_look"]
 """What a worker may do to the pictures of a shard, under the shard's lease."""
 
-Mode = ShardMode | Literal["thumbnails"]
+Mode = ShardMode | Literal["thumbnails", "requests"]
 
 EXIT_LEASE_LOST: Final = 10
 EXIT_TRANSIENT: Final = 11

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from enhancer.batch.worker.appearance import appearance_of
 from enhancer.codecs.colour import to_working
 from enhancer.contract import DecisionRecord
 from enhancer.image import Image, to_unit
@@ -91,6 +92,8 @@ def judged(
     """
     shown = to_working(after)
     fidelity = score_fidelity(shown, expected.given, scorer, sigma=expected.sigma)
+    seen = {**fidelity.protocol, "appearance": appearance_of(before, after)}
+    fidelity = fidelity.model_copy(update={"protocol": seen})
     if truth is None or (truth.height, truth.width) != (after.height, after.width):
         return Judged((fidelity,), judge(recipe.gate, fidelity, None))
     crop = math.ceil(recipe.scale) if recipe.scale > 1 else 0

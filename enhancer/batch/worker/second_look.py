@@ -12,6 +12,7 @@ from enhancer.batch.second_look import is_marked, unmarked
 from enhancer.batch.worker.evaluate import EvaluateShard
 from enhancer.batch.worker.events import EventStream
 from enhancer.batch.worker.judging import Judged, expectation_of, judged, score_columns
+from enhancer.batch.worker.viewmaking import Seen
 from enhancer.codecs import decode
 from enhancer.identity import digest
 from enhancer.image import Image
@@ -50,11 +51,12 @@ class SecondLook(EvaluateShard):
             KNOWN_AS: checksum(attempt.result.data),
         }
         before, data = picture.document.first, attempt.result.data
-        after = decode(data, name=picture.name, limits=self._result_limits).first
+        after = decode(data, name=picture.name, limits=self._result_limits)
         expected = expectation_of(before, details, gentler, self._nets)
-        better = judged(before, after, truth, expected, gentler, self._scorer)
+        better = judged(before, after.first, truth, expected, gentler, self._scorer)
         if not better.verdict.passed:
             return self._turn_down(row, picture, found)
+        self._keep_views(row, picture, Seen(after, len(data)), better)
         lease, identity = self._lease, row.require_identity()
         staged = layout.staged_key(lease.run_id, lease.shard_id, lease.epoch, row.position, identity)
         self._work.put(staged, data, content_type=attempt.result.parts.content_type)

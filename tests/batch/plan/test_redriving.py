@@ -70,6 +70,25 @@ def test_a_named_run_brings_its_addresses_along(judged: Site) -> None:
         redrive_request({"run": "nothing"}, judged.settings)
 
 
+def test_a_collection_by_its_name(judged: Site, tmp_path: Path) -> None:
+    """Its addresses hold, not the settings'; a run that is named, and an address that is given, win."""
+    file = tmp_path / "collections.toml"
+    file.write_text(
+        f'[collection.scans]\ninput_url = "{judged.input}"\noutput_url = "{judged.output}"\n'
+        f'[collection.other]\ninput_url = "{tmp_path}/x"\noutput_url = "{tmp_path}/y"\n'
+    )
+    settings = judged.settings.model_copy(update={"collections": file, "input_url": "/elsewhere", "work_url": "/there"})
+    request = redrive_request({"collection": "scans", "input_url": None}, settings)
+    assert (request.input_url, request.output_url) == (str(judged.input), str(judged.output))
+    assert request.work_url == f"{judged.output}/_enhancer/work", "of the default collection's, nothing"
+    plan = plan_run(request, settings=settings, run_id="again", trigger="manual")
+    assert keys_of(judged, plan) == ["c.png", "e.png"]
+    assert redrive_request({"collection": "default", "output_url": "/out"}, settings).input_url == "/elsewhere"
+    assert redrive_request({"collection": "other", "run": "r1"}, settings).input_url == str(judged.input)
+    with pytest.raises(RequestError, match="no collection 'nothing'; known are default, scans, other"):
+        redrive_request({"collection": "nothing"}, settings)
+
+
 def test_only_the_last_word_on_a_picture_counts(judged: Site) -> None:
     judged.plan("r2")
     judged.settle("r2", "c.png", ItemState.SKIPPED)
