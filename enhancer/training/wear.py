@@ -78,7 +78,9 @@ def overlay(shares: Sequence[Shares], height: int, width: int, draw: Draw) -> Fl
     zoom = max(height, width) / max(chosen.shape) * 2 ** draw.uniform(-0.3, 1.5)
     place = cv2.getRotationMatrix2D(centre, draw.uniform(0, 360), zoom)
     place[:, 2] += draw.uniform(0.15, 0.85, 2) * (width, height) - centre
-    return cv2.warpAffine(chosen, place, (width, height), flags=cv2.INTER_LINEAR).astype(np.float32) / np.float32(255)
+    covering = cv2.warpAffine(chosen, place, (width, height), flags=cv2.INTER_LINEAR)
+    result: FloatPixels = np.asarray(covering, np.float32) / np.float32(255)
+    return result
 
 
 def crack(height: int, width: int, draw: Draw) -> tuple[FloatPixels, FloatPixels]:
@@ -116,11 +118,12 @@ def worn(print_: Damaged, draw: Draw, shares: Sequence[Shares]) -> Damaged:
         draw: where chance comes from.
         shares: overlays to choose from; none: only cracks.
     """
+    height, width = print_.pixels.shape[:2]
     for _ in range(int(draw.integers(1, 3))):
         if shares and draw.random() < 0.6:
-            print_ = covered_with(print_, overlay(shares, *print_.pixels.shape[:2], draw), draw)
+            print_ = covered_with(print_, overlay(shares, height, width, draw), draw)
         else:
-            share, relief = crack(*print_.pixels.shape[:2], draw)
+            share, relief = crack(height, width, draw)
             print_ = covered_with(print_, share, draw, relief)
     return print_
 
