@@ -152,7 +152,14 @@ class ScratchesOptions(StageOptions):
 
     purposes = ("scratches",)
 
-    mode: Mode = "off"
+    mode: Literal["off", "auto", "always"] = Field(
+        "off", description="auto: where enough is surely damage; always: whatever is found, in any kind of picture"
+    )
+    sensitivity: Unit = Field(0.5, description="0 only the surest marks, 1 also faint and doubtful ones")
+
+    def insists(self) -> bool:
+        """With ``always``."""
+        return self.mode == "always"
 
 
 class FadingOptions(StageOptions):

@@ -65,7 +65,11 @@ def test_only_nets_that_the_recipe_may_use_count() -> None:
     assert set(weights_for(old_photo)) == {"jpeg", "scratches", "colour"}
     classical = old_photo.model_copy(update={"fading": FadingOptions(mode="auto", method="classical")})
     assert set(weights_for(classical)) == {"jpeg", "scratches"}
-    assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {"fast-x2", "jpeg"}
+    assert set(weights_for(preset("photo", progressive={"stages": 2}, denoise_strength=0))) == {
+        "fast-x2",
+        "drawn-x4",
+        "jpeg",
+    }
     perceptual = {"model": "realsr-x4", "denoise_strength": 0, "jpeg": {"mode": "off"}}
     assert set(weights_for(preset("photo", **perceptual))) == {"realsr-x4", "fast-x4"}
     alone = {"guard": "off", "blend": 1}

@@ -24,7 +24,7 @@ from enhancer.recipe import (
     with_settings,
 )
 
-VALUES = "7f24ab"
+VALUES = "461811"
 """Changing a default or a preset's value makes other pictures of the same request, while nothing published is redone:
 raise PIPELINE_VERSION knowingly. A new option changes this too, and needs that only where it is on by default."""
 

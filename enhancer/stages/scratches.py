@@ -13,13 +13,16 @@ touched. Where the picture is damaged, *what* is damaged is all marks, for there
 :data:`SURE` are far lower than what the floor requires. ``make bench-scratch`` measures both on pictures that they were
 not chosen on. There is a ceiling too, :data:`MOST_AREA`.
 
+A recipe moves these bounds by ``scratches.sensitivity`` (:class:`Bounds`), and by ``scratches.mode=always`` it does
+without floor and ceiling: somebody has looked at the print and says that it is damaged.
+
 Holes are filled by :mod:`enhancer.stages.inpainting`; pixels outside them keep their exact values.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -51,6 +54,34 @@ pictures covers less, however many kinds come together."""
 RIM: Final = 1
 """Pixels around a mark that are drawn anew with it, for its edge is soft."""
 SMALLEST_SIDE: Final = 32
+USUAL: Final = 0.5
+"""Sensitivity at which the bounds are those above."""
+SPAN: Final = 2 * math.log(9)
+"""Log odds by which the bounds of a mark are lower at sensitivity 1, and higher at 0: at 1 they take pixels from a
+probability of 0.1."""
+FLOOR_FACTOR: Final = 100.0
+"""The floor is divided by so much at sensitivity 1, and multiplied by it at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a mark and a damaged picture must reach.
+
+    Attributes:
+        maybe: log odds from which a pixel may belong to a mark.
+        sure: log odds that the surest pixel of a mark must exceed.
+        evidence: that all marks together must reach.
+    """
+
+    maybe: float = MAYBE
+    sure: float = SURE
+    evidence: float = LEAST_EVIDENCE
+
+    @classmethod
+    def at(cls, sensitivity: float) -> Bounds:
+        """Those of a sensitivity from 0 to 1; at 0.5 the module's own."""
+        above = (sensitivity - USUAL) / USUAL
+        return cls(MAYBE - SPAN * above, SURE - SPAN * above, LEAST_EVIDENCE / FLOOR_FACTOR**above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +100,12 @@ class Marks:
 
     @property
     def convincing(self) -> bool:
-        """Whether they are above the floor, and not so many that they must be texture."""
-        enough = self.evidence >= LEAST_EVIDENCE and self.mask.sum() >= LEAST_PIXELS
+        """Whether they are above the usual floor, and not so many that they must be texture."""
+        return self.convince(LEAST_EVIDENCE)
+
+    def convince(self, evidence: float) -> bool:
+        """Whether they reach this evidence, and are neither too few pixels nor so many that they must be texture."""
+        enough = self.evidence >= evidence and self.mask.sum() >= LEAST_PIXELS
         return bool(enough and self.mask.mean() <= MOST_AREA)
 
 
@@ -92,22 +127,25 @@ class Scratches(Stage):
 
         Returns:
             A decision whose numbers are ``marks`` (how many), ``area`` (share of the picture that they cover),
-            ``evidence`` and, where applied, the net's name as ``model``.
+            ``evidence``, the ``sensitivity`` that was asked for and, where applied, the net's name as ``model``.
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
         if min(pixels.shape[:2]) < SMALLEST_SIDE:
             return Decision(False, "too small to tell scratches from detail")
         net = context.nets.damage_detector()
-        marks = find_marks(damage_odds(net, pixels), context.visible)
+        asked: ScratchesOptions = self.asked(context)
+        bounds = Bounds.at(asked.sensitivity)
+        marks = _marks(net, pixels, context, bounds)
         numbers = {
             "marks": marks.count,
             "area": round(float(marks.mask.mean()), 5),
             "evidence": round(marks.evidence, 3),
+            "sensitivity": asked.sensitivity,
         }
         if not marks.count:
             return Decision(False, "no scratches", numbers)
-        if not marks.convincing:
+        if asked.mode != "always" and not marks.convince(bounds.evidence):
             texture = marks.mask.mean() > MOST_AREA
             because = "so many marks are texture" if texture else "too little that is surely a scratch"
             return Decision(False, because, numbers)
@@ -127,12 +165,22 @@ class Scratches(Stage):
         """
         marks: Marks | None = context.take(self.name, block)
         if marks is None:
-            marks = find_marks(damage_odds(context.nets.damage_detector(), block), context.visible)
+            bounds = Bounds.at(self.asked(context).sensitivity)
+            marks = _marks(context.nets.damage_detector(), block, context, bounds)
         return inpaint(block, widened(marks.mask, RIM))
 
     def halo(self, context: Context) -> int:
         """A mark may cross the whole picture."""
         return WHOLE_PICTURE
+
+
+def _marks(net: Net, pixels: FloatPixels, context: Context, bounds: Bounds) -> Marks:
+    """The marks within `bounds`; the evidence is that of the usual bounds, or fainter marks would lower it."""
+    odds = damage_odds(net, pixels)
+    marks = find_marks(odds, context.visible, maybe=bounds.maybe, sure=bounds.sure)
+    if bounds == Bounds():
+        return marks
+    return replace(marks, evidence=find_marks(odds, context.visible).evidence)
 
 
 def damage_odds(net: Net, pixels: FloatPixels) -> FloatPixels:

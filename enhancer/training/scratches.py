@@ -11,7 +11,7 @@ scratches. Validation is on held-out pictures with the kinds of damage that are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from enhancer.training.loop import Schedule, train
 from enhancer.training.nets import build_net
 from enhancer.training.pictures import Bytes, PatchSampler, load_picture, split
 from enhancer.training.trainable import AsIs
+from enhancer.training.wear import Shares, learned_overlays, rescanned, worn
 from enhancer.training.weights import save_half
 
 HELD_OUT_PICTURES: Final = 40
@@ -47,7 +48,8 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
 
     Args:
         config: a parsed configuration file: ``seed``, ``whole_share`` (of the patches without damage), tables ``net``
-            and ``schedule``.
+            and ``schedule``; maybe ``worn_share`` (of the damaged patches that get overlays and wide cracks) and
+            ``overlays``, the folder of overlays for them.
         data: folders of clean pictures.
         out: checkpoint, curve and weights go here.
         start: weights of the same net to start from.
@@ -62,7 +64,9 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     paths, held_out = split(training_pictures(*data), HELD_OUT_PICTURES)
     side = round(schedule.patch * ZOOM)
     sampler = PatchSampler([([load_picture(path) for path in paths], 1)], side, seed)
-    examples = Examples(sampler, schedule, float(config["whole_share"]), seed)
+    overlays = learned_overlays(Path(config["overlays"])) if "overlays" in config else []
+    worn_share = float(config.get("worn_share", 0))
+    examples = Examples(sampler, schedule, float(config["whole_share"]), seed, worn_share, overlays)
     module = AsIs(net)
 
     def loss(given: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -88,10 +92,22 @@ class Examples:
         schedule: size of patch and batch.
         whole_share: of the patches without damage.
         seed: of the draw.
+        worn_share: of the damaged patches that get overlays and wide cracks (:mod:`enhancer.training.wear`), and of
+            all that are scanned as such prints are.
+        overlays: for them.
     """
 
-    def __init__(self, sampler: PatchSampler, schedule: Schedule, whole_share: float, seed: int) -> None:
+    def __init__(
+        self,
+        sampler: PatchSampler,
+        schedule: Schedule,
+        whole_share: float,
+        seed: int,
+        worn_share: float = 0.0,
+        overlays: Sequence[Shares] = (),
+    ) -> None:
         self._sampler, self._schedule, self._whole_share, self._seed = sampler, schedule, whole_share, seed
+        self._worn_share, self._overlays = worn_share, overlays
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, the same at every call.
@@ -114,9 +130,12 @@ class Examples:
         window = np.ascontiguousarray(patch[top : top + cut, left : left + cut])
         sized = cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA if cut > side else cv2.INTER_CUBIC)
         whole = draw.random() < self._whole_share
-        kinds = () if whole else draw.choice(TRAINED, int(draw.integers(1, 4)), replace=False)
+        wear = draw.random() < self._worn_share if self._worn_share else False
+        kinds = () if whole else draw.choice(TRAINED, int(draw.integers(0 if wear else 1, 4 - wear)), replace=False)
         print_ = damaged(printed(np.clip(sized, 0, 1), draw), draw, tuple(kinds))
-        return scanned(print_.pixels, draw), print_.change
+        if wear and not whole:
+            print_ = worn(print_, draw, self._overlays)
+        return (rescanned if wear else scanned)(print_.pixels, draw), print_.change
 
 
 def probabilities(net: nn.Module, weights: Mapping[str, Tensor], pixels: FloatPixels) -> FloatPixels:

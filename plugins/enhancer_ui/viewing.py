@@ -17,8 +17,9 @@ from enhancer.ledger.rows import Item, Run
 from enhancer.storage import open_store
 from enhancer.storage.roots import Roots
 from enhancer_ui import pictures, showing
-from enhancer_ui.api import NO_NUL, Key, LedgerReader, RunId
+from enhancer_ui.api import Key, LedgerReader, RunId
 from enhancer_ui.configuration import ui_settings
+from enhancer_ui.listing import NO_NUL
 from enhancer_ui.reading import NotFoundError
 
 router = APIRouter()

@@ -19,6 +19,7 @@ from enhancer.stages.scratches import (
     MOST_AREA,
     RIM,
     SURE,
+    Bounds,
     Scratches,
     damage_odds,
     find_marks,
@@ -195,3 +196,50 @@ def test_a_picture_is_looked_at_once_and_another_one_anew(photo, scan, monkeypat
     assert len(looked) == 1
     np.testing.assert_array_equal(STAGE.apply(scanned.copy(), decision, around), result)
     assert len(looked) == 2
+
+
+def test_half_the_sensitivity_is_the_bounds_as_chosen_and_more_of_it_finds_more():
+    assert Bounds.at(0.5) == Bounds(MAYBE, SURE, LEAST_EVIDENCE)
+    lowest, usual, highest = (Bounds.at(sensitivity) for sensitivity in (0, 0.5, 1))
+    assert highest.maybe == pytest.approx(np.log(0.1 / 0.9))
+    assert lowest.maybe > usual.maybe > highest.maybe
+    assert lowest.sure > usual.sure > highest.sure
+    assert lowest.evidence > usual.evidence > highest.evidence > 0
+
+
+def test_a_more_sensitive_search_marks_at_least_what_a_less_sensitive_one_does(prints, scan):
+    for name in PHOTOS[:2]:
+        _, _, scanned = prints[name, "cracks"]
+        areas = [
+            STAGE.measure(scanned, scan(sensitivity=sensitivity)).numbers["area"] for sensitivity in (0, 0.5, 0.75, 1)
+        ]
+        assert areas == sorted(areas)
+        assert areas[-1] > areas[1]
+
+
+def test_fainter_marks_do_not_lower_the_evidence(prints, scan):
+    _, _, scanned = prints["astronaut", "cracks"]
+    usual, more = (STAGE.measure(scanned, scan(sensitivity=sensitivity)) for sensitivity in (0.5, 1))
+    assert more.numbers["evidence"] == usual.numbers["evidence"] > 0
+
+
+def test_always_mends_what_the_floor_would_leave_alone(photo, scan):
+    whole = photo("coffee")[:320, :320]
+    scanned = whole.copy()
+    scanned[100, 40:110] = 1  # one line of a pixel, too little to say that the picture is damaged
+    assert not STAGE.measure(scanned, scan()).applied
+    around = scan(mode="always")
+    decision = STAGE.measure(scanned, around)
+    assert decision.applied
+    result = STAGE.apply(scanned, decision, around)
+    before, after = (np.square(picture - whole)[100, 40:110].mean() for picture in (scanned, result))
+    assert after < before
+
+
+def test_always_holds_whatever_kind_of_picture_it_is(scan):
+    assert STAGE.insists(scan(mode="always"))
+    assert not STAGE.insists(scan())
+
+
+def test_always_does_nothing_where_nothing_is_found(scan):
+    assert STAGE.measure(np.full((64, 64, 3), 0.5, np.float32), scan(mode="always")).reason == "no scratches"
