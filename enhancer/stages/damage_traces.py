@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from scipy.fft import dctn
 
 from enhancer.image import FloatPixels
+from enhancer.stages.restored import SURE
 
 Features = NDArray[np.float32]
 Plane = NDArray[np.float32]
@@ -34,8 +35,6 @@ BOUND: Final = 16.0
 """Levels at which a difference counts as an edge and no more."""
 NOISE_CELL: Final = 8
 PERCENTILES: Final = (5, 20, 50)
-SURE: Final = 0.9
-"""Odds of damage from which it is believed."""
 LEAST_NOISE: Final = 3.0
 """Levels of noise from which damage is worth repairing."""
 GOOD_QUALITY: Final = 80.0
