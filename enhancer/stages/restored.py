@@ -16,6 +16,12 @@ def restored_by(context: Context) -> str | None:
     return None if decision is None else decision.numbers.get("by")
 
 
+def share_of(context: Context) -> float:
+    """How much of the restoring net's result is taken, 0 to 1; the rest is the picture as it came, or bicubic."""
+    decision = context.decisions.get(NAME)
+    return 1.0 if decision is None else float(decision.numbers.get("share", 1.0))
+
+
 def left_to(context: Context) -> str | None:
     """Why a stage for one kind of damage leaves the picture alone: it was restored; None: it was not."""
     stage = restored_by(context)
