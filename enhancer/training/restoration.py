@@ -177,13 +177,30 @@ class _Loss:
         total = (1 - self._share) * functional.l1_loss(made, wanted)
         if self._share:
             total = total + self._share * functional.l1_loss(made, taught)
-        top, left = (int(value) for value in moved)
         for name, table in self._tables.items():
             if table["weight"] and table["windows"]:
-                side = table["side"]
-                window = np.s_[: table["windows"], :, top : top + side, left : left + side]
-                total = total + table["weight"] * self._nets[name](made[window], wanted[window])
+                seen = (window(pictures[: table["windows"]], moved, table["side"]) for pictures in (made, wanted))
+                total = total + table["weight"] * self._nets[name](*seen)
         return total
+
+
+def window(pictures: Tensor, moved: Tensor, side: int) -> Tensor:
+    """A part of each picture whose corner is a tensor's value: a CUDA device records the step once for all corners.
+
+    Args:
+        pictures: N x C x H x W.
+        moved: row and column of the corner, integers on the pictures' device.
+        side: of the part; one that ends beyond the picture begins as much earlier.
+
+    Returns:
+        N x C x side x side, or as far as the picture goes.
+    """
+    for dimension, begin in zip((2, 3), moved, strict=True):
+        length = pictures.shape[dimension]
+        wanted = min(side, length)
+        places = begin.clamp(max=length - wanted) + torch.arange(wanted, device=pictures.device)
+        pictures = pictures.index_select(dimension, places)
+    return pictures
 
 
 def validator(

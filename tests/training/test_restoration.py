@@ -17,7 +17,7 @@ from enhancer.models.catalogue import BUNDLED, load_catalogue
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 from enhancer.training.perceptual_loss import LpipsLoss
-from enhancer.training.restoration import ASSUMED, damaged_pair, fitting, run
+from enhancer.training.restoration import ASSUMED, damaged_pair, fitting, run, window
 
 
 @pytest.mark.network
@@ -70,6 +70,13 @@ def test_pairs_are_the_patches_and_smaller_damaged_ones() -> None:
     given, wanted = damaged_pair(clean, 4, np.random.default_rng(1))
     assert given.shape == (4, 3, 32, 32)
     assert (wanted == clean).all()
+
+
+def test_a_window_is_the_slice_and_lies_within_the_picture() -> None:
+    pictures = torch.rand((2, 3, 40, 50), generator=torch.Generator().manual_seed(1))
+    assert (window(pictures, torch.tensor([3, 7]), 32) == pictures[:, :, 3:35, 7:39]).all()
+    assert (window(pictures, torch.tensor([7, 7]), 36) == pictures[:, :, 4:40, 7:43]).all()
+    assert (window(pictures, torch.tensor([5, 6]), 64) == pictures).all()
 
 
 @pytest.mark.network
