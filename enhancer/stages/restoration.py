@@ -35,8 +35,8 @@ TOO_COARSE: Final = 20.0
 ENLARGED_SHARE: Final = 0.85
 """Of the net's result where it enlarges; the rest is bicubic."""
 LEAST_SHARE: Final = 0.5
-LITTLE_LOST: Final = 75.0
-MUCH_LOST: Final = 45.0
+LITTLE_LOST: Final = 80.0
+MUCH_LOST: Final = 60.0
 """JPEG qualities from which the share falls, and up to which the whole is taken."""
 
 
