@@ -56,7 +56,8 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     Args:
         config: a parsed configuration file: ``seed``, tables ``net`` and ``schedule``; where wanted, of LPIPS by each
             net, ``vgg`` and ``alex``: ``weight`` beside L1's 1, how many ``windows`` of a batch and of which ``side``;
-            of ``grid`` its ``weight``; and of a ``teacher`` its name as ``net`` and the ``share`` of L1 that is held against its result.
+            of ``grid`` its ``weight``; and of a ``teacher`` its name as ``net`` and the ``share`` of L1 that is held
+            against its result.
         data: folders of clean pictures.
         out: checkpoint, curve and weights go here.
         start: weights to start from: of the same net, of one that enlarges by a multiple of this one's scale, or of
