@@ -130,7 +130,8 @@ def _restored(block: FloatPixels, context: Context) -> FloatPixels:
     result, share = _by_passes(net_of(context), block, context), np.float32(share_of(context))
     if share == 1:
         return result
-    plain = resize(block, *result.shape[:2], PillowImage.Resampling.BICUBIC)
+    height, width = result.shape[:2]
+    plain = resize(block, height, width, PillowImage.Resampling.BICUBIC)
     return np.asarray(plain + share * (result - plain), dtype=np.float32)
 
 
