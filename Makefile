@@ -9,7 +9,7 @@ SOURCES := enhancer plugins dags demo benchmarks tests
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-desktop up test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-drawings bench-sr bench-real bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
+.PHONY: help setup demo demo-desktop up train-gpu test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-drawings bench-sr bench-real bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
 
 help: ## what each target does
 	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-21s %s\n' "$$n" "$$d"; done
@@ -124,6 +124,16 @@ train-%: $(STAMP) ## DATA=folder OUT=folder THREADS=n: train a bundled net again
 	$(if $(DATA),,$(error say where clean pictures lie: make $@ DATA=folder))
 	$(BIN)/python -m enhancer.training $* --data $(DATA) --out $(OUT) $(if $(THREADS),--threads $(THREADS)) \
 	    $(if $(STEPS),--steps $(STEPS)) $(if $(TEACHER),--teacher $(TEACHER)) $(if $(START),--start $(START))
+
+GPU_STEPS ?= 60000
+GPU_NETS := restore-x4 restore-x2 restore-x1
+train-gpu: $(STAMP) ## DATA=folder GPU_STEPS=n: train all restoring nets one after another on a CUDA device, or go on
+	$(if $(DATA),,$(error say where clean pictures lie: make $@ DATA=folder))
+	@$(BIN)/python -c "import torch, sys; torch.cuda.is_available() or sys.exit('no CUDA device: make train-NAME trains on a CPU')"
+	set -e; for net in $(GPU_NETS); do \
+	    case $$net in restore-x2) start=restore-x4 ;; *) start=$$net ;; esac; \
+	    $(BIN)/python -m enhancer.training $$net --data $(DATA) --out runs/$$net --steps $(GPU_STEPS) \
+	        --start enhancer/models/bundled/$$start.safetensors; done
 
 bench-denoise: $(STAMP) ## denoising against truth: noise of unknown strength, impulses, both
 	$(BIN)/python -m benchmarks.bench_denoise

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from demo import promises
 from demo.follow import COLOURS
-from demo.pictures import BAD_KEYS
+from demo.pictures import BAD_KEYS, REAL
 from demo.stack import Stack
 from enhancer.ledger import GOOD, CountedRun, Ledger, ScoredItem
 from enhancer.records import gain_db
@@ -89,8 +89,20 @@ def broken_promises(stack: Stack, first: CountedRun, second: CountedRun, inbox_b
                 yield f"{key} is not a picture, but ended as {row.state}: {row.error_message}"
             elif key not in BAD_KEYS and row.state not in GOOD and again.get(key) not in GOOD:
                 yield f"{key} ended as {row.state}: {row.error_message}"
+            elif key.startswith(REAL) and row.state in GOOD:
+                yield from _unrestored(row)
     stores = (promises.bucket(stack.s3.client, f"s3://{name}") for name in ("enhanced", "work"))
     yield from promises.broken_promises(stack.settings.ledger_url(), *stores)
+
+
+def _unrestored(row: ScoredItem) -> Iterator[str]:
+    """What a really damaged picture lacks: it must be recognised as one, restored, and come nearer to the truth."""
+    decisions = {one["stage"]: one for one in (row.details or {}).get("decisions", [])}
+    if "by" not in decisions.get("restoration", {}).get("numbers", {}):
+        yield f"{row.key} is really damaged, but was not restored: {decisions.get('restoration', {}).get('reason')}"
+    gain = gain_db(row.scores)
+    if gain is None or gain <= 0:
+        yield f"{row.key} was restored and is no nearer to the truth than before: gain {gain}"
 
 
 def broken_second_run(

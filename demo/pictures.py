@@ -2,7 +2,8 @@
 formats.
 
 Nothing here uses the product's own codecs: files are written with Pillow, tifffile and OpenCV, so that the truths are
-an independent measure.
+an independent measure. Pictures as users really have them, from a camera or saved again and again, are damaged by the
+models of :mod:`enhancer.training.real_damage`, several ways at once; none of them was made for one stage alone.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from enhancer.training.real_damage import Model, Strength, damaged
+
 Picture = NDArray[Any]
 SEED: Final = 20261122
 
 RULES: Final[list[dict[str, Any]]] = [
     {"match": "x2/*", "recipe": "photo", "scale": 2},
     {"match": "x4/*", "recipe": "photo", "scale": 4},
+    {"match": "real/1x-*", "recipe": "photo", "scale": 1},
+    {"match": "real/4x-*", "recipe": "photo", "scale": 4},
     {"match": "restore/faded-*", "recipe": "old-photo", "scale": 1},
     {"match": "restore/dark-*", "recipe": "low-light", "scale": 1},
     {"match": "restore/scratched-*", "recipe": "scan", "scale": 1},
@@ -205,8 +210,8 @@ def bomb() -> bytes:
 
 
 def samples() -> list[Sample]:
-    """Every object of the input bucket: 27 good pictures and three that are not."""
-    return [*_enlargements(), *_restorations(), *_odd(), *_bad()]
+    """Every object of the input bucket: 35 good pictures and three that are not."""
+    return [*_enlargements(), *_restorations(), *_really_damaged(), *_odd(), *_bad()]
 
 
 def _enlargements() -> list[Sample]:
@@ -252,6 +257,24 @@ def _restorations() -> list[Sample]:
     return [Sample(f"restore/{name}", data, png(truth)) for name, truth, data in damaged]
 
 
+def _really_damaged() -> list[Sample]:
+    drawn: list[tuple[str, int, Model, Strength, Picture]] = [
+        ("camera-astronaut", 1, "camera", "medium", crop("astronaut", 0, 96, 320, 320)),
+        ("camera-coffee", 1, "camera", "heavy", crop("coffee", 60, 140, 320, 320)),
+        ("re-saved-cat", 1, "second-order", "medium", crop("chelsea", 0, 90, 288, 320)),
+        ("re-saved-motorcycle", 1, "second-order", "heavy", crop("motorcycle_left", 100, 200, 320, 320)),
+        ("camera-cat", 4, "camera", "medium", crop("chelsea", 0, 0, 288, 448)),
+        ("camera-motorcycle", 4, "camera", "medium", crop("motorcycle_right", 40, 200, 400, 512)),
+        ("re-saved-astronaut", 4, "first-order", "medium", crop("astronaut", 0, 64, 400, 400)),
+        ("re-saved-coffee", 4, "first-order", "heavy", crop("coffee", 0, 88, 400, 512)),
+    ]
+    made = []
+    for number, (name, scale, model, strength, truth) in enumerate(drawn):
+        given, _ = damaged(truth, scale, model, strength, np.random.default_rng((SEED, number)))
+        made.append(Sample(f"{REAL}{scale}x-{name}.png", png(given), png(truth)))
+    return made
+
+
 def _odd() -> list[Sample]:
     face = crop("astronaut", 0, 96, 256, 256)
     cat = crop("chelsea", 20, 100, 256, 256)
@@ -279,6 +302,8 @@ def _bad() -> list[Sample]:
     ]
 
 
+REAL: Final = "real/"
+"""Where the really damaged pictures lie."""
 BAD_KEYS: Final = ("odd/bomb.png", "odd/not-a-picture.jpg", "odd/truncated.jpg")
 
 Upload = Callable[[str, bytes], None]

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from scipy.fft import dctn
 
 from enhancer.image import FloatPixels
+from enhancer.stages.restored import SURE
 
 Features = NDArray[np.float32]
 Plane = NDArray[np.float32]
@@ -34,8 +35,6 @@ BOUND: Final = 16.0
 """Levels at which a difference counts as an edge and no more."""
 NOISE_CELL: Final = 8
 PERCENTILES: Final = (5, 20, 50)
-SURE: Final = 0.9
-"""Odds of damage from which it is believed."""
 LEAST_NOISE: Final = 3.0
 """Levels of noise from which damage is worth repairing."""
 GOOD_QUALITY: Final = 80.0
@@ -45,6 +44,9 @@ NEVER_A_JPEG: Final = 85.0
 LEAST_RAW_NOISE: Final = 10.5
 """Levels of noise required there: more than the grain of old scans such as Set14's ``barbara`` (10).
 The card, damage-traces.md, has what these bounds find."""
+VERY_SURE: Final = 0.98
+ENLARGED_QUALITY: Final = 92.0
+"""Odds and JPEG quality that suffice where the picture is enlarged."""
 MOST_NOISE: Final = 18.0
 """Levels of noise beyond those that the restoring nets were trained for: what only denoises does it better."""
 NO_JPEG: Final = 100.0
@@ -72,6 +74,13 @@ class Traces:
         else:
             worth = self.noise >= LEAST_NOISE or self.quality < GOOD_QUALITY
         return self.damage >= SURE and worth and self.noise <= MOST_NOISE
+
+    @property
+    def enlarge(self) -> bool:
+        """Whether it is the better choice at least where the picture is enlarged: a net for clean pictures would make
+        weak damage large.
+        """
+        return self.damage >= VERY_SURE and self.quality < ENLARGED_QUALITY and self.noise <= MOST_NOISE
 
     def as_numbers(self) -> dict[str, Any]:
         """For a decision's record."""

@@ -21,8 +21,9 @@ It fails where evidence is missing: under-exposed pictures with a lamp or a high
 that hold no bright areas, stay as they are; a dusk scene without any light is brightened, and a light scene whose sky
 is blown out is darkened.
 
-Nor is a picture that is restored from damage (enhancer/stages/restoration.py) judged: blur and compression take the
-brightest values down by tenths of a stop, and clipping smears, which made dark scenes brighter by a stop and more.
+Nor is a picture judged that is restored from damage (enhancer/stages/restoration.py), or shows so little of it, or of
+such a kind, that other stages are left to it: blur and compression take the brightest values down by tenths of a stop,
+and clipping smears, which made dark scenes brighter by a stop and more.
 
 The curve is highlight-safe both ways (:func:`compensate`): what was below the top stays below it.
 """
@@ -39,7 +40,7 @@ from enhancer.options import ExposureOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
 from enhancer.stages.light import from_linear, to_linear
-from enhancer.stages.restored import restored_by
+from enhancer.stages.restored import shows_damage
 
 LEAST_HEADROOM: Final = 0.9
 MIDDLE_GREY: Final = 0.18
@@ -75,8 +76,8 @@ class Exposure(Stage):
     corrects = True
 
     def idle(self, context: Context) -> str | None:
-        """As every stage, and where the picture is restored, unless the recipe has an explicit value."""
-        judged = self.insists(context) or restored_by(context) is None
+        """As every stage, and where the picture shows damage, unless the recipe has an explicit value."""
+        judged = self.insists(context) or not shows_damage(context)
         damaged = None if judged else "the picture is damaged: what its brightest values say is not believed"
         return super().idle(context) or damaged
 

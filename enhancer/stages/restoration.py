@@ -4,6 +4,10 @@ JPEG repair and denoising each treat one kind of damage, measured and drawn as s
 once, re-saved, correlated, shifted, and the net for clean pictures then enlarges what they leave. A net trained on such
 damage (enhancer/training/restoration.py) sees the picture as it came. Where the result is to be larger, the net that
 restores also enlarges it, in super-resolution's place in the order; JPEG repair and denoising have nothing left to do.
+
+Its errors and those of the picture as it came (or of bicubic enlargement) are hardly related, so that a mixture is
+nearer to the truth than either: at its own size in LPIPS too, the more so the weaker the damage
+(:func:`share_at_its_size`).
 """
 
 from __future__ import annotations
@@ -28,6 +32,12 @@ from enhancer.stages.restored import NAME
 
 TOO_COARSE: Final = 20.0
 """JPEG quality below which ringing passes for noise."""
+ENLARGED_SHARE: Final = 0.85
+"""Of the net's result where it enlarges; the rest is bicubic."""
+LEAST_SHARE: Final = 0.5
+LITTLE_LOST: Final = 80.0
+MUCH_LOST: Final = 60.0
+"""JPEG qualities from which the share falls, and up to which the whole is taken."""
 
 
 class Restoration(Stage):
@@ -56,8 +66,9 @@ class Restoration(Stage):
         Returns:
             A decision whose numbers are ``damage`` (0 to 1, the odds that the net gains more than it costs), ``noise``
             (levels of 255) and ``quality`` (of the worst JPEG, 100 none) as estimated, where they were looked for; and
-            where the picture is restored, the net's name as ``model`` and ``by``: ``restoration``, where this stage
-            does it and is applied, or ``super-resolution``, which enlarges it with that net.
+            where the picture is restored, the net's name as ``model``, the ``share`` of its result that is taken (1
+            where the recipe asks for restoration) and ``by``: ``restoration``, where this stage does it and is applied,
+            or ``super-resolution``, which enlarges it with that net.
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
@@ -67,6 +78,7 @@ class Restoration(Stage):
             return Decision(False, "nets from files are used in place of the catalogue's")
         numbers: dict[str, Any] = {}
         reason = "the recipe asks for it"
+        enlarges, share = recipe.scale > 1, 1.0
         if options.mode == "auto":
             if objection := _left_alone(pixels):
                 return Decision(False, objection)
@@ -75,9 +87,9 @@ class Restoration(Stage):
             if objection := _better_by_others(traces, pixels, context):
                 return Decision(False, objection, numbers)
             reason = f"noise of about {traces.noise:.0f} levels, JPEG of quality about {traces.quality:.0f}"
+            share = ENLARGED_SHARE if enlarges else share_at_its_size(traces)
         net = restoring_net(context)
-        enlarges = recipe.scale > 1
-        numbers |= {"by": "super-resolution" if enlarges else NAME, "model": net.spec.name}
+        numbers |= {"by": "super-resolution" if enlarges else NAME, "model": net.spec.name, "share": share}
         return Decision(not enlarges, reason + ("; the net that enlarges restores too" if enlarges else ""), numbers)
 
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
@@ -93,7 +105,7 @@ class Restoration(Stage):
         """
         restored = from_planes(run_tiled(restoring_net(context), to_planes(block)), like=block)
         result = np.clip(resize(restored, *block.shape[:2]), 0, 1)
-        share = np.float32(min(1.0, 2 * context.recipe.denoise_strength))
+        share = np.float32(decision.numbers.get("share", 1.0) * min(1.0, 2 * context.recipe.denoise_strength))
         if share < 1:
             result = block + share * (result - block)
         return result
@@ -101,6 +113,17 @@ class Restoration(Stage):
     def halo(self, context: Context) -> int:
         """The net's."""
         return restoring_net(context).spec.halo
+
+
+def share_at_its_size(traces: Traces) -> float:
+    """How much of the net's result is mixed with the picture as it came, 0 to 1, by how much a JPEG file lost of it.
+
+    Noise says less: what is fine texture is estimated as noise too.
+    """
+    if traces.quality >= NEVER_A_JPEG:
+        return 1.0
+    lost = (LITTLE_LOST - traces.quality) / (LITTLE_LOST - MUCH_LOST)
+    return round(LEAST_SHARE + (1 - LEAST_SHARE) * min(1.0, max(0.0, lost)), 3)
 
 
 def restoring_net(context: Context) -> Net:
@@ -111,7 +134,7 @@ def restoring_net(context: Context) -> Net:
 
 def _better_by_others(traces: Traces, pixels: FloatPixels, context: Context) -> str:
     """Why the picture is better left to the stages for one damage each, or to none; or nothing."""
-    if not traces.restore:
+    if not (traces.restore or (context.recipe.scale > 1 and traces.enlarge)):
         return "no damage that the restoring net mends better"
     if objection := _left_to_denoising(traces, pixels, context):
         return objection

@@ -28,7 +28,7 @@ from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.drawn_edges import KEY, REACH, surely_drawn, with_drawn_edges
 from enhancer.stages.resize import resize, scaled_size
 from enhancer.stages.restoration import restoring_net
-from enhancer.stages.restored import restored_by
+from enhancer.stages.restored import restored_by, share_of
 
 
 class SuperResolution(Stage):
@@ -53,7 +53,8 @@ class SuperResolution(Stage):
             A decision whose numbers are ``scale``, ``net_scale``, the new ``height`` and ``width``, and the net's name
             as ``model``, with ``runtime`` and ``precision``; with several stages also ``stages`` and ``blend``; where a
             perceptual net's result is mixed with a fidelity net's, its share as ``perceptual_blend`` and the other net
-            as ``fidelity_model``; ``drawn_edges`` (true) where the picture is surely no photograph.
+            as ``fidelity_model``; where a restoring net's is mixed with bicubic enlargement, its share as
+            ``restored_share``; ``drawn_edges`` (true) where the picture is surely no photograph.
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
@@ -77,6 +78,9 @@ class SuperResolution(Stage):
             numbers |= {"perceptual_blend": blend, "fidelity_model": beside.spec.name}
             mixed = f", {1 - blend:.0%} of it the result of {beside.spec.name}"
         rest = "" if spec.scale == factor else f", then Lanczos by {factor / spec.scale:.4g}"
+        if restored_by(context) and (share := share_of(context)) < 1:
+            numbers["restored_share"] = share
+            mixed = f", {1 - share:.0%} of it bicubic"
         if surely_drawn(context):
             numbers[KEY] = True
             mixed += ", edges as drawn"
@@ -100,7 +104,9 @@ class SuperResolution(Stage):
         return with_drawn_edges(result, block) if decision.numbers.get(KEY) else result
 
     def _enlarged(self, block: FloatPixels, context: Context) -> FloatPixels:
-        """By the net, or by the two that the recipe mixes."""
+        """By the net, or by the two that the recipe mixes; a restored picture in part by bicubic."""
+        if restored_by(context):
+            return _restored(block, context)
         blend = context.recipe.super_resolution.blend
         if blend == 1 or fidelity_beside(context) is None:
             return _by_passes(net_of(context), block, context)
@@ -118,6 +124,16 @@ class SuperResolution(Stage):
     def scale(self, context: Context) -> float:
         """The recipe's."""
         return context.recipe.scale
+
+
+def _restored(block: FloatPixels, context: Context) -> FloatPixels:
+    """The restoring net's result, with as much bicubic as was decided (:mod:`enhancer.stages.restoration`)."""
+    result, share = _by_passes(net_of(context), block, context), np.float32(share_of(context))
+    if share == 1:
+        return result
+    height, width = result.shape[:2]
+    plain = resize(block, height, width, PillowImage.Resampling.BICUBIC)
+    return np.asarray(plain + share * (result - plain), dtype=np.float32)
 
 
 def net_of(context: Context) -> Net:

@@ -2,7 +2,8 @@
 
 The damage of :mod:`enhancer.training.real_damage` is drawn anew in every step. The loss is L1 to the truth,
 which rewards what can be known, and beside it what rewards what looks right: L1 to a better net's result (a teacher),
-and LPIPS by VGG or AlexNet on windows that begin anywhere. Much weight of AlexNet's makes a grid that it alone likes.
+and LPIPS by VGG or AlexNet on windows that begin anywhere. Much weight of AlexNet's makes a grid that it alone likes;
+what shows of it as steps between the blocks of one input pixel each can be held against the steps inside (``grid``).
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def run(config: Mapping[str, Any], data: list[Path], out: Path, *, start: Path |
     Args:
         config: a parsed configuration file: ``seed``, tables ``net`` and ``schedule``; where wanted, of LPIPS by each
             net, ``vgg`` and ``alex``: ``weight`` beside L1's 1, how many ``windows`` of a batch and of which ``side``;
-            and of a ``teacher`` its name as ``net`` and the ``share`` of L1 that is held against its result.
+            of ``grid`` its ``weight``; and of a ``teacher`` its name as ``net`` and the ``share`` of L1 that is held
+            against its result.
         data: folders of clean pictures.
         out: checkpoint, curve and weights go here.
         start: weights to start from: of the same net, of one that enlarges by a multiple of this one's scale, or of
@@ -168,6 +170,8 @@ class _Loss:
         settings = Settings()
         self._tables = {name: config[name] for name in ("alex", "vgg") if name in config}
         self._share = float(config["teacher"]["share"]) if "teacher" in config else 0.0
+        self._grid = float(config["grid"]["weight"]) if "grid" in config else 0.0
+        self._scale = int(config["net"].get("scale", 1))
         self._nets = {
             name: LpipsLoss(name, ensure(load_catalogue().get(f"lpips-{name}"), settings)).to(device())
             for name in self._tables
@@ -177,13 +181,50 @@ class _Loss:
         total = (1 - self._share) * functional.l1_loss(made, wanted)
         if self._share:
             total = total + self._share * functional.l1_loss(made, taught)
-        top, left = (int(value) for value in moved)
+        if self._grid:
+            total = total + self._grid * grid(made, self._scale)
         for name, table in self._tables.items():
             if table["weight"] and table["windows"]:
-                side = table["side"]
-                window = np.s_[: table["windows"], :, top : top + side, left : left + side]
-                total = total + table["weight"] * self._nets[name](made[window], wanted[window])
+                seen = (window(pictures[: table["windows"]], moved, table["side"]) for pictures in (made, wanted))
+                total = total + table["weight"] * self._nets[name](*seen)
         return total
+
+
+def grid(pictures: Tensor, scale: int) -> Tensor:
+    """How far the steps between neighbours depend on their place within the block that one input pixel became.
+
+    Args:
+        pictures: N x C x H x W; the first block begins at the corner.
+        scale: side of a block, 2 or more.
+
+    Returns:
+        The mean over both directions and all places of the steps' deviation from their mean, relative to it.
+    """
+    deviations = []
+    for steps in (pictures.diff(dim=3), pictures.diff(dim=2).transpose(2, 3)):
+        whole = steps.shape[3] // scale * scale
+        means = steps[..., :whole].abs().reshape(-1, scale).mean(dim=0)
+        deviations.append((means / means.mean() - 1).abs().mean())
+    return torch.stack(deviations).mean()
+
+
+def window(pictures: Tensor, moved: Tensor, side: int) -> Tensor:
+    """A part of each picture whose corner is a tensor's value: a CUDA device records the step once for all corners.
+
+    Args:
+        pictures: N x C x H x W.
+        moved: row and column of the corner, integers on the pictures' device.
+        side: of the part; one that ends beyond the picture begins as much earlier.
+
+    Returns:
+        N x C x side x side, or as far as the picture goes.
+    """
+    for dimension, begin in zip((2, 3), moved, strict=True):
+        length = pictures.shape[dimension]
+        wanted = min(side, length)
+        places = begin.clamp(max=length - wanted) + torch.arange(wanted, device=pictures.device)
+        pictures = pictures.index_select(dimension, places)
+    return pictures
 
 
 def validator(

@@ -37,7 +37,7 @@ def files_of(settings: Settings) -> list[str]:
 
 def test_the_packages_builds_are_of_the_packages_weights() -> None:
     found = {path.stem for path in builds.BUNDLED_BUILDS.glob("*.json")}
-    int8 = {f"{name}.openvino-int8" for name in ("balanced-x4", "fast-x2", "fast-x4", "jpeg")}
+    int8 = {f"{name}.openvino-int8" for name in ("balanced-x4", "fast-x2", "fast-x4", "jpeg", "restore-x4")}
     assert found == int8 | {f"{name}.openvino-fp32" for name in ("scratches", "colour")}
     for sidecar in builds.BUNDLED_BUILDS.glob("*.json"):
         record = builds.Build.model_validate_json(sidecar.read_bytes())

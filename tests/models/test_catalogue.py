@@ -102,6 +102,13 @@ def test_ours_state_licences_and_descriptions() -> None:
         assert entry.description
 
 
+def test_a_net_has_its_own_licence_and_not_that_of_the_archive_around_it() -> None:
+    """Nothing is installed of an archive; what is taken from it and run must be free to use in any program."""
+    general = load_catalogue().get("general-x4v3")
+    assert (general.code_licence, general.weights_licence) == ("BSD-3-Clause", "BSD-3-Clause")
+    assert not [entry.name for entry in load_catalogue().entries if "GPL" in entry.code_licence + entry.weights_licence]
+
+
 def test_a_module_of_the_architectures_folder_is_an_architecture() -> None:
     for name in own_names():
         assert own(name).name.lower() == name

@@ -10,6 +10,7 @@ from enhancer.image import Image
 from enhancer.options import Gate
 from enhancer.quality.gate import Verdict, judge
 from enhancer.quality.scoring import Scores, reduce_to, score_fidelity
+from enhancer.training.degradations import through_jpeg
 
 GATE = Gate(min_score=0.5, max_artifact_score=0.4, max_low_frequency_shift=0.05, max_residual_ratio=2)
 GOOD = {"artifact_score": 0.1, "low_frequency_shift": 0.01, "residual_ratio": 1.0}
@@ -112,6 +113,25 @@ class TestDefaultGate:
         small = picture(reduce_to(photo, height // scale, width // scale))
         assert self.verdict(picture(photo), small, scorer, 2 / 255) == Verdict(True)
         assert self.verdict(picture(reduce_to(unit(small), height, width)), small, scorer, 2 / 255) == Verdict(True)
+
+    @pytest.mark.parametrize("scale", [1, 2, 4])
+    @pytest.mark.parametrize("damage", ["blocks", "noise"])
+    def test_amplified_damage_fails_and_the_same_enlarged_as_it_is_passes(self, photo, scorer, damage, scale):
+        """What a net for clean pictures may do to a re-saved or noisy one: all that is fine in it grows."""
+        height, width = photo.shape[:2]
+        small = picture(reduce_to(photo, height // scale, width // scale)).pixels
+        sigma = (2 if damage == "blocks" else 8) / 255
+        if damage == "blocks":
+            small = through_jpeg(small, 30) if small.shape[2] == 3 else through_jpeg(np.dstack([small] * 3), 30)
+        else:
+            small = np.clip(small + np.random.default_rng(1).normal(0, 8, small.shape), 0, 255).astype(np.uint8)
+        plain = reduce_to(small.astype(np.float32) / 255, height, width)
+        fine = plain - gaussian_filter(plain, (2.5 * scale, 2.5 * scale, 0))
+        source = Image(np.ascontiguousarray(small))
+        assert self.verdict(picture(plain), source, scorer, sigma) == Verdict(True)
+        # Enlarging alone takes a third and more of the noise away.
+        strength = 2 if damage == "blocks" or scale == 1 else 3
+        assert not self.verdict(picture(plain + (strength - 1) * fine), source, scorer, sigma).passed
 
     def test_garbage_fails(self, photo, scorer):
         rng = np.random.default_rng(0)

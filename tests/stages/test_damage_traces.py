@@ -24,7 +24,9 @@ def _picture(name: str) -> Bytes:
 def test_clean_photographs_show_none(name: str) -> None:
     picture = _picture(name)
     for scale in (1, 2, 4):
-        assert not damage_traces(to_unit(picture if scale == 1 else reduced(picture, scale))).restore
+        traces = damage_traces(to_unit(picture if scale == 1 else reduced(picture, scale)))
+        assert not traces.restore
+        assert not traces.enlarge
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -12,7 +12,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from enhancer.image import FloatPixels
-from enhancer.stages.base import Context
+from enhancer.stages.base import Context, Decision
 from enhancer.stages.dynamic_range import analyse
 from enhancer.stages.exposure import Exposure, compensate, mis_exposure
 from enhancer.stages.light import from_linear, to_linear
@@ -98,6 +98,20 @@ def test_the_shoulder_joins_without_a_kink() -> None:
     light = np.linspace(0.3, 0.5, 20_001)  # 2 EV: the knee lies at 0.2 of the input, 1 EV: at 0.4
     slope = np.gradient(np.asarray(compensate(light, 1)), light)
     assert np.abs(np.diff(slope)).max() < 1e-3
+
+
+@pytest.mark.parametrize("numbers", [{"by": "restoration"}, {"damage": 0.95, "noise": 2.0, "quality": 88}])
+def test_a_picture_that_shows_damage_is_not_judged(
+    photo: Callable[[str], FloatPixels], context: Callable[..., Context], numbers: dict[str, object]
+) -> None:
+    """Restored or not: blur and compression alone took the top of the scale from these."""
+    around = context(exposure=ON)
+    dark = shifted(photo("astronaut"), -2)
+    assert Exposure().measure(dark, around).applied
+    around.decisions["restoration"] = Decision(False, "as measured", numbers)
+    assert "damaged" in Exposure().measure(dark, around).reason
+    around.decisions["restoration"] = Decision(False, "as measured", {"damage": 0.5})
+    assert Exposure().measure(dark, around).applied
 
 
 def test_an_explicit_value_holds_in_any_mode(

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from skimage import data
+from torch.nn import functional
 
 from enhancer.models.architectures.plain import PlainNet, PlainShape
 from enhancer.models.catalogue import BUNDLED, load_catalogue
 from enhancer.models.store import ensure
 from enhancer.settings import Settings
 from enhancer.training.perceptual_loss import LpipsLoss
-from enhancer.training.restoration import ASSUMED, damaged_pair, fitting, run
+from enhancer.training.restoration import ASSUMED, damaged_pair, fitting, grid, run, window
 
 
 @pytest.mark.network
@@ -70,6 +71,23 @@ def test_pairs_are_the_patches_and_smaller_damaged_ones() -> None:
     given, wanted = damaged_pair(clean, 4, np.random.default_rng(1))
     assert given.shape == (4, 3, 32, 32)
     assert (wanted == clean).all()
+
+
+def test_a_window_is_the_slice_and_lies_within_the_picture() -> None:
+    pictures = torch.rand((2, 3, 40, 50), generator=torch.Generator().manual_seed(1))
+    assert (window(pictures, torch.tensor([3, 7]), 32) == pictures[:, :, 3:35, 7:39]).all()
+    assert (window(pictures, torch.tensor([7, 7]), 36) == pictures[:, :, 4:40, 7:43]).all()
+    assert (window(pictures, torch.tensor([5, 6]), 64) == pictures).all()
+
+
+def test_a_grid_is_seen_in_blocks_and_in_none_of_a_photograph() -> None:
+    photograph = torch.from_numpy(data.astronaut().copy()).permute(2, 0, 1)[None].float() / 255
+    blocks = functional.interpolate(functional.avg_pool2d(photograph, 4), scale_factor=4)
+    assert grid(photograph, 4) < 0.05
+    assert grid(blocks, 4) == pytest.approx(1.5, abs=0.01)  # three of four steps are nothing, the fourth is all
+    faint = photograph.clone()
+    faint[..., ::4] += 0.02
+    assert grid(photograph, 4) < grid(faint, 4)
 
 
 @pytest.mark.network
