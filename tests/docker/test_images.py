@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from docker.utils.build import exclude_paths
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).parents[2]
 DOCKER = CHECKOUT / "docker"
@@ -35,13 +38,54 @@ def test_hadolint_would_find_something(tmp_path):
     assert {"DL3006", "DL3013"} <= set(re.findall(r"DL\d+", done.stdout))
 
 
-def test_the_cpu_image_takes_pytorch_without_cuda_and_all_else_as_pinned(tmp_path):
-    """The sed of the Dockerfile, on the real file."""
-    [expression] = re.findall(r"RUN sed -E '([^']+)' /tmp/requirements.txt", (DOCKER / "Dockerfile").read_text())
-    done = run("sed", "-E", expression, CHECKOUT / "requirements.txt")
-    before, after = (CHECKOUT / "requirements.txt").read_text().splitlines(), done.stdout.splitlines()
-    changed = {new for old, new in zip(before, after, strict=True) if new != old}
-    assert {re.sub(r"==.*\+", "+", line) for line in changed} == {"torch+cpu", "torchvision+cpu"}
+def steps(name):
+    """The RUN instructions of a stage of the Dockerfile, as a shell gets them, without their mounts."""
+    text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
+    [stage] = [part for part in text.split("\nFROM ")[1:] if part.splitlines()[0].endswith(name)]
+    return [re.sub(r"--mount=\S+ ", "", line).removeprefix("RUN ") for line in stage.splitlines() if line[:4] == "RUN "]
+
+
+def test_only_pytorch_is_asked_of_its_index_and_nothing_stays_in_a_layer(tmp_path):
+    """The step as it stands, with a pip that writes down what it was given, under the shell that every builder has."""
+    [step] = steps("AS cpu-packages")
+    (tmp_path / "requirements.txt").write_text((CHECKOUT / "requirements.txt").read_text())
+    pip = tmp_path / "bin" / "pip"
+    pip.parent.mkdir()
+    pip.write_text(
+        '#!/bin/sh\necho "$@" >> "$CALLS"\nfor last; do :; done\ncat "$last" >> "$CALLS"\necho END >> "$CALLS"\n'
+    )
+    pip.chmod(0o755)
+    calls = tmp_path / "calls"
+    around = {"PATH": f"{pip.parent}:/usr/bin:/bin", "CALLS": str(calls), "TORCH_INDEX": "https://index.example/cpu"}
+    done = run("/bin/sh", "-c", step.replace("/tmp/", f"{tmp_path}/"), env=around)
+    assert done.returncode == 0, done.stderr
+    first, second, _ = calls.read_text().split("END\n")
+    assert "--index-url https://index.example/cpu" in first
+    assert "--no-deps" in first
+    assert [line.split("==")[0] for line in first.splitlines()[1:]] == ["torch", "torchvision"]
+    assert "index" not in second.splitlines()[0], "everything else comes from where pip looks by itself"
+    everything = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    assert sorted(first.splitlines()[1:] + second.splitlines()[1:]) == sorted(everything)
+    assert {path.name for path in tmp_path.iterdir()} == {"requirements.txt", "bin", "calls"}
+
+
+def test_what_pytorch_requires_is_pinned_beside_it():
+    """It is installed without its requirements; CUDA's libraries apart, which the wheel for CPUs does not ask for."""
+    pinned = {line.split("==")[0] for line in (CHECKOUT / "requirements.txt").read_text().splitlines() if "==" in line}
+    cuda = re.compile(r"nvidia-|cuda-|triton|pytorch-triton")
+    for name in ("torch", "torchvision"):
+        for text in requires(name) or ():
+            requirement = Requirement(text)
+            if (requirement.marker is None or requirement.marker.evaluate({"extra": ""})) and not cuda.match(
+                requirement.name
+            ):
+                assert canonicalize_name(requirement.name) in {canonicalize_name(one) for one in pinned}, text
+
+
+def test_no_instruction_needs_a_hub_or_one_image_format():
+    lines = (DOCKER / "Dockerfile").read_text().splitlines()
+    assert not [line for line in lines if line.startswith(("# syntax", "SHELL"))]
+    assert not [line for line in lines if line.startswith("COPY")], "what a layer keeps cannot be taken out of it again"
 
 
 def sent(checkout):
@@ -80,7 +124,7 @@ def context(tmp_path_factory):
 def test_the_package_installs_from_the_context_with_all_its_files(context, tmp_path):
     """The image's last pip step, into a folder of its own; what is not Python must come along (Alembic's template apart)."""
     dockerfile = (DOCKER / "Dockerfile").read_text()
-    [options] = re.findall(r"RUN pip install ([a-z -]+) /src", dockerfile)
+    [options] = re.findall(r"pip install ([a-z -]+) /src", dockerfile)
     done = run(sys.executable, "-m", "pip", "install", "-q", *options.split(), "--target", tmp_path / "site", context)
     assert done.returncode == 0, done.stderr
     source = {
