@@ -62,4 +62,4 @@ def undo(light: FloatPixels, ev: float, peak: float = 1.0) -> FloatPixels:
     steep = np.float32((top - KNEE) / (1 - KNEE))
     share = np.clip((light - np.float32(KNEE)) / np.float32(1 - KNEE), 0, 1)
     above = np.float32(KNEE) + np.float32(top - KNEE) * share / (steep - (steep - 1) * share)
-    return np.where(light <= np.float32(KNEE), light, above) / gain
+    return np.asarray(np.where(light <= np.float32(KNEE), light, above) / gain, np.float32)
