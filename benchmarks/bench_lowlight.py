@@ -44,7 +44,7 @@ from enhancer.training.held_out import held_out_hashes
 from enhancer.training.pictures import Bytes, list_pictures, load_picture
 
 STOPS: Final = (2, 3, 4, 5)
-QUICK: Final = {"set14": 7, "cbsd68": 17, "photos_free": 10}
+QUICK: Final = {"set14": 7, "cbsd68": 34, "photos_free": 20}
 """Of each set's odd places every so many-th is taken."""
 NOISE: Final = (0.5, 2.0)
 """Levels of 255 of a middle grey's noise in the mosaic."""
@@ -224,7 +224,7 @@ def sheet(folder: Path, file: Path) -> None:
 def main() -> None:
     """Print the table; write benchmarks/results/lowlight.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="five pictures, 256 pixels of each")
+    parser.add_argument("--quick", action="store_true", help="three pictures, 256 pixels of each")
     parser.add_argument("--stops", type=int, nargs="+", default=STOPS, choices=STOPS, help="writes no results")
     parser.add_argument(
         "--peers", type=Path, default=SHARED.parent / "models" / "lowlight", help="folder of their files"

@@ -56,6 +56,7 @@ def clahe(given: Bytes) -> FloatPixels:
 def _by_net(path: Path, net: Callable[[Any, Weights], Any]) -> Peer:
     import torch
 
+    torch.set_num_threads(1)  # nets this small lose more by waiting for threads on a busy machine
     weights = torch.load(path, weights_only=True, map_location="cpu")
 
     def run(given: Bytes) -> FloatPixels:
