@@ -178,10 +178,11 @@ def figures(lines: Sequence[Sequence[Any]]) -> dict[str, float]:
     others = {line[1] for line in lines} - {PLAIN, OURS, FORMER}
 
     def narrowest(place: int, sign: int) -> float:
-        return min(
+        margins = [
             sign * by_key[dark, OURS][place] - max(sign * by_key[dark, peer][place] for peer in others)
             for dark in stops
-        )
+        ]
+        return float(min(margins))
 
     result = {
         "PSNR over the best peer": narrowest(0, 1),
