@@ -102,8 +102,8 @@ class NoiseCurve:
 def stops_dark(numbers: RangeNumbers) -> float:
     """By how many stops a picture lacks light, for somebody who wants to see what is in it.
 
-    The empty top of the scale, where the middle is dark; or, of a dark scene with lamps in it, what takes the median to
-    :data:`VISIBLE`.
+    The empty top of the scale, where the middle is dark; or, of a dark scene whose lamps reach the top, what takes the
+    median to :data:`VISIBLE`.
 
     Args:
         numbers: the picture's range.
@@ -114,7 +114,7 @@ def stops_dark(numbers: RangeNumbers) -> float:
     if numbers.median > MIDDLE_GREY:
         return 0.0
     of_middle = math.log2(VISIBLE / max(numbers.median, DARKEST_STEP))
-    stops = max(numbers.headroom, of_middle)
+    stops = numbers.headroom if numbers.headroom >= LEAST_LIFT else of_middle
     return stops if stops >= LEAST_LIFT else 0.0
 
 
