@@ -9,7 +9,7 @@ SOURCES := enhancer plugins dags demo benchmarks tests
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-desktop up train-gpu test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-drawings bench-sr bench-real bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
+.PHONY: help setup demo demo-desktop up train-gpu test lint types contracts unit test-chaos bench-parse fuzz bench-rate bench-encode bench-stages bench-tone bench-clean bench-kinds bench-drawings bench-sr bench-real bench-lowlight bench-joint bench-colour bench-scratch bench-artifacts bench-jpeg bench-denoise bench-chaos bench-big bench-scale bench-speed-net bench-speed-4k bench-speed-batch bench-speed-airflow bench-hardware-table bench-gpu dist image format clean
 
 help: ## what each target does
 	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | while IFS="$$(printf '\t')" read -r n d; do printf '  make %-21s %s\n' "$$n" "$$d"; done
@@ -100,6 +100,9 @@ bench-sr: $(STAMP) ## super-resolution beside bicubic, DAT-light and peers, on S
 
 bench-real: $(STAMP) ## really damaged pictures at 1x, 2x, 4x beside Real-ESRGAN's nets
 	$(BIN)/python -m benchmarks.bench_real
+
+bench-lowlight: $(STAMP) ## photographs 2 to 5 stops too dark beside CLAHE, SCI and IAT
+	$(BIN)/python -m benchmarks.bench_lowlight
 
 bench-joint: $(STAMP) ## noisy pictures enlarged 2x through the whole pipeline
 	$(BIN)/python -m benchmarks.bench_joint

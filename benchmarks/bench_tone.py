@@ -31,7 +31,8 @@ from enhancer.recipe import preset
 from enhancer.settings import Settings
 from enhancer.stages.base import Context
 from enhancer.stages.colour_cast import ColourCast, illuminant
-from enhancer.stages.exposure import Exposure, compensate
+from enhancer.stages.exposure import Exposure
+from enhancer.stages.lift_curve import compensate
 from enhancer.stages.light import from_linear, to_linear
 from enhancer.stages.nets import Nets
 from enhancer.training.pictures import list_pictures

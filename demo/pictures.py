@@ -120,6 +120,17 @@ def under_exposed(picture: Picture, stops: float) -> Picture:
     return darker
 
 
+def night_shot(picture: Picture, stops: float, seed: int) -> Picture:
+    """Less light by `stops`, with the shot and read noise of a sensor in linear light."""
+    draw = np.random.default_rng(SEED + seed)
+    values = picture.astype(np.float64) / 255
+    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) * 2.0**-stops
+    light = np.clip(light + np.sqrt(2e-4 * light + 4e-6) * draw.standard_normal(light.shape), 0, 1)
+    encoded = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    taken: Picture = np.rint(encoded * 255).astype(np.uint8)
+    return taken
+
+
 def scratched(picture: Picture, seed: int) -> Picture:
     """A print that was handled: long thin scratches, a fold, and dust, all bright, with soft edges."""
     draw = np.random.default_rng(SEED + seed)
@@ -210,7 +221,7 @@ def bomb() -> bytes:
 
 
 def samples() -> list[Sample]:
-    """Every object of the input bucket: 35 good pictures and three that are not."""
+    """Every object of the input bucket: 36 good pictures and three that are not."""
     return [*_enlargements(), *_restorations(), *_really_damaged(), *_odd(), *_bad()]
 
 
@@ -253,6 +264,7 @@ def _restorations() -> list[Sample]:
         ("scratched-cat.png", cat, png(scratched(cat, 6))),
         ("faded-motorcycle.png", engine, png(faded(engine))),
         ("dark-cat.png", cat, png(under_exposed(cat, 1.5))),
+        ("dark-night-coffee.jpg", cup, jpeg(night_shot(cup, 3, 7))),
     ]
     return [Sample(f"restore/{name}", data, png(truth)) for name, truth, data in damaged]
 

@@ -116,6 +116,9 @@ class ExposureOptions(StageOptions):
     mode: Mode = "off"
     max_ev: float = Field(3.0, gt=0, le=5, description="largest correction either way, in stops")
     ev: float | None = Field(None, ge=-5, le=5, description="this correction instead of a measured one")
+    lift: Literal["exposure", "visibility"] = Field(
+        "exposure", description="visibility: dark scenes with lamps too, denoised on the scale of the lifted picture"
+    )
 
     def wanted(self) -> bool:
         """An explicit value holds whatever the mode."""

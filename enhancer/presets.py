@@ -46,8 +46,13 @@ PRESETS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
         {"scale": 2.0, "denoise_strength": 0.3, **_AS_THEY_ARE, **_UNRESTORED, "sharpening": {"mode": "auto"}},
     ),
     "low-light": (
-        "night and indoor pictures: size kept; stronger denoising, exposure lifted by up to 4 stops, lamp light evened",
-        {"scale": 1.0, "denoise_strength": 0.6, **_UNRESTORED, "exposure": {"mode": "auto", "max_ev": 4.0}},
+        "night and indoor pictures: size kept; denoised, dark ones lifted by up to 5 stops, lamp light evened",
+        {
+            "scale": 1.0,
+            "denoise_strength": 0.6,
+            **_UNRESTORED,
+            "exposure": {"mode": "auto", "max_ev": 5.0, "lift": "visibility"},
+        },
     ),
     "medical-grey": (
         "grey diagnostic pictures: size kept; light denoising and nothing else, so that grey values keep their meaning",

@@ -133,14 +133,17 @@ def _facts(document: Document) -> dict[str, Any]:
 def _measured(pixels: FloatPixels, context: Context) -> dict[str, Any]:
     """Noise by channel in levels of 255; range, exposure and clipping; blur at the sharpest edges in pixels."""
     from enhancer.stages.dynamic_range import analyse
+    from enhancer.stages.low_light import in_words, noise_curve
     from enhancer.stages.noise import estimate_noise
     from enhancer.stages.sharpening import measure_sharpness
 
     sigmas = estimate_noise(pixels, context.visible)
+    span = analyse(pixels, context.visible)
     blur, edges, _ = measure_sharpness(pixels)
     return {
         "noise": None if sigmas is None else [round(255 * sigma, 2) for sigma in sigmas],
-        "range": analyse(pixels, context.visible).as_numbers(),
+        "light": in_words(span, noise_curve(pixels, context.visible), noisy=sigmas is not None and max(sigmas) > 0),
+        "range": span.as_numbers(),
         "sharpness": {"blur": None if blur is None else round(blur, 2), "edges": edges},
     }
 
@@ -248,6 +251,7 @@ def _lines(record: ItemRecord) -> list[tuple[str, str]]:
         ("profile", facts["icc"] or "none"),
         ("dpi", " x ".join(f"{value:g}" for value in facts["dpi"]) if facts["dpi"] else "not stated"),
         ("noise", f"{noise} (standard deviation by channel, levels of 255)"),
+        ("light", facts["light"]),
         ("exposure", f"median luminance {middle:g} % of white, {span['headroom']:.1f} stops below the top are empty"),
         ("range", f"{span['stops']:.1f} stops, contrast {span['contrast']:.2f}, clipped: {', '.join(clipped)}"),
         ("sharpness", "too few edges to tell" if blur is None else f"sharpest edges blurred by {blur:.1f} pixels"),

@@ -14,12 +14,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from enhancer.backends.base import Net
 from enhancer.backends.tiler import run_tiled
 from enhancer.image import FloatPixels
 from enhancer.recipe import Recipe
 from enhancer.stages.base import WHOLE_PICTURE, Context, Decision, Stage
 from enhancer.stages.channels import from_planes, to_planes
 from enhancer.stages.kinds import is_document, no_photograph
+from enhancer.stages.low_light import (
+    Denoiser,
+    as_it_came,
+    as_numbers,
+    denoised_as_lifted,
+    from_numbers,
+    lift_of,
+    lifted_noise,
+)
 from enhancer.stages.noise import estimate_noise, measure_noise, root_mean_square
 from enhancer.stages.noise_map import noise_regions, spread
 from enhancer.stages.picture_kind import noisy_ground
@@ -72,15 +82,16 @@ class Denoising(Stage):
             ``estimate_sigma`` (scikit-image's estimate, an upper bound unless the picture is clipped) and, where
             applied, ``sigma_removed`` (the level given to the net), ``sigma_regions`` (the level of each of equal parts
             of the picture, rows from the top, where the noise varies), ``share`` (how much of the net's change is
-            made, where that is not all) and the net's name as ``model``.
+            made, where that is not all) and the net's name as ``model``; of a dark picture that is to
+            be lifted also ``ev``, ``peak``, ``light`` and ``noise_of_light`` (:mod:`enhancer.stages.low_light`).
         """
         if (idle := self.idle(context)) is not None:
             return Decision(False, idle)
         recipe = context.recipe
-        if min(pixels.shape[:2]) < SMALLEST_SIDE:
-            return Decision(False, "too small to tell noise from detail")
-        if is_document(context) and not self.insists(context) and not noisy_ground(pixels):
-            return Decision(False, no_photograph(context) or "")
+        if objection := self._not_looked_at(pixels, context):
+            return Decision(False, objection)
+        if (dark := self._of_dark(pixels, context)) is not None:
+            return dark
         noise = measure_noise(pixels, context.visible)
         if noise is None:
             return Decision(False, "too little of the picture is neither black nor white to tell noise from detail")
@@ -110,6 +121,40 @@ class Denoising(Stage):
         varies = ", not the same everywhere" if regions is not None else ""
         return Decision(True, f"noise of {255 * sigma:.1f} levels{varies}", numbers)
 
+    def _not_looked_at(self, pixels: FloatPixels, context: Context) -> str:
+        """Why the picture's noise is not measured, or nothing."""
+        if min(pixels.shape[:2]) < SMALLEST_SIDE:
+            return "too small to tell noise from detail"
+        if is_document(context) and not self.insists(context) and not noisy_ground(pixels):
+            return no_photograph(context) or ""
+        return ""
+
+    def _of_dark(self, pixels: FloatPixels, context: Context) -> Decision | None:
+        """Of a dark picture whose recipe asks for visibility: its noise at each brightness, as lifted.
+
+        Returns:
+            None where the picture is not dark, or the recipe names a net that takes no noise level.
+        """
+        lift = lift_of(pixels, context)
+        if lift is None or (curve := lifted_noise(pixels, lift, context)) is None:
+            return None
+        net = context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision)
+        if net.spec.in_channels != 4:
+            return None
+        came = as_it_came(curve, lift)
+        numbers: dict[str, Any] = {
+            "kind": "gaussian",
+            "sigma": [round(255 * root_mean_square(came.sigma), 2)] * pixels.shape[2],
+            "sigma_removed": round(255 * 2 * context.recipe.denoise_strength * root_mean_square(curve.sigma), 2),
+            **as_numbers(lift, curve),
+            "model": net.spec.name,
+        }
+        shadows, lights = 255 * came.sigma[0], 255 * came.sigma[-1]
+        reason = (
+            f"noise of {shadows:.1f} levels in the shadows, {lights:.1f} in the lights, to be lifted {lift.ev:.1f} EV"
+        )
+        return Decision(True, reason, numbers)
+
     def apply(self, block: FloatPixels, decision: Decision, context: Context) -> FloatPixels:
         """Denoise a block.
 
@@ -122,6 +167,9 @@ class Denoising(Stage):
             H x W x C, float32, about in [0, 1]; grey stays one channel.
         """
         net = context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision)
+        if "noise_of_light" in decision.numbers:
+            lift, curve = from_numbers(decision.numbers)
+            return denoised_as_lifted(block, lift, curve, 2 * context.recipe.denoise_strength, by_map(net))
         planes = to_planes(block)
         level = np.full(block.shape[:2], decision.numbers["sigma_removed"] / 255, np.float32)
         share = np.full((*block.shape[:2], 1), decision.numbers.get("share", 1), np.float32)
@@ -140,11 +188,20 @@ class Denoising(Stage):
         return mixed
 
     def halo(self, context: Context) -> int:
-        """The net's; the whole picture where the noise was found to vary over it."""
+        """The net's; the whole picture where the noise was found to vary over it, or it is denoised as lifted."""
         decision = context.decisions.get(self.name)
-        if decision is not None and "sigma_regions" in decision.numbers:
+        if decision is not None and decision.numbers.keys() & {"sigma_regions", "noise_of_light"}:
             return WHOLE_PICTURE
         return context.nets.denoiser(context.recipe.denoise_model, context.recipe.precision).spec.halo
+
+
+def by_map(net: Net) -> Denoiser:
+    """A net that takes the noise level as a plane, as a function of a picture and of a map of its noise."""
+
+    def denoise(pixels: FloatPixels, level: FloatPixels) -> FloatPixels:
+        return from_planes(run_tiled(net, np.concatenate([to_planes(pixels), level[None]])), like=pixels)
+
+    return denoise
 
 
 def _strength(sigma: float, recipe: Recipe) -> tuple[float, float]:

@@ -25,7 +25,10 @@ Nor is a picture judged that is restored from damage (enhancer/stages/restoratio
 such a kind, that other stages are left to it: blur and compression take the brightest values down by tenths of a stop,
 and clipping smears, which made dark scenes brighter by a stop and more.
 
-The curve is highlight-safe both ways (:func:`compensate`): what was below the top stays below it.
+Where the recipe asks for visibility (``lift``), a dark scene with lamps in it is brightened too, as far as its middle
+needs (:mod:`enhancer.stages.low_light`).
+
+The curve is highlight-safe both ways (:mod:`enhancer.stages.lift_curve`): what was below the top stays below it.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ from enhancer.image import FloatPixels
 from enhancer.options import ExposureOptions
 from enhancer.stages.base import Context, Decision, Stage
 from enhancer.stages.dynamic_range import DARKEST_STEP, RangeNumbers, analyse
+from enhancer.stages.lift_curve import compensate
 from enhancer.stages.light import from_linear, to_linear
+from enhancer.stages.low_light import stops_dark
 from enhancer.stages.restored import shows_damage
 
 LEAST_HEADROOM: Final = 0.9
@@ -58,12 +63,6 @@ too much light would have lifted its shadows."""
 WHITE_GROUND: Final = 0.35
 SMALLEST_AREA: Final = 1024
 """Pixels below which percentiles say little."""
-
-KNEE: Final = 0.8
-"""Linear light up to which brightening is the plain factor."""
-BEHIND_WHITE: Final = 1.5
-"""Darkened white over the plain factor: what is clipped was brighter than where it was cut off."""
-BEND_POWER: Final = 8
 
 
 class Exposure(Stage):
@@ -106,6 +105,8 @@ class Exposure(Stage):
             return Decision(False, "too small to judge the exposure", numbers.as_numbers())
         else:
             measured, reason = mis_exposure(numbers)
+            if options.lift == "visibility" and (stops := stops_dark(numbers)) > measured >= 0:
+                measured, reason = stops, f"dark: its middle lacks {stops:.1f} stops of what can be made out"
             ev = math.copysign(min(abs(measured), options.max_ev), measured)
         if ev == 0:
             return Decision(False, reason, numbers.as_numbers())
@@ -169,32 +170,3 @@ def over_exposure(numbers: RangeNumbers) -> float:
         + dark * darkest_tenth
         + constant
     )
-
-
-def compensate(light: FloatPixels, ev: float, peak: float = 1.0) -> FloatPixels:
-    """Light times 2^ev with a shoulder; rises strictly and keeps the channels' order.
-
-    Brightening: the plain factor up to :data:`KNEE`, above it a rational shoulder that joins with the same slope and
-    takes `peak` to 1 (or to where the plain factor takes it, if that is lower). Darkening: the plain factor, bent up
-    near the top so that white becomes 1.5 times as bright as the plain factor makes it, and at most 1.
-
-    Args:
-        light: any shape, float32, linear in [0, `peak`].
-        ev: stops.
-        peak: the largest value, which must not clip.
-
-    Returns:
-        The same shape, float32; at most 1 where `light` is at most `peak`, and below 1 where it is below.
-    """
-    gain = np.float32(2.0**ev)
-    out = gain * light
-    if ev < 0:
-        bend = np.float32(min(1.0, BEHIND_WHITE * float(gain)) - float(gain))
-        return out + bend * light**BEND_POWER
-    top = float(gain) * peak
-    if top <= 1:
-        return out
-    steep = np.float32((top - KNEE) / (1 - KNEE))
-    share = np.maximum(out - np.float32(KNEE), 0) / np.float32(top - KNEE)
-    shoulder = np.float32(KNEE) + np.float32(1 - KNEE) * steep * share / (1 + (steep - 1) * share)
-    return np.where(out <= np.float32(KNEE), out, shoulder)

@@ -14,7 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from enhancer.image import FloatPixels
 from enhancer.stages.base import Context, Decision
 from enhancer.stages.dynamic_range import analyse
-from enhancer.stages.exposure import Exposure, compensate, mis_exposure
+from enhancer.stages.exposure import Exposure, mis_exposure
+from enhancer.stages.lift_curve import compensate
 from enhancer.stages.light import from_linear, to_linear
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "motorcycle", "rocket", "camera")
