@@ -157,7 +157,8 @@ def noise_curve(pixels: FloatPixels, visible: NDArray[np.bool_] | None = None) -
     details = (blocks[:, ::2, ::2] - blocks[:, 1::2, ::2] - blocks[:, ::2, 1::2] + blocks[:, 1::2, 1::2]) / 2
     finest = np.square(details).mean(axis=(1, 2, 3), dtype=np.float64)
     bounds = np.quantile(light, np.linspace(0, 1, BINS + 1))
-    places, sigmas = [], []
+    places: list[float] = []
+    sigmas: list[float] = []
     for low, high in pairwise(bounds):
         here = (light >= low) & (light <= high)
         if np.count_nonzero(here) < LEAST_BLOCKS or (places and light[here].mean() <= places[-1]):
