@@ -74,6 +74,20 @@ class Client:
         data = Path(path).read_bytes()
         return self._call("POST", "/v1/enhance", params=wishes, files={"file": (Path(path).name, data)}).content
 
+    def inspect(self, path: str | Path, **wishes: Any) -> dict[str, Any]:
+        """What a picture is, what was measured of it and what each stage would decide: ``enhancer inspect --json``.
+
+        Args:
+            path: of the picture.
+            wishes: as :meth:`enhance` has them.
+
+        Raises:
+            ServiceError: as the service says.
+        """
+        files = {"file": (Path(path).name, Path(path).read_bytes())}
+        said: dict[str, Any] = self._call("POST", "/v1/inspect", params=wishes, files=files).json()
+        return said
+
     def submit(
         self, paths: Iterable[str | Path], *, idempotency_key: str | None = None, **wishes: Any
     ) -> dict[str, Any]:
