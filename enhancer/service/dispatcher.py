@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.ledger import Job, Ledger
 from enhancer.ledger.engine import is_transient
 from enhancer.reasons import Reason
-from enhancer.service.places import prefixes, store_url
+from enhancer.service.places import SIGNED, prefixes, signed_prefix, store_url
 from enhancer.settings import Settings
 from enhancer.storage import open_store
 
@@ -127,6 +128,10 @@ class Dispatcher:
                         forget(job, self._settings, self._ledger)
                     except EnhancerError as error:
                         log.warning("a job's files could not be deleted", job=job.job_id, error=error.message)
+            try:
+                forget_signed(self._settings, time.time())
+            except EnhancerError as error:
+                log.warning("results of signed addresses could not be deleted", error=error.message)
             if self._stopping.wait(CLEAN_S):
                 return
 
@@ -210,6 +215,19 @@ class Dispatcher:
             self._ledger.jobs.add_event(job_id, "item", data)
         except SQLAlchemyError as error:  # who follows misses a line; the picture's row is what counts
             log.warning("an event is lost", error=str(error.__cause__ or error))
+
+
+def forget_signed(settings: Settings, now: float) -> None:
+    """Delete the results of signed addresses that an earlier period left.
+
+    Raises:
+        StorageError: the store refuses.
+    """
+    store = open_store(store_url(settings), settings)
+    current = signed_prefix(settings, now)
+    for info in list(store.list(SIGNED)):
+        if info.key < current:  # another server's clock may be ahead
+            store.delete(info.key)
 
 
 def forget(job: Job, settings: Settings, ledger: Ledger) -> None:

@@ -50,6 +50,19 @@ def prefixes(job_id: str) -> tuple[str, ...]:
     return tuple(f"{kind}/{job_id}/" for kind in KINDS)
 
 
+def signed_prefix(settings: Settings, now: float) -> str:
+    """In the service's store, the results of signed addresses that the period of `now` (seconds since 1970) has.
+
+    >>> signed_prefix(Settings(service_keep_hours=24), 90_000.0)
+    'signed/000000086400/'
+    """
+    period_s = settings.service_keep_hours * 3600
+    return f"{SIGNED}{int(now // period_s * period_s):012d}/"
+
+
+SIGNED: Final = "signed/"
+
+
 def store_url(settings: Settings) -> str:
     """The service's own store."""
     return canonical_url(settings.service_store or str(settings.home / "service"))
