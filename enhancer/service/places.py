@@ -37,12 +37,13 @@ class JobPlaces:
         return cls(*(f"{root}/{kind}/{job_id}" for kind in KINDS))
 
 
-KINDS: Final = ("uploads", "results", "work")
+UPLOADS: Final = "uploads"
+KINDS: Final = (UPLOADS, "results", "work")
 
 
 def upload_key(job_id: str, name: str) -> str:
     """Where an uploaded file lies in the service's store."""
-    return f"uploads/{job_id}/{name}"
+    return f"{UPLOADS}/{job_id}/{name}"
 
 
 def prefixes(job_id: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from enhancer.client import Client
-from enhancer.service.dispatcher import forget_signed
+from enhancer.service.cleaning import forget_signed
 from enhancer.service.places import signed_prefix
 from enhancer.signed_urls import signed_path
 from tests.service.conftest import picture, upload
