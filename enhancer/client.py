@@ -21,6 +21,7 @@ import requests
 
 from enhancer.errors import EnhancerError, ErrorKind
 from enhancer.reasons import Reason
+from enhancer.signed_urls import signed_path
 
 PASSING: Final = frozenset({429, 502, 503, 504})
 """Statuses that may be gone at the next try."""
@@ -73,6 +74,31 @@ class Client:
         """
         data = Path(path).read_bytes()
         return self._call("POST", "/v1/enhance", params=wishes, files={"file": (Path(path).name, data)}).content
+
+    def inspect(self, path: str | Path, **wishes: Any) -> dict[str, Any]:
+        """What a picture is, what was measured of it and what each stage would decide: ``enhancer inspect --json``.
+
+        Args:
+            path: of the picture.
+            wishes: as :meth:`enhance` has them.
+
+        Raises:
+            ServiceError: as the service says.
+        """
+        files = {"file": (Path(path).name, Path(path).read_bytes())}
+        said: dict[str, Any] = self._call("POST", "/v1/inspect", params=wishes, files=files).json()
+        return said
+
+    def signed_url(self, address: str, key: str, *, recipe: str = "photo", scale: float = 1) -> str:
+        """A URL that answers with the enhanced picture to whoever has it, without a token. Nothing is sent.
+
+        Args:
+            address: of a picture below the service's allowed roots: ``s3://bucket/key``, or a path on the server.
+            key: the service's ``ENHANCER_SERVICE_URL_KEY``.
+            recipe: a preset's name.
+            scale: output side over input side, 1 to 8.
+        """
+        return self._url + signed_path(key, address, recipe=recipe, scale=scale)
 
     def submit(
         self, paths: Iterable[str | Path], *, idempotency_key: str | None = None, **wishes: Any

@@ -33,6 +33,11 @@ REFUSED: Final = frozenset(
 """Suffixes of pictures that are not read: each is a failure that says what it is and what to export instead."""
 
 
+def readable(text: object) -> str:
+    """Text that can be printed and written as JSON, from a path whose bytes may be no UTF-8."""
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def visible(text: str) -> str:
     r"""A name, or a message with one, as it may be shown in a terminal or on a page.
 

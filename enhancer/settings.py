@@ -206,6 +206,11 @@ class Settings(BaseSettings):
         24, gt=0, description="uploads and results are deleted so long after their job's end"
     )
     service_anonymous: bool = Field(False, description="answer without a token; on the loopback interface only")
+    service_url_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="key of signed addresses, /v1/i/...; 16 characters or more; None: there are none",
+    )
     service_cors_origins: str | None = Field(
         None, description="comma-separated origins whose pages may call the service; None: none"
     )

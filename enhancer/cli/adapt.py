@@ -41,9 +41,9 @@ def adapt(
     """
     from enhancer.cli.command import error_summary, load_settings
     from enhancer.cli.inputs import collect
-    from enhancer.cli.output import readable
     from enhancer.contract import Envelope
     from enhancer.errors import EnhancerError
+    from enhancer.files import readable
     from enhancer.training.adapt import adapt as adapt_denoiser
     from enhancer.training.adapt import configuration
     from enhancer.training.noisy_pictures import read_pictures
@@ -98,8 +98,8 @@ def _bar(task: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _failures(found: Found) -> list[ItemRecord]:
-    from enhancer.cli.output import readable
     from enhancer.contract import ErrorRecord, ItemRecord
+    from enhancer.files import readable
 
     return [
         ItemRecord(

@@ -113,7 +113,8 @@ def _prepare(recipe: Recipe, settings: Settings, device: Device | None) -> Image
 def _enhance_all(enhancer: ImageEnhancer, inputs: list[Input], target: Target, sheet: Sheet | None) -> list[ItemRecord]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from enhancer.cli.output import err, readable
+    from enhancer.cli.output import err
+    from enhancer.files import readable
 
     console = err()
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
@@ -133,7 +134,7 @@ def _enhance_all(enhancer: ImageEnhancer, inputs: list[Input], target: Target, s
 
 def _enhance_one(enhancer: ImageEnhancer, one: Input, target: Target, sheet: Sheet | None) -> ItemRecord:
     """One picture's record, with addresses where the pipeline has keys, printable whatever the file is called."""
-    from enhancer.cli.output import readable
+    from enhancer.files import readable
 
     limit = enhancer.settings.max_bytes
     watch = None if sheet is None else lambda before, after: sheet.add(before.first, after.document.first)

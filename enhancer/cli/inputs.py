@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enhancer.cli.output import readable
 from enhancer.contract import ErrorRecord, ItemRecord
 from enhancer.errors import RequestError
+from enhancer.files import readable
 
 if TYPE_CHECKING:
     from enhancer.settings import Settings

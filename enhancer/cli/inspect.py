@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,30 +13,8 @@ from enhancer.cli.options import DenoiseOption, ModelOption, RecipeOption, Scale
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from enhancer.cli.inputs import Input
-    from enhancer.contract import DecisionRecord, ItemRecord
-    from enhancer.image import Document, FloatPixels, Metadata
+    from enhancer.contract import ItemRecord
     from enhancer.recipe import Recipe
-    from enhancer.settings import Settings
-    from enhancer.stages.base import Context
-
-EXIF_TAGS: Final = {
-    0x010F: "make",
-    0x0110: "model",
-    0x0131: "software",
-    0x013B: "artist",
-    0x8298: "copyright",
-    0x9003: "taken",
-    0xA434: "lens",
-    0x829A: "exposure_s",
-    0x829D: "f_number",
-    0x8827: "iso",
-    0x920A: "focal_length_mm",
-}
-"""The highlights of Exif 2.32 (CIPA DC-008), by tag."""
-
-EXIF_IFD: Final = 0x8769
-GPS_IFD: Final = 0x8825
 
 
 @command("inspect")
@@ -59,6 +36,7 @@ def inspect(
     from enhancer.cli.inputs import collect
     from enhancer.contract import Envelope
     from enhancer.identity import weights_for
+    from enhancer.inspection import inspect_item
     from enhancer.recipe import parse_recipe, resolve, with_settings
 
     settings = load_settings()
@@ -67,139 +45,12 @@ def inspect(
     wanted = resolve("", recipe=asked, overrides=overrides)
     weights_for(wanted)  # refuses names that the catalogue does not have
     found, records = collect(files, settings)
-    records += [_inspect_one(one, wanted, settings) for one in found]
+    records += [inspect_item(one.address, partial(one.read, settings.max_bytes), wanted, settings) for one in found]
     failed = sum(record.error is not None for record in records)
     envelope = Envelope(
         command="inspect", ok=not failed, items=records, summary={"recipe": wanted.model_dump(mode="json")}
     )
     return Reply(envelope, lambda console: _show(console, records, wanted))
-
-
-def _inspect_one(one: Input, recipe: Recipe, settings: Settings) -> ItemRecord:
-    from enhancer.cli.named_nets import NamedNets
-    from enhancer.cli.output import readable
-    from enhancer.codecs import Limits, decode
-    from enhancer.codecs.colour import to_working
-    from enhancer.contract import ErrorRecord, ItemRecord
-    from enhancer.errors import EnhancerError
-    from enhancer.stages.base import Context
-    from enhancer.stages.sequence import prepare
-
-    record = ItemRecord(
-        input=readable(one.address), state="pending", attempts=0, recipe=recipe.name, scale=recipe.scale
-    )
-    try:
-        data = one.read(settings.max_bytes)
-        limits = Limits.from_settings(settings)
-        document = decode(data, name=one.address, limits=limits, **recipe.input.decoding)
-    except EnhancerError as error:
-        record.state = "quarantined"
-        record.error = ErrorRecord(error_class=error.reason, message=readable(error.message), stage="decode")
-        return record
-    page = document.first
-    record.width, record.height = page.width, page.height
-    record.warnings = list(page.metadata.warnings)
-    context = Context(recipe=recipe, metadata=page.metadata, nets=NamedNets(settings))
-    pixels, _ = prepare(to_working(page), context)
-    record.facts = {"bytes": len(data), **_facts(document), **_measured(pixels, context)}
-    record.decisions = _decisions(pixels, context)
-    shown = {decision.stage: decision for decision in record.decisions}
-    automatic = replace(context, recipe=recipe.automatic(), decisions={})
-    record.facts["auto"] = [
-        decision.model_dump() for decision in _decisions(pixels, automatic) if decision != shown[decision.stage]
-    ]
-    return record
-
-
-def _facts(document: Document) -> dict[str, Any]:
-    """What the file says of itself."""
-    page = document.first
-    metadata = page.metadata
-    return {
-        "format": metadata.format,
-        "mode": metadata.mode,
-        "bit_depth": metadata.bit_depth,
-        "alpha": page.alpha is not None,
-        "pages": len(document.pages),
-        "dpi": None if metadata.dpi is None else [round(float(value), 2) for value in metadata.dpi],
-        "icc": _profile_name(metadata),
-        "exif": _exif_highlights(metadata.exif),
-        "orientation": metadata.orientation,
-        "xmp": metadata.xmp is not None,
-        "jpeg_quality": metadata.jpeg_quality,
-    }
-
-
-def _measured(pixels: FloatPixels, context: Context) -> dict[str, Any]:
-    """Noise by channel in levels of 255; range, exposure and clipping; blur at the sharpest edges in pixels."""
-    from enhancer.stages.dynamic_range import analyse
-    from enhancer.stages.low_light import in_words, noise_curve
-    from enhancer.stages.noise import estimate_noise
-    from enhancer.stages.sharpening import measure_sharpness
-
-    sigmas = estimate_noise(pixels, context.visible)
-    span = analyse(pixels, context.visible)
-    blur, edges, _ = measure_sharpness(pixels)
-    return {
-        "noise": None if sigmas is None else [round(255 * sigma, 2) for sigma in sigmas],
-        "light": in_words(span, noise_curve(pixels, context.visible), noisy=sigmas is not None and max(sigmas) > 0),
-        "range": span.as_numbers(),
-        "sharpness": {"blur": None if blur is None else round(blur, 2), "edges": edges},
-    }
-
-
-def _profile_name(metadata: Metadata) -> str | None:
-    from PIL import ImageCms
-
-    if metadata.icc is None:
-        return None
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(metadata.icc))
-        return ImageCms.getProfileDescription(profile).strip() or "unnamed"
-    except (OSError, ImageCms.PyCMSError):
-        return "unreadable"
-
-
-def _exif_highlights(block: bytes | None) -> dict[str, Any]:
-    """Camera, lens, exposure and rights; whether there is a position, but not where."""
-    from PIL import Image as PillowImage
-
-    if block is None:
-        return {}
-    exif = PillowImage.Exif()
-    try:
-        exif.load(b"Exif\0\0" + block)
-        found = {**dict(exif), **dict(exif.get_ifd(EXIF_IFD))}
-        position = bool(exif.get_ifd(GPS_IFD))
-    except Exception as error:
-        return {"unreadable": f"{type(error).__name__}: {error}"}
-    highlights = {name: _plain(found[tag]) for tag, name in EXIF_TAGS.items() if tag in found}
-    return {**highlights, "gps": True} if position else highlights
-
-
-def _plain(value: Any) -> str | float | int:
-    """An EXIF value as JSON has it."""
-    if isinstance(value, int | str):
-        return value.strip("\0 ") if isinstance(value, str) else value
-    try:
-        return round(float(value), 6)  # rationals
-    except (TypeError, ValueError, ZeroDivisionError):
-        return str(value)
-
-
-def _decisions(pixels: FloatPixels, context: Context) -> list[DecisionRecord]:
-    """What every stage would do, each measuring the picture as it is."""
-    from enhancer.contract import DecisionRecord
-    from enhancer.stages.sequence import STAGES, decide
-
-    records = []
-    for stage in STAGES:
-        decision = decide(stage, pixels, context)
-        context.decisions[stage.name] = decision
-        records.append(
-            DecisionRecord(stage=stage.name, applied=decision.applied, reason=decision.reason, numbers=decision.numbers)
-        )
-    return records
 
 
 def _show(console: Console, records: list[ItemRecord], recipe: Recipe) -> None:

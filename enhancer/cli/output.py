@@ -59,11 +59,6 @@ def _lines(text: str) -> str:
     return "\n".join(visible(line) for line in text.split("\n"))
 
 
-def readable(text: object) -> str:
-    """Text that can be printed and written as JSON, from a path whose bytes may be no UTF-8."""
-    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
     """A plain table; the columns named in `right` hold numbers."""
     made = SafeTable(box=None, pad_edge=False, header_style="bold")

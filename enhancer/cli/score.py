@@ -99,9 +99,9 @@ def _counterpart(one: Path, result: Path, other: Path | None) -> Path | None:
 def _score_one(
     result: Path, truth: Path | None, source: Path | None, crop: int | None, scorer: LpipsScorer, settings: Settings
 ) -> ItemRecord:
-    from enhancer.cli.output import readable
     from enhancer.contract import ErrorRecord, ItemRecord
     from enhancer.errors import EnhancerError, ModelError
+    from enhancer.files import readable
 
     record = ItemRecord(input=readable(result), state="scored")
     try:

@@ -6,7 +6,7 @@ has planned its run; from then on its pictures are that run's items.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -15,6 +15,7 @@ from enhancer.errors import RequestError
 from enhancer.ledger.engine import reading
 from enhancer.ledger.rows import Job, JobEvent
 from enhancer.ledger.tables import db_now, service_event, service_job
+from enhancer.paging import batched
 from enhancer.reasons import Reason
 
 OPEN: Final = ("queued", "running")
@@ -250,6 +251,14 @@ class Jobs:
             row = self._locked(connection, job_id)
             if row is not None and row.state in OPEN and row.lease_owner == server:
                 self._end(connection, job_id, state, error)
+
+    def known_among(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the ids that are jobs, whatever became of them."""
+        found: set[str] = set()
+        for some in batched(job_ids):
+            with reading(self._engine) as connection:
+                found.update(connection.scalars(select(service_job.c.job_id).where(service_job.c.job_id.in_(some))))
+        return found
 
     def over(self, quiet_s: float) -> list[Job]:
         """Jobs that ended `quiet_s` ago or earlier and whose files are still there."""

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from enhancer.ledger import Ledger
 from enhancer.ledger.migrate import check, upgrade
-from enhancer.service import catalogue, jobs, single
+from enhancer.service import catalogue, jobs, signed, single
 from enhancer.service.dispatcher import Dispatcher
 from enhancer.service.metrics import Metrics
 from enhancer.service.places import READY, store_url
@@ -24,6 +24,7 @@ from enhancer.service.problems import Problem, answer_errors
 from enhancer.service.requests import JobRequest
 from enhancer.service.security import Door, OuterLayer
 from enhancer.settings import Settings
+from enhancer.signed_urls import PREFIX
 from enhancer.storage import open_store
 from enhancer.version import __version__
 
@@ -84,7 +85,7 @@ def create_app(settings: Settings, *, metrics_host: str = "127.0.0.1") -> FastAP
     app.state.dispatcher, app.state.metrics = dispatcher, metrics
     app.state.door = Door(settings, ledger)
     answer_errors(app)
-    for routes in (catalogue.router, jobs.router, single.router):
+    for routes in (catalogue.router, jobs.router, single.router, signed.router):
         app.include_router(routes)
     _add_pages(app)
     if settings.service_cors_origins:
@@ -123,6 +124,6 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for path, methods in described["paths"].items():
         for operation in methods.values():
-            if path.startswith("/v1/"):
+            if path.startswith("/v1/") and not path.startswith(f"{PREFIX}/"):
                 operation["security"] = [{"token": []}]
     return described

@@ -23,13 +23,12 @@ from enhancer.batch.plan.request import RunRequest
 from enhancer.batch.reporting import RunFailedError
 from enhancer.batch.run import run_batch
 from enhancer.batch.worker.events import Event
-from enhancer.errors import EnhancerError, ErrorKind, RequestError
+from enhancer.errors import EnhancerError, ErrorKind
 from enhancer.ledger import Job, Ledger
 from enhancer.ledger.engine import is_transient
 from enhancer.reasons import Reason
-from enhancer.service.places import prefixes, store_url
+from enhancer.service.cleaning import Cleaner
 from enhancer.settings import Settings
-from enhancer.storage import open_store
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +55,7 @@ class Dispatcher:
         self._settings = settings
         self._ledger = ledger
         self._server = f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+        self._cleaner = Cleaner(settings, ledger)
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._held: set[str] = set()
@@ -121,12 +121,7 @@ class Dispatcher:
 
     def _keep_clean(self) -> None:
         while True:
-            with suppress(SQLAlchemyError):
-                for job in self._ledger.jobs.over(self._settings.service_keep_hours * 3600):
-                    try:
-                        forget(job, self._settings, self._ledger)
-                    except EnhancerError as error:
-                        log.warning("a job's files could not be deleted", job=job.job_id, error=error.message)
+            self._cleaner.clean()
             if self._stopping.wait(CLEAN_S):
                 return
 
@@ -210,19 +205,3 @@ class Dispatcher:
             self._ledger.jobs.add_event(job_id, "item", data)
         except SQLAlchemyError as error:  # who follows misses a line; the picture's row is what counts
             log.warning("an event is lost", error=str(error.__cause__ or error))
-
-
-def forget(job: Job, settings: Settings, ledger: Ledger) -> None:
-    """Delete what a job that has ended left in the service's own store: uploads, results, manifests and reports.
-
-    Raises:
-        RequestError: it has not ended.
-        StorageError: the store refuses; what is left is deleted by the next try.
-    """
-    if job.is_open:
-        raise RequestError(f"job {job.job_id} is not over yet: cancel it first", reason=Reason.NOT_READY)
-    store = open_store(store_url(settings), settings)
-    for prefix in prefixes(job.job_id):
-        for info in list(store.list(prefix)):
-            store.delete(info.key)
-    ledger.jobs.expired(job.job_id)

@@ -19,7 +19,8 @@ from enhancer.errors import ObjectGoneError, RequestError
 from enhancer.ledger import ItemState, Job, Ledger
 from enhancer.reasons import Reason
 from enhancer.recipe import describe
-from enhancer.service.dispatcher import CANCELLED, forget
+from enhancer.service.cleaning import forget
+from enhancer.service.dispatcher import CANCELLED
 from enhancer.service.places import JobPlaces, store_url, upload_key, upload_keys
 from enhancer.service.problems import RefusedError, problems
 from enhancer.service.requests import JobRequest, Wishes, form_wishes, refuse_side_files, run_of

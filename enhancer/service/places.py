@@ -37,17 +37,31 @@ class JobPlaces:
         return cls(*(f"{root}/{kind}/{job_id}" for kind in KINDS))
 
 
-KINDS: Final = ("uploads", "results", "work")
+UPLOADS: Final = "uploads"
+KINDS: Final = (UPLOADS, "results", "work")
 
 
 def upload_key(job_id: str, name: str) -> str:
     """Where an uploaded file lies in the service's store."""
-    return f"uploads/{job_id}/{name}"
+    return f"{UPLOADS}/{job_id}/{name}"
 
 
 def prefixes(job_id: str) -> tuple[str, ...]:
     """In the service's store, all that is a job's own."""
     return tuple(f"{kind}/{job_id}/" for kind in KINDS)
+
+
+def signed_prefix(settings: Settings, now: float) -> str:
+    """In the service's store, the results of signed addresses that the period of `now` (seconds since 1970) has.
+
+    >>> signed_prefix(Settings(service_keep_hours=24), 90_000.0)
+    'signed/000000086400/'
+    """
+    period_s = settings.service_keep_hours * 3600
+    return f"{SIGNED}{int(now // period_s * period_s):012d}/"
+
+
+SIGNED: Final = "signed/"
 
 
 def store_url(settings: Settings) -> str:

@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 
@@ -30,6 +30,8 @@ from enhancer.service.problems import RefusedError
 from enhancer.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+Action = Literal["enhance", "inspect"]
 
 TICK_S: Final = 0.2
 START_S: Final = 120.0
@@ -62,6 +64,7 @@ class Task:
     data: bytes
     recipe: Recipe
     deadline: float
+    action: Action = "enhance"
     answer: Future[Answer] = field(default_factory=Future)
 
 
@@ -117,20 +120,21 @@ class Pool:
         """The worker processes that are alive."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
-    def enhance(self, name: str, data: bytes, recipe: Recipe) -> Answer:
-        """Enhance one picture and wait for it.
+    def enhance(self, name: str, data: bytes, recipe: Recipe, *, action: Action = "enhance") -> Answer:
+        """Enhance one picture, or only inspect it, and wait for it.
 
         Args:
             name: what errors call it.
             data: its bytes.
             recipe: what to do.
+            action: ``inspect``: measure it, and say what the recipe's stages would do; there is no result.
 
         Raises:
             RefusedError: the queue is full (``queue-full``), or it took too long (``timeout``); a worker died of it
                 (``worker-killed``) or would have taken too much memory (``memory-limit``).
         """
         seconds = self._settings.service_deadline_s
-        task = Task(name, data, recipe, time.monotonic() + seconds)
+        task = Task(name, data, recipe, time.monotonic() + seconds, action)
         try:
             self._tasks.put_nowait(task)
         except queue.Full:
@@ -234,13 +238,14 @@ class _Worker:
         process = self._process
         if process is None or process.stdin is None or time.monotonic() >= task.deadline:
             raise _too_long(self._settings.service_deadline_s)
+        recipe = task.recipe.model_dump(mode="json")
         self._number += 1
         source, target = self._files / "input", self._files / "output"
         target.unlink(missing_ok=True)
         source.write_bytes(task.data)
         line = {"number": self._number, "name": task.name, "input": str(source), "output": str(target)}
         try:
-            process.stdin.write(_json({**line, "recipe": task.recipe.model_dump(mode="json")}))
+            process.stdin.write(_json({**line, "action": task.action, "recipe": recipe}))
             process.stdin.flush()
             event = self._next(task.deadline)
         except OSError:

@@ -1,4 +1,4 @@
-"""Route: one small picture in, its result out, while the caller waits."""
+"""Routes: one small picture in, its result or what was measured of it out, while the caller waits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
+from enhancer.contract import Envelope, ItemRecord
 from enhancer.errors import EnhancerError, ErrorKind, RequestError
 from enhancer.ledger import ItemState
 from enhancer.reasons import Reason
@@ -72,12 +73,10 @@ async def enhance(
     A picture whose result the gate refuses is answered with status 422 and class `gate`. For larger pictures, and for
     many, give a job.
     """
-    pool: Pool | None = request.app.state.pool
-    if pool is None:
-        raise RefusedError("this service has no warm workers (ENHANCER_SERVICE_WORKERS=0)", reason=Reason.TIMEOUT)
+    pool = pool_of(request)
     wishes = Wishes(recipe=recipe, scale=scale, denoise_strength=denoise_strength, model=model)
     name, data = await _file_of(request)
-    answer = await run_in_threadpool(_answer, pool, name, data, wishes)
+    answer = await run_in_threadpool(enhanced, pool, name, data, wishes)
     if record:
         return Response(answer.record.model_dump_json(by_alias=True), media_type="application/json")
     output = answer.record.output or name
@@ -92,7 +91,47 @@ async def enhance(
     )
 
 
-def _answer(pool: Pool, name: str, data: bytes, wishes: Wishes) -> Answer:
+@router.post("/inspect", response_model=Envelope, responses=problems(400, 413, 415), openapi_extra=FILE_BODY)
+async def inspect(
+    request: Request,
+    caller: Worker,
+    recipe: Annotated[str | None, Query(max_length=64, description="a preset's name")] = None,
+    scale: Annotated[float | None, Query(ge=1, le=8)] = None,
+    denoise_strength: Annotated[float | None, Query(ge=0, le=1)] = None,
+    model: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """Say what a picture is, what was measured of it, and what each of the recipe's stages would decide and why.
+
+    The picture is the form's field `file`, within the limits of `/v1/enhance`; the answer is that of `enhancer inspect
+    --json`. Nothing is enhanced or kept.
+    """
+    pool = pool_of(request)
+    wishes = Wishes(recipe=recipe, scale=scale, denoise_strength=denoise_strength, model=model)
+    name, data = await _file_of(request)
+    envelope = await run_in_threadpool(_inspected, pool, name, data, wishes)
+    return Response(envelope.model_dump_json(by_alias=True), media_type="application/json")
+
+
+def pool_of(request: Request) -> Pool:
+    """The server's warm workers.
+
+    Raises:
+        RefusedError: it has none.
+    """
+    pool: Pool | None = request.app.state.pool
+    if pool is None:
+        raise RefusedError("this service has no warm workers (ENHANCER_SERVICE_WORKERS=0)", reason=Reason.TIMEOUT)
+    return pool
+
+
+def _inspected(pool: Pool, name: str, data: bytes, wishes: Wishes) -> Envelope:
+    recipe = wishes.resolved()
+    record = pool.enhance(name, data, recipe, action="inspect").record
+    _raise_error_of(record)
+    return Envelope(command="inspect", ok=True, items=[record], summary={"recipe": recipe.model_dump(mode="json")})
+
+
+def enhanced(pool: Pool, name: str, data: bytes, wishes: Wishes) -> Answer:
     """The picture's result.
 
     Raises:
@@ -102,8 +141,13 @@ def _answer(pool: Pool, name: str, data: bytes, wishes: Wishes) -> Answer:
     record = answer.record
     if record.state == ItemState.PUBLISHED:
         return answer
+    _raise_error_of(record)
+    raise RefusedError(f"{name} ended {record.state}", reason=Reason.UNEXPECTED)
+
+
+def _raise_error_of(record: ItemRecord) -> None:
     if record.error is None:
-        raise RefusedError(f"{name} ended {record.state}", reason=Reason.UNEXPECTED)
+        return
     kind = ErrorKind.TRANSIENT if record.state == ItemState.FAILED else ErrorKind.PERMANENT
     raise EnhancerError(record.error.message, reason=record.error.error_class, kind=kind)
 

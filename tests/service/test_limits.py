@@ -174,4 +174,6 @@ def test_metrics_count_requests_by_route_and_jobs_by_state(serve):
 
 
 def test_no_single_pictures_without_workers(serve):
-    assert is_problem(serve("enhance").post("/v1/enhance", files=[upload()]), 503, "timeout")
+    for path in ("/v1/enhance", "/v1/inspect"):
+        assert is_problem(serve("enhance").post(path, files=[upload()]), 503, "timeout")
+        assert is_problem(serve("read").post(path, files=[upload()]), 403, "not-allowed")

@@ -77,6 +77,31 @@ def test_python_command_line_and_service_make_the_same(server: Server, done: dic
         assert other == first
 
 
+def test_inspect_answers_as_the_command_line_does(server: Server, tmp_path) -> None:
+    source = tmp_path / "cat.png"
+    source.write_bytes(picture())
+    environment = {"ENHANCER_HOME": str(tmp_path / "home"), "ENHANCER_MODEL_DIR": str(MODEL_CACHE)}
+    said = CliRunner().invoke(
+        cli, ["inspect", str(source), "--recipe", "scan", "--scale", "2", "--json"], env=environment
+    )
+    assert said.exit_code == 0, said.output
+    by_command = json.loads(said.stdout)
+    by_service = Client(server.address).inspect(source, recipe="scan", scale=2)
+    assert by_command["items"][0].pop("input") == str(source)
+    assert by_service["items"][0].pop("input") == "cat.png"
+    assert by_service == by_command
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "error_class"),
+    [(b"hello", 415, "not-a-picture"), (picture()[:200], 422, "truncated"), (b"", 415, "empty")],
+)
+def test_inspect_refuses_what_enhance_refuses(server: Server, content, status, error_class) -> None:
+    for path in ("/v1/enhance", "/v1/inspect"):
+        answer = server.client.post(path, files=[upload(content=content)])
+        assert (answer.status_code, answer.json()["class"]) == (status, error_class), path
+
+
 def test_a_result_is_served_whole_in_part_or_not_again(server: Server, done: dict) -> None:
     whole = result_of(server, done)
     assert whole.headers["content-type"] == "image/png"

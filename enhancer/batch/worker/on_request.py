@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +22,7 @@ from enhancer.codecs import Limits, decode
 from enhancer.contract import ErrorRecord, ItemRecord
 from enhancer.errors import ErrorKind
 from enhancer.image import Document, FloatPixels
+from enhancer.inspection import inspect_item
 from enhancer.ledger import ItemState
 from enhancer.pipeline import Enhanced
 from enhancer.processing import ImageEnhancer
@@ -42,6 +43,7 @@ class Request(BaseModel):
         input: the file with its bytes.
         output: where the result goes; nothing is written where there is none.
         recipe: as JSON has it.
+        action: what to do; ``inspect`` has a record for its answer and no result.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +53,7 @@ class Request(BaseModel):
     input: Path
     output: Path
     recipe: dict[str, Any]
+    action: Literal["enhance", "inspect"] = "enhance"
 
 
 class WithoutLpips(LpipsScorer):
@@ -102,10 +105,7 @@ class OnRequest:
         while True:
             request = Request.model_validate_json(lines.get())
             try:
-                attempt = self._answer(request)
-                record, content_type = attempt.record, attempt.content_type
-                if record.state == ItemState.PUBLISHED:
-                    request.output.write_bytes(attempt.result)
+                record, content_type = self._inspect(request) if request.action == "inspect" else self._enhance(request)
             except Exception as error:  # one picture's trouble is not the next one's
                 log_failure(log, "picture failed", error, input=request.name)
                 record, content_type = _failed(request, error), ""
@@ -116,6 +116,18 @@ class OnRequest:
                 record=record.model_dump(mode="json", by_alias=True),
                 content_type=content_type,
             )
+
+    def _inspect(self, request: Request) -> tuple[ItemRecord, str]:
+        """What was measured of the picture; no result."""
+        recipe = parse_recipe(request.recipe)
+        return inspect_item(request.name, request.input.read_bytes, recipe, self._enhancer.settings), ""
+
+    def _enhance(self, request: Request) -> tuple[ItemRecord, str]:
+        """The picture's record, and its result's content type; the result itself is written where the caller said."""
+        attempt = self._answer(request)
+        if attempt.record.state == ItemState.PUBLISHED:
+            request.output.write_bytes(attempt.result)
+        return attempt.record, attempt.content_type
 
     def _answer(self, request: Request) -> Attempt:
         """The picture's result; of one that the gate refuses, that of a gentler attempt where that passes."""
@@ -147,9 +159,10 @@ class OnRequest:
 
 
 def _failed(request: Request, error: Exception) -> ItemRecord:
-    failure = classify(error, "score")
+    step = "measure" if request.action == "inspect" else "score"
+    failure = classify(error, step)
     state = ItemState.FAILED if failure.kind is ErrorKind.TRANSIENT else ItemState.QUARANTINED
-    reason = ErrorRecord(error_class=failure.error_class, message=failure.message, stage="score")
+    reason = ErrorRecord(error_class=failure.error_class, message=failure.message, stage=step)
     return ItemRecord(input=request.name, state=state, recipe=request.recipe.get("name"), error=reason)
 
 
