@@ -88,6 +88,7 @@ class Reason(StrEnum):
     BAD_ADDRESS = "bad-address"
     BAD_KEY = "bad-key"
     BAD_URL = "bad-url"
+    BAD_PATTERN = "bad-pattern"
     TOO_LARGE = "too-large"
 
     # ---- the ledger

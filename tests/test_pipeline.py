@@ -180,7 +180,7 @@ def test_machine_keys_work_and_are_no_part_of_the_recipe(enhancer):
     assert configured.recipe == preset("archive")
     weights = configured.weights_for()
     assert list(weights) == ["file:denoising"]
-    assert configured.weights_for(preset("photo")).keys() == {"file:denoising", "fast-x4", "jpeg"}
+    assert configured.weights_for(preset("photo")).keys() == {"file:denoising", "fast-x4", "drawn-x4", "jpeg"}
     given = noisy(data.coffee()[:64, :64])
     by_name = preset("archive", denoise_model="ffdnet-color")
     expected = enhancer.enhance_document(Document((Image(given),)), by_name).document.first.pixels

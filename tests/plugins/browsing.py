@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WAIT_MS = 60_000  # the UI loads slowly on a busy machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running in this thread
 def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

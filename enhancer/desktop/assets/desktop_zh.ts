@@ -60,8 +60,8 @@
         <translation>文字和图画:放大 2 倍;轻度降噪,锐化模糊笔画,亮度和颜色不变</translation>
     </message>
     <message>
-        <source>night and indoor pictures: size kept; stronger denoising, exposure lifted by up to 4 stops, lamp light evened</source>
-        <translation>夜间和室内照片:尺寸不变;降噪更强,曝光最多提升 4 档,校正灯光偏色</translation>
+        <source>night and indoor pictures: size kept; denoised, dark ones lifted by up to 5 stops, lamp light evened</source>
+        <translation>夜间和室内照片:尺寸不变;降噪,暗部照片最多提亮 5 档,校正灯光偏色</translation>
     </message>
     <message>
         <source>grey diagnostic pictures: size kept; light denoising and nothing else, so that grey values keep their meaning</source>
