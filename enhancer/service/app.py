@@ -83,6 +83,7 @@ def create_app(settings: Settings, *, metrics_host: str = "127.0.0.1") -> FastAP
     )
     app.state.settings, app.state.ledger, app.state.pool = settings, ledger, pool
     app.state.dispatcher, app.state.metrics = dispatcher, metrics
+    app.state.in_the_making = {}
     app.state.door = Door(settings, ledger)
     answer_errors(app)
     for routes in (catalogue.router, jobs.router, single.router, signed.router):

@@ -6,14 +6,17 @@ stores do not say how old an object is, and a period that is over is deleted who
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from enhancer.errors import RequestError
@@ -22,6 +25,7 @@ from enhancer.reasons import Reason
 from enhancer.recipe import PRESETS, describe
 from enhancer.service.jobs import media_type_of
 from enhancer.service.places import signed_prefix, store_url
+from enhancer.service.pool import Pool
 from enhancer.service.problems import RefusedError, problems
 from enhancer.service.requests import Wishes, below_one_root
 from enhancer.service.single import enhanced, pool_of
@@ -39,6 +43,27 @@ MAX_AGE_S: Final = 3600
 _OPTIONS: Final = re.compile(r"([a-z0-9-]{1,64}):([0-9]{1,2}(?:\.[0-9]{1,6})?)")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a signed address asks for.
+
+    Attributes:
+        name: of the picture's file.
+        data: its bytes.
+        wishes: preset and scale.
+        identity: of the result.
+    """
+
+    name: str
+    data: bytes
+    wishes: Wishes
+    identity: str
+
+
+Flights = dict[str, "asyncio.Task[Served]"]
+"""Results that are being made, by identity."""
+
+
 @router.get(
     "/i/{signature}/{options}/{encoded}",
     response_class=Response,
@@ -53,7 +78,7 @@ _OPTIONS: Final = re.compile(r"([a-z0-9-]{1,64}):([0-9]{1,2}(?:\.[0-9]{1,6})?)")
         **problems(404, 413, 415),
     },
 )
-def signed(
+async def signed(
     request: Request,
     signature: Annotated[str, Path(max_length=100)],
     options: Annotated[str, Path(max_length=100, description="a preset's name and the scale: `photo:2`")],
@@ -66,24 +91,47 @@ def signed(
     state = request.app.state
     settings: Settings = state.settings
     _check_signature(settings, signature, options, encoded)
+    asked = await run_in_threadpool(_asked, settings, options, encoded)
+    store = open_store(store_url(settings), settings)
+    found = await run_in_threadpool(kept, store, settings, asked.identity)
+    if found is None:
+        found = await _made_once(state.in_the_making, asked, store, settings, pool_of(request))
+    response = await run_in_threadpool(served, store, found, request.headers)
+    response.headers["Cache-Control"] = f"public, max-age={MAX_AGE_S}"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # other sites' pages show it
+    response.headers["X-Enhancer-Identity"] = asked.identity
+    return response
+
+
+def _asked(settings: Settings, options: str, encoded: str) -> Asked:
+    """What a signed address asks for; reads the picture.
+
+    Raises:
+        EnhancerError: no preset, an address that is not allowed, no picture there, too many bytes.
+    """
     wishes = _wishes(options)
     root, [key] = below_one_root([_address(encoded)], Roots.of(settings))
     data = open_store(root, settings).get(key, max_bytes=min(settings.max_bytes, settings.service_max_bytes)).data
-    name = PurePosixPath(key).name
     identity = identity_of(digest(data), wishes.resolved(), signer=_signer(settings))
-    store = open_store(store_url(settings), settings)
-    found = kept(store, settings, identity)
-    if found is None:
-        answer = enhanced(pool_of(request), name, data, wishes)
-        suffix = PurePosixPath(answer.record.output or name).suffix
-        path = f"{signed_prefix(settings, time.time())}{identity}/{digest(answer.data)[:32]}{suffix}"
-        store.put(path, answer.data, content_type=answer.content_type or None)
-        found = _served(path, len(answer.data))
-    response = served(store, found, request.headers)
-    response.headers["Cache-Control"] = f"public, max-age={MAX_AGE_S}"
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # other sites' pages show it
-    response.headers["X-Enhancer-Identity"] = identity
-    return response
+    return Asked(PurePosixPath(key).name, data, wishes, identity)
+
+
+async def _made_once(flights: Flights, asked: Asked, store: ObjectStore, settings: Settings, pool: Pool) -> Served:
+    """The result, made for the first who asks; who asks meanwhile waits for the same one and takes no worker."""
+    flight = flights.get(asked.identity)
+    if flight is None:
+        flight = asyncio.create_task(run_in_threadpool(_make, asked, store, settings, pool))
+        flights[asked.identity] = flight
+        flight.add_done_callback(lambda _: flights.pop(asked.identity, None))
+    return await asyncio.shield(flight)  # the first one's leaving does not end it for the others
+
+
+def _make(asked: Asked, store: ObjectStore, settings: Settings, pool: Pool) -> Served:
+    answer = enhanced(pool, asked.name, asked.data, asked.wishes)
+    suffix = PurePosixPath(answer.record.output or asked.name).suffix
+    path = f"{signed_prefix(settings, time.time())}{asked.identity}/{digest(answer.data)[:32]}{suffix}"
+    store.put(path, answer.data, content_type=answer.content_type or None)
+    return _served(path, len(answer.data))
 
 
 def kept(store: ObjectStore, settings: Settings, identity: str) -> Served | None:
