@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from enhancer.backends.base import Net, NetSpec
+from enhancer.backends.joining import RUNS_AT_ONCE, JoinedNet
 from enhancer.backends.torch_backend import TorchNet
 from enhancer.batch.plan.planning import Plan
 from enhancer.errors import LeaseLostError
@@ -32,22 +34,38 @@ LONG_S = 20.0
 """A wait that only a defect makes end in vain."""
 ENLARGE = '{"name": "archive", "scale": 2, "denoise_strength": 0, "colour_fix": {"mode": "off"}}'
 COUNT = 6
+COMPANY = COUNT - RUNS_AT_ONCE
+"""Pictures whose tiles cannot run at once, and wait."""
 
 
 class Counted:
     """A net that notes the sizes of its batches, calls `before` with each, and gains by `batch_tiles`."""
 
     before: Callable[[NDArray[np.float32]], None] = staticmethod(lambda batch: None)
+    expects_company = False
+    """Whether the first runs hold the device until all other tiles wait for it: whoever is fast meets nobody else."""
+
+    joined: JoinedNet
 
     def __init__(self, net: Net, batch_tiles: int) -> None:
         self._net = net
         self.spec = NetSpec(**{**_fields(net.spec), "batch_tiles": batch_tiles})
         self.sizes: list[int] = []
+        self._company = threading.Event()
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         self.sizes.append(len(batch))
+        if self.expects_company and len(self.sizes) <= RUNS_AT_ONCE:
+            self._await_company()
         self.before(batch)
         return self._net.run(batch)
+
+    def _await_company(self) -> None:
+        deadline = time.monotonic() + LONG_S
+        while len(self.joined._waiting) < COMPANY and not self._company.is_set():
+            assert time.monotonic() < deadline, "the other pictures' tiles never came"
+            time.sleep(0.001)
+        self._company.set()
 
 
 def _fields(spec: NetSpec) -> dict[str, Any]:
@@ -64,7 +82,12 @@ def nets(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
         opened[entry.name] = Counted(TorchNet(net.module, net.spec, "cpu"), batch_tiles=8)
         return opened[entry.name]
 
+    def join(net: Counted) -> JoinedNet:
+        net.joined = JoinedNet(net)
+        return net.joined
+
     monkeypatch.setattr("enhancer.stages.nets.open_net", open_net)
+    monkeypatch.setattr("enhancer.stages.nets.JoinedNet", join)
     monkeypatch.setattr("enhancer.stages.nets.runs_on_gpu", lambda settings, device: True)
     return opened
 
@@ -85,19 +108,22 @@ def results(site: Site) -> dict[str, NDArray[np.int16]]:
 
 
 @contextmanager
-def meeting(count: int) -> Iterator[None]:
-    """Nobody enhances before so many do: they are there at once, whatever the scheduler does."""
-    barrier = threading.Barrier(count)
+def meeting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody enhances before all do, and two of them hold the device until the others wait for it: whatever the
+    scheduler does.
+    """
+    barrier = threading.Barrier(COUNT)
 
     def wait(picture: Picture) -> None:
         barrier.wait(LONG_S)
 
-    with steps("enhance", wait, nothing):
+    with monkeypatch.context() as patched, steps("enhance", wait, nothing):
+        patched.setattr(Counted, "expects_company", True)
         yield
 
 
 def test_pictures_share_batches_and_become_what_they_become_alone(
-    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted]
+    new_site: Callable[..., Site], tmp_path: Path, nets: dict[str, Counted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within the rounding to eight bits: torch's kernels for larger batches may sum in another order."""
     alone, plan = planned(new_site, tmp_path / "alone", threads=1)
@@ -105,7 +131,7 @@ def test_pictures_share_batches_and_become_what_they_become_alone(
     assert set(nets["fast-x2"].sizes) == {1}
 
     shared, plan = planned(new_site, tmp_path / "shared", threads=COUNT)
-    with meeting(COUNT):
+    with meeting(monkeypatch):
         shard_of(shared, plan)[0].run()
     assert set(shared.states("r1").values()) == {"enhanced"}
     assert max(nets["fast-x2"].sizes) > 1
@@ -127,7 +153,7 @@ def test_the_error_of_one_picture_is_not_its_neighbours(
             raise RuntimeError("the net does not like this one")
 
     monkeypatch.setattr(Counted, "before", staticmethod(fail))
-    with meeting(COUNT):
+    with meeting(monkeypatch):
         shard_of(site, plan)[0].run()
     states = site.states("r1")
     assert states.pop("p3.png") in ("failed", "quarantined")
@@ -136,7 +162,9 @@ def test_the_error_of_one_picture_is_not_its_neighbours(
 
 
 @pytest.mark.usefixtures("nets")
-def test_a_lost_lease_leaves_nobody_waiting(new_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_a_lost_lease_leaves_nobody_waiting(
+    new_site: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site, plan = planned(new_site, tmp_path / "site", threads=COUNT)
     work, _ = shard_of(site, plan)
     threads = set(threading.enumerate())
@@ -144,6 +172,6 @@ def test_a_lost_lease_leaves_nobody_waiting(new_site: Callable[..., Site], tmp_p
     def taken_over(key: str) -> None:
         site.ledger.leases.take("r1", 0, "someone", 60)
 
-    with meeting(COUNT), staged_writes(site, taken_over), pytest.raises(LeaseLostError):
+    with meeting(monkeypatch), staged_writes(site, taken_over), pytest.raises(LeaseLostError):
         work.run()
     assert set(threading.enumerate()) <= threads, "the steps' threads are over"
