@@ -160,7 +160,7 @@ class WorkerProcess:
         on_event: OnEvent = ignore_event,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self._command = [sys.executable, "-m", "enhancer.batch.worker", mode, *arguments]
+        self._arguments = [mode, *arguments]
         self._settings = settings
         self._on_event = on_event
         self._on_tick = on_tick
@@ -173,17 +173,7 @@ class WorkerProcess:
             LeaseLostError: the worker found that its shard is someone else's.
             WorkerError: the worker itself gave up, with its reason.
         """
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=worker_environment(self._settings),
-            start_new_session=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        process = spawn_worker(self._arguments, self._settings)
         watch = self.watch
         keys = None
         if self._settings.s3_key_source is not None and process.stdin is not None:
@@ -254,6 +244,21 @@ class WorkerProcess:
             watch.hung = key
             return Failure(ErrorKind.POISON, Reason.HUNG, message, "worker")
         return None
+
+
+def spawn_worker(arguments: Sequence[str], settings: Settings) -> subprocess.Popen[str]:
+    """Start ``python -m enhancer.batch.worker ARGUMENTS`` with pipes for its streams, in a process group of its own."""
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "enhancer.batch.worker", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=worker_environment(settings),
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:

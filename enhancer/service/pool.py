@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,7 +21,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from enhancer.batch.worker.events import Event
-from enhancer.batch.worker_process import kill_group, pump_lines, relay_stderr, rss_mb, worker_environment
+from enhancer.batch.worker_process import kill_group, pump_lines, relay_stderr, rss_mb, spawn_worker
 from enhancer.contract import ItemRecord
 from enhancer.reasons import Reason
 from enhancer.recipe import Recipe
@@ -199,17 +198,7 @@ class _Worker:
         """Start a process and wait for its word that it is ready."""
         self._end()
         self._lines = queue.Queue()
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-m", "enhancer.batch.worker", "requests"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=worker_environment(self._settings),
-            start_new_session=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        self._process = process = spawn_worker(["requests"], self._settings)
         for target, arguments in (
             (pump_lines, (process.stdout, self._lines)),
             (relay_stderr, (process.stderr, self._stderr)),
