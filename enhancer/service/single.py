@@ -24,6 +24,11 @@ router = APIRouter(prefix="/v1", tags=["one picture"])
 
 Worker = Annotated[Caller, Depends(caller_with("enhance"))]
 
+PresetName = Annotated[str | None, Query(max_length=64, description="a preset's name")]
+Scale = Annotated[float | None, Query(ge=1, le=8)]
+DenoiseStrength = Annotated[float | None, Query(ge=0, le=1)]
+ModelName = Annotated[str | None, Query(max_length=200)]
+
 FILE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -62,10 +67,10 @@ FILE_BODY: Final[dict[str, Any]] = {
 async def enhance(
     request: Request,
     caller: Worker,
-    recipe: Annotated[str | None, Query(max_length=64, description="a preset's name")] = None,
-    scale: Annotated[float | None, Query(ge=1, le=8)] = None,
-    denoise_strength: Annotated[float | None, Query(ge=0, le=1)] = None,
-    model: Annotated[str | None, Query(max_length=200)] = None,
+    recipe: PresetName = None,
+    scale: Scale = None,
+    denoise_strength: DenoiseStrength = None,
+    model: ModelName = None,
     record: Annotated[bool, Query(description="answer with the record as JSON instead of the picture")] = False,
 ) -> Response:
     """Enhance one small picture, the form's field `file`, and answer with the result.
@@ -95,10 +100,10 @@ async def enhance(
 async def inspect(
     request: Request,
     caller: Worker,
-    recipe: Annotated[str | None, Query(max_length=64, description="a preset's name")] = None,
-    scale: Annotated[float | None, Query(ge=1, le=8)] = None,
-    denoise_strength: Annotated[float | None, Query(ge=0, le=1)] = None,
-    model: Annotated[str | None, Query(max_length=200)] = None,
+    recipe: PresetName = None,
+    scale: Scale = None,
+    denoise_strength: DenoiseStrength = None,
+    model: ModelName = None,
 ) -> Response:
     """Say what a picture is, what was measured of it, and what each of the recipe's stages would decide and why.
 
